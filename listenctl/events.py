@@ -245,10 +245,12 @@ def message_event(
 
 
 @json_object
-class LevelsEvent(PlacedEvent):
+class LevelsEvent(EventFields):
     """One object of ``peak_db``, ``rms_db`` and ``clipped`` for each channel."""
 
     event: ClassVar[str] = "levels"
+    position: int
+    time: float
     channels: Sequence[Mapping[str, object]]
 
 

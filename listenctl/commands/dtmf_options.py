@@ -36,10 +36,8 @@ def parse_keys(text: str, *, spacing: float = 0.3) -> "tuple[DtmfPress, ...]":
 
 def space_digits(digits: str, *, first: float, digit_ms: int, gap_ms: int) -> "tuple[DtmfPress, ...]":
     """
-    Return digits pressed one after the other from the second ``first`` on; ``w`` is a pause.
-
-    Raises:
-        UsageError: a digit is invalid, or there are none.
+    Return digits pressed one after the other from the second ``first`` on; ``w`` is a pause. Raises UsageError if a
+    digit is invalid, or there are none.
     """
     from listenctl.simulator.dtmf_requests import DtmfRequest
     from listenctl.simulator.plan import DtmfPress
@@ -55,8 +53,7 @@ def check_digits(digits: str) -> str:
     """
     Return valid digits, with ``w`` for a pause.
 
-    Raises:
-        UsageError: one is invalid, or there are none or too many.
+    Raises UsageError if one is invalid, or there are none or too many.
     """
     from listenctl.media.sources.tones import check_digits as check_keys
     from listenctl.simulator.dtmf_requests import MAX_DIGITS

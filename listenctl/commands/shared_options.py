@@ -65,14 +65,10 @@ def _is_on_command_line(ctx: typer.Context, name: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class GivenOptions:
-    """
-    Options that know where they come from.
-
-    Attributes:
-        given: parameters that are on the command line itself; a variable or a file may be meant for other commands.
-    """
+    """Options that know where they come from."""
 
     given: frozenset[str] = frozenset()
+    """Parameters that are on the command line itself; a variable or a file may be meant for other commands."""
 
 
 def option(help_text: str, *names: str, panel: str, **more: Any) -> Any:
@@ -92,24 +88,14 @@ def _with_variable(name: str, annotation: Any) -> Any:
 
 
 def check_finite(**seconds: float | None) -> None:
-    """
-    Check options that take seconds.
-
-    Raises:
-        UsageError: one is infinite or not a number.
-    """
+    """Check options that take seconds; raises UsageError if one is infinite or not a number."""
     for name, value in seconds.items():
         if not isfinite(value or 0.0):
             raise UsageError(f"--{option_name(name)} must be a number of seconds")
 
 
 def parse_lead(text: str) -> float:
-    """
-    Parse --lead.
-
-    Raises:
-        UsageError: it is no time, or too short or long.
-    """
+    """Parse --lead; raises UsageError if it is no time, or too short or long."""
     lead = parse_seconds(text, "--lead")
     if not 0.02 <= lead <= 5.0:
         raise UsageError(f"--lead {text}: must be between 20ms and 5s")
@@ -117,12 +103,7 @@ def parse_lead(text: str) -> float:
 
 
 def parse_seconds(text: str, option: str, wanted: str = "a time such as 100ms or 2s") -> float:
-    """
-    Return the seconds of a time such as ``100ms``, ``2s`` or ``2``.
-
-    Raises:
-        UsageError: it is no time, or zero.
-    """
+    """Return the seconds of a time such as ``100ms``, ``2s`` or ``2``; raises UsageError if it is no time, or zero."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s)?", text.strip())
     value = float(found[1]) / (1000 if found[2] == "ms" else 1) if found else 0.0
     if not value:

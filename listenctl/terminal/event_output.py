@@ -22,28 +22,19 @@ class EventOutput:
     Write all events that are reported after it is opened.
 
     Args:
-        closing: closes it.
         give_up: called once, in the event loop, when events can't be written any more; it reacts to that, and returns a
             few words about its reaction.
-
-    Attributes:
-        broken: whether an event wasn't written, which was reported on stderr.
     """
 
     def __init__(self, reporter: Reporter, give_up: Callable[[], str], closing: ExitStack) -> None:
-        self.broken = False
+        self.broken = False  # whether an event wasn't written, which was reported on stderr
         self._reporter = reporter
         self._give_up = give_up
-        self._closing = closing
+        self._closing = closing  # closes it
         self._loop = asyncio.get_running_loop()
 
     def open(self, *, stdout: bool, file: Path | None) -> None:
-        """
-        Write to stdout, append to a file, or both.
-
-        Raises:
-            UsageError: the file can't be written.
-        """
+        """Write to stdout, append to a file, or both; raises UsageError if the file can't be written."""
         if stdout:
             self._write_to(sys.stdout.fileno(), "stdout")
         if file is not None:
@@ -91,12 +82,7 @@ def printed_events(reporter: Reporter, kinds: Container[str]) -> Iterator[None]:
 
 
 def append_to(path: Path) -> int:
-    """
-    Open a file to append lines to, readable only by its owner.
-
-    Raises:
-        UsageError: it can't be written.
-    """
+    """Open a file to append lines to, readable only by its owner; raises UsageError if it can't be written."""
     try:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     except OSError as exc:

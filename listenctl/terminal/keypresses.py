@@ -35,11 +35,6 @@ class KeypressReader:
     Read keys from a terminal without echo and without waiting for Enter; Ctrl-C and Ctrl-Z still work.
 
     ``pause`` and ``close`` restore the settings of the terminal. It needs a running event loop.
-
-    Args:
-        on_digit: called with each key of a phone: 0 to 9, ``*``, ``#``, A to D.
-        on_quit: called when q is pressed.
-        on_other: called with any other key; an arrow key is the arrow character.
     """
 
     def __init__(
@@ -50,9 +45,9 @@ class KeypressReader:
         on_other: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._fd = fd
-        self._on_digit = on_digit
-        self._on_quit = on_quit
-        self._on_other = on_other
+        self._on_digit = on_digit  # called with each key of a phone: 0 to 9, ``*``, ``#``, A to D
+        self._on_quit = on_quit  # called when q is pressed
+        self._on_other = on_other  # called with any other key; an arrow key is the arrow character
         self._loop = asyncio.get_running_loop()
         self._saved: _Settings | None = None
         self._rest = ""

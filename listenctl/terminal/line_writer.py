@@ -18,17 +18,13 @@ class LineWriter:
     """
     Write lines to a descriptor, in order.
 
-    Attributes:
-        lost: number of lines that were not written; those under way are counted when the writer is closed.
-        problem: why nothing more can be written; None while it can.
-
     Args:
         on_broken: called once, in the writing thread, with the reason why nothing more can be written.
     """
 
     def __init__(self, fd: int, encoding: str = "utf-8", on_broken: Callable[[str], None] = lambda _: None) -> None:
-        self.lost = 0
-        self.problem: str | None = None
+        self.lost = 0  # number of lines that were not written; those under way are counted when the writer is closed
+        self.problem: str | None = None  # why nothing more can be written; None while it can
         self._fd = fd
         self._encoding = encoding
         self._on_broken = on_broken

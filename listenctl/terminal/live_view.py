@@ -11,13 +11,7 @@ from listenctl.terminal.stop_signals import suspending_at_ctrl_z
 
 
 class LiveView:
-    """
-    Draw a screen ten times a second until cancelled; Ctrl-Z gives the terminal back to the shell for a while.
-
-    Args:
-        render: returns the lines of a frame, as for ``Screen.draw_lines``.
-        keys: reads the same terminal, and is suspended together with the screen.
-    """
+    """Draw a screen ten times a second until cancelled; Ctrl-Z gives the terminal back to the shell for a while."""
 
     def __init__(
         self,
@@ -27,8 +21,8 @@ class LiveView:
         keys: KeypressReader | None = None,
     ) -> None:
         self.screen = Screen(stream, style, clock=asyncio.get_running_loop().time)
-        self._render = render
-        self._keys = keys
+        self._render = render  # returns the lines of a frame, as for ``Screen.draw_lines``
+        self._keys = keys  # reads the same terminal, and is suspended together with the screen
 
     async def run(self) -> None:
         """Draw, and read keys, until cancelled."""

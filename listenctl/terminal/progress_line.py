@@ -13,16 +13,11 @@ _CLEAR = "\r\x1b[K"
 
 
 class ProgressLine:
-    """
-    A line on a terminal that is drawn repeatedly, below the lines printed meanwhile.
-
-    Args:
-        describe: returns its printable text.
-    """
+    """A line on a terminal that is drawn repeatedly, below the lines printed meanwhile."""
 
     def __init__(self, stream: TextIO, describe: Callable[[], str]) -> None:
         self._stream = stream
-        self._describe = describe
+        self._describe = describe  # returns its printable text
 
     @asynccontextmanager
     async def drawn(self) -> AsyncIterator[None]:

@@ -31,8 +31,7 @@ def plan_of(options: "CallOptions") -> "CallPlan":
     """
     Return the call that the options describe.
 
-    Raises:
-        UsageError: they contradict each other, or a file can't be used.
+    Raises UsageError if they contradict each other, or a file can't be used.
     """
     from listenctl.protocol.jambonz_model.profiles import PROFILES
     from listenctl.simulator.injected_faults import parse_fault
@@ -202,9 +201,7 @@ def _override(option: Value | None, default: Value) -> Value:
 def parse_metadata(arguments: Sequence[str]) -> dict[str, object]:
     """
     Parse metadata: ``key=text``, ``key:=JSON``, or ``@file.json`` with an object; later values override earlier ones.
-
-    Raises:
-        UsageError: an argument is invalid, or a file can't be read.
+    Raises UsageError if an argument is invalid, or a file can't be read.
     """
     metadata: dict[str, object] = {}
     for argument in arguments:

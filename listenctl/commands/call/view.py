@@ -193,7 +193,6 @@ class SimulatedCallView(LiveView):
     Show a simulated call on a terminal until cancelled.
 
     Args:
-        snapshot: returns the state of the call.
         keys: reads the same terminal.
     """
 
@@ -206,7 +205,7 @@ class SimulatedCallView(LiveView):
         keys: KeypressReader | None = None,
     ) -> None:
         super().__init__(stream, style, self._render_snapshot, keys)
-        self._snapshot = snapshot
+        self._snapshot = snapshot  # returns the state of the call
         self._style = style
         self._recent: deque[str] = deque(maxlen=_MAX_RECENT)
         self._sent, self._heard = _CallLevels(), _CallLevels()

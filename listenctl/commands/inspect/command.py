@@ -85,10 +85,8 @@ command = with_options(InspectOptions, inspect)
 
 def plan_of(options: InspectOptions) -> "InspectPlan":
     """
-    Return the inspection that the options describe.
-
-    Raises:
-        UsageError: two options contradict each other, or a destination can't be used.
+    Return the inspection that the options describe; raises UsageError if two options contradict each other, or a
+    destination can't be used.
     """
     from listenctl.commands.inspect.inspect_results import ResultLayout, TimelineForm
     from listenctl.commands.inspect.run import InspectPlan

@@ -29,15 +29,7 @@ class TimelineForm(StrEnum):
 
 
 class ResultPrinter:
-    """
-    Print reports on calls.
-
-    Args:
-        write: called with each line.
-        columns: width of lines; None doesn't limit it.
-        sounds: audio reports by session number.
-        each: print a summary of each call instead of a table.
-    """
+    """Print reports on calls."""
 
     def __init__(
         self,
@@ -49,12 +41,12 @@ class ResultPrinter:
         sounds: "Mapping[int, CallSoundReport]",
         each: bool,
     ) -> None:
-        self._write = write
+        self._write = write  # called with each line
         self._layout = layout
         self._style = style
-        self._columns = columns
-        self._sounds = sounds
-        self._each = each
+        self._columns = columns  # width of lines; None doesn't limit it
+        self._sounds = sounds  # audio reports by session number
+        self._each = each  # print a summary of each call instead of a table
         self._printed: set[int] = set()
 
     def print_one(self, report: CallReport) -> None:

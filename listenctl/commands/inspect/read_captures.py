@@ -27,18 +27,14 @@ class Captures:
     Args:
         keylog: a file with TLS secrets.
 
-    Attributes:
-        failures: why files couldn't be read.
-        interrupted: the signal that stopped the reading before the end of the files, or 0.
-
     Raises:
         UsageError: the key log can't be read, or it is empty and no capture is live.
     """
 
     def __init__(self, files: Sequence[str], keylog: Path | None = None) -> None:
         self.files = files
-        self.failures: list[str] = []
-        self.interrupted = 0
+        self.failures: list[str] = []  # why files couldn't be read
+        self.interrupted = 0  # the signal that stopped the reading before the end of the files, or 0
         self._keylog = KeyLogFile(keylog) if keylog else None
         if self._keylog is not None and not self._keylog:
             self._report_no_secrets(f"{keylog}: contains no TLS secrets")
@@ -112,15 +108,10 @@ class _Notices:
 
 
 class _Stopping:
-    """
-    Stop reading at the first signal, such as a Ctrl-C that also stops the capturing program; a second signal exits.
-
-    Attributes:
-        number: the received signal, or 0.
-    """
+    """Stop reading at the first signal, which may also stop the capturing program; a second one exits."""
 
     def __init__(self) -> None:
-        self.number = 0
+        self.number = 0  # the received signal, or 0
         self._reading = False
         self._before: dict[int, Handler] = {}
 

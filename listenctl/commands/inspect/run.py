@@ -44,22 +44,15 @@ MAX_PLOTS = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InspectPlan:
-    """
-    The files to inspect and the output to produce.
-
-    Attributes:
-        timeline: print the timeline of each call instead of its results.
-        calls: names of the calls to inspect; empty means all.
-        fail_on: the lowest severity of a broken rule that fails the command.
-    """
+    """The files to inspect and the output to produce."""
 
     files: Sequence[str]
     settings: InspectionSettings
     keylog: Path | None = None
     layout: ResultLayout = ResultLayout.PEOPLE
-    timeline: TimelineForm | None = None
-    calls: Sequence[str] = ()
-    fail_on: Severity | None = None
+    timeline: TimelineForm | None = None  # print the timeline of each call instead of its results
+    calls: Sequence[str] = ()  # names of the calls to inspect; empty means all
+    fail_on: Severity | None = None  # the lowest severity of a broken rule that fails the command
     extract: "RecordingDestination | None" = None
     plot: Path | None = None
     split: Path | None = None

@@ -50,29 +50,18 @@ class ItemKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TimelineItem:
-    """
-    One item of a timeline.
+    """One item of a timeline."""
 
-    Attributes:
-        at: seconds since the session began; ``until`` is the end of a run of audio.
-        sender: None for a problem of neither side.
-        text: content, bounded but not yet printable.
-        size: bytes of the content.
-        messages: number of messages of a run of audio.
-        seconds: duration of a run of audio, None if the rate isn't known.
-        round_trip: seconds since the command that this item answers.
-    """
-
-    at: float
-    sender: Sender | None
+    at: float  # seconds since the session began; ``until`` is the end of a run of audio
+    sender: Sender | None  # None for a problem of neither side
     kind: ItemKind
-    text: str = ""
-    size: int = 0
+    text: str = ""  # content, bounded but not yet printable
+    size: int = 0  # bytes of the content
     until: float | None = None
-    messages: int = 0
-    seconds: float | None = None
+    messages: int = 0  # number of messages of a run of audio
+    seconds: float | None = None  # duration of a run of audio, None if the rate isn't known
     packet: int | None = None
-    round_trip: float | None = None
+    round_trip: float | None = None  # seconds since the command that this item answers
     violation: Violation | None = None
 
     @property
@@ -96,12 +85,7 @@ class _Run:
 
 @dataclass(slots=True)
 class _Call:
-    """
-    The state of one session.
-
-    Attributes:
-        complete_from: sender of the text message that the last frame completed and that has no item yet.
-    """
+    """The state of one session."""
 
     frame_rate: int = 0
     packet: int | None = None
@@ -109,18 +93,14 @@ class _Call:
     texts: dict[Sender, bytearray] = field(default_factory=dict)
     sizes: dict[Sender, int] = field(default_factory=dict)
     complete_from: Sender | None = None
+    """Sender of the text message that the last frame completed and that has no item yet."""
 
 
 class TimelineObserver(CallObserver):
-    """
-    Make the timeline items of each session; pass every event to ``add_event`` before the inspector gets it.
-
-    Args:
-        on_item: called with each item as soon as it is known; the items of one side are in order.
-    """
+    """Make the timeline items of each session; pass every event to ``add_event`` before the inspector gets it."""
 
     def __init__(self, on_item: OnItem) -> None:
-        self._on_item = on_item
+        self._on_item = on_item  # called with each item as soon as it is known; the items of one side are in order
         self._calls: dict[CapturedSession, _Call] = {}
 
     def add_event(self, event: CaptureEvent) -> None:

@@ -163,21 +163,14 @@ Write = Callable[[str], None]
 
 
 class TimelinePrinter(CallObserver):
-    """
-    Print the items of a ``TimelineObserver``, which must be notified of the end of a call first.
-
-    Args:
-        write: called with each line.
-        columns: width of lines; None doesn't limit it.
-        live: print immediately, with the number of the session before each line.
-    """
+    """Print the items of a ``TimelineObserver``, which must be notified of the end of a call first."""
 
     def __init__(self, write: Write, form: TimelineForm, style: TextStyle, *, columns: int | None, live: bool) -> None:
-        self._write = write
+        self._write = write  # called with each line
         self._form = form
         self._style = style
-        self._columns = columns
-        self._live = live
+        self._columns = columns  # width of lines; None doesn't limit it
+        self._live = live  # print immediately, with the number of the session before each line
         self._held: dict[CapturedSession, list[TimelineItem]] = {}
         self._begun: set[CapturedSession] = set()
         self._printed = 0

@@ -46,8 +46,7 @@ def filter_of(options: EventsOptions) -> "EventFilter":
     """
     Return which events to print.
 
-    Raises:
-        UsageError: there is no such kind of event, or it is printed as JSON only.
+    Raises UsageError if there is no such kind of event, or it is printed as JSON only.
     """
     from listenctl.commands.live_calls.events_run import EVENTS, EventFilter
 

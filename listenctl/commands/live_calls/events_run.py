@@ -22,16 +22,10 @@ EVENTS = PRINTED_EVENTS | {"levels"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFilter:
-    """
-    Which events to print.
+    """Which events to print."""
 
-    Attributes:
-        call: prefix of a call's id or callSid; None is all calls.
-        kinds: names of events; empty is all of them.
-    """
-
-    call: str | None = None
-    kinds: frozenset[str] = frozenset()
+    call: str | None = None  # prefix of a call's id or callSid; None is all calls
+    kinds: frozenset[str] = frozenset()  # names of events; empty is all of them
 
     def matches(self, report: ServerEvent) -> bool:
         if self.kinds and report.get("event") not in self.kinds:

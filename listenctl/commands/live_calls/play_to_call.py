@@ -76,12 +76,7 @@ command = with_options(PlayOptions, play_to_call)
 
 
 def play_settings(options: PlayOptions) -> "PlaySettings":
-    """
-    Return how to play.
-
-    Raises:
-        UsageError: options contradict each other.
-    """
+    """Return how to play; raises UsageError if options contradict each other."""
     from listenctl.play_to_call.delivery_mode import ModeChoice, check_mode_options
     from listenctl.play_to_call.settings import PlaySettings
     from listenctl.protocol.call_sharing.stream_rate import PLAYS_CLIPS, stream_rate

@@ -31,22 +31,13 @@ _MAX_CALL = 80
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipient:
-    """
-    A call of a server, and how results are printed.
+    """A call of a server, and how results are printed."""
 
-    Attributes:
-        socket: control socket of the server.
-        call: as the user names it.
-        timeout: seconds in total.
-        json: print one JSON object.
-        quiet: print only errors.
-    """
-
-    socket: Path
-    call: str
-    timeout: float
-    json: bool = False
-    quiet: bool = False
+    socket: Path  # control socket of the server
+    call: str  # as the user names it
+    timeout: float  # seconds in total
+    json: bool = False  # print one JSON object
+    quiet: bool = False  # print only errors
 
 
 async def run_command(recipient: Recipient, text: str, *, ends_call: bool = False) -> int:

@@ -107,10 +107,8 @@ command = with_options(SendDtmfOptions, send_dtmf)
 
 def recipient_of(options: SendDtmfOptions) -> "Recipient":
     """
-    Return the recipient of the digits.
-
-    Raises:
-        UsageError: no server or call can have such a name, or an option is not for live calls.
+    Return the recipient of the digits; raises UsageError if no server or call can have such a name, or an option is not
+    for live calls.
     """
     from listenctl.commands.live_calls.send_command_run import Recipient
 
@@ -134,10 +132,8 @@ def _refuse(options: SendDtmfOptions, refused: Mapping[str, str]) -> None:
 
 def plan_of(options: SendDtmfOptions) -> "CallPlan":
     """
-    Return the plan of a silent call to a URL that ends after its digits.
-
-    Raises:
-        UsageError: the URL can't be called, a digit is invalid, or a file can't be used.
+    Return the plan of a silent call to a URL that ends after its digits; raises UsageError if the URL can't be called,
+    a digit is invalid, or a file can't be used.
     """
     from listenctl.commands.connection_options import target_of
     from listenctl.commands.dtmf_options import space_digits

@@ -32,17 +32,11 @@ class DtmfForm(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Digits:
-    """
-    Digits, and ``w`` for a pause.
-
-    Attributes:
-        duration_ms: duration of each digit; None means 200 for an event and 100 for a tone.
-        gap_ms: pause between digits.
-    """
+    """Digits, and ``w`` for a pause."""
 
     digits: str
-    duration_ms: int | None = None
-    gap_ms: int = 100
+    duration_ms: int | None = None  # duration of each digit; None means 200 for an event and 100 for a tone
+    gap_ms: int = 100  # pause between digits
 
     @property
     def request(self) -> DtmfRequest:

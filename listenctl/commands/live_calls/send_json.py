@@ -40,10 +40,8 @@ command = with_options(SendJsonOptions, send_json)
 
 def read_json(text: str) -> str:
     """
-    Return the text to send.
-
-    Raises:
-        UsageError: it isn't JSON, would crash the media server, or wouldn't reach jambonz.
+    Return the text to send; raises UsageError if it isn't JSON, would crash the media server, or wouldn't reach
+    jambonz.
     """
     text = (_read_stdin() if text == "-" else text).strip()
     _check_json(text)

@@ -77,10 +77,8 @@ command = with_options(LoadOptions, load)
 
 def plan_of(options: LoadOptions) -> "LoadPlan":
     """
-    Return the load to place.
-
-    Raises:
-        UsageError: a condition, a format or the URL can't be used, or two options contradict each other.
+    Return the load to place; raises UsageError if a condition, a format or the URL can't be used, or two options
+    contradict each other.
     """
     from listenctl.load.load_thresholds import Threshold
     from listenctl.load.plan import LoadPlan, parse_mix

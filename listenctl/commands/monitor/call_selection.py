@@ -2,16 +2,11 @@
 
 
 class CallSelection:
-    """
-    The calls of a monitor, oldest first, and which of them are played.
-
-    Args:
-        every: play all calls, including later ones.
-    """
+    """The calls of a monitor, oldest first, and which of them are played."""
 
     def __init__(self, *, every: bool = False) -> None:
         self.calls: list[str] = []
-        self._every = every
+        self._every = every  # play all calls, including later ones
         self._selected: str | None = None
         self._added: set[str] = set()
 

@@ -29,37 +29,24 @@ _RECONNECT_DELAY = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitorPlan:
-    """
-    What to play.
+    """What to play."""
 
-    Attributes:
-        socket: control socket of the server.
-        call: name of the only call; None means all live calls.
-        every: play all calls at once instead of the selected one.
-    """
-
-    socket: Path
+    socket: Path  # control socket of the server
     sound: SoundPlan
-    call: str | None = None
-    every: bool = False
+    call: str | None = None  # name of the only call; None means all live calls
+    every: bool = False  # play all calls at once instead of the selected one
 
 
 class Monitor:
-    """
-    Play the calls of a server until it ends, or until the only call ends.
-
-    Args:
-        print_message: called with a sentence for the user.
-        print_event: called with each event of the server that concerns the monitored calls.
-    """
+    """Play the calls of a server until it ends, or until the only call ends."""
 
     def __init__(
         self, plan: MonitorPlan, print_message: Callable[[str], None], print_event: Callable[[ServerEvent], None]
     ) -> None:
         self.sound = MonitorSound(plan.sound, print_message, self.stop)
         self._plan = plan
-        self._print_message = print_message
-        self._print_event = print_event
+        self._print_message = print_message  # called with a sentence for the user
+        self._print_event = print_event  # called with each event of the server that concerns the monitored calls
         self._url = ""
         self._loop = asyncio.get_running_loop()
         self._calls: dict[str, MonitoredCall] = {}

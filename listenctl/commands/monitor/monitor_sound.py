@@ -27,29 +27,16 @@ _CHOICES = tuple(ChannelChoice)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoundPlan:
-    """
-    How calls are played.
-
-    Attributes:
-        muted: don't open a device until the user unmutes.
-        device: number or part of the name; None means the system's default.
-        save: file to save the sound to, ``-`` for stdout, or None.
-    """
+    """How calls are played."""
 
     channels: ChannelChoice = ChannelChoice.BOTH
-    muted: bool = False
-    device: str | None = None
-    save: str | None = None
+    muted: bool = False  # don't open a device until the user unmutes
+    device: str | None = None  # number or part of the name; None means the system's default
+    save: str | None = None  # file to save the sound to, ``-`` for stdout, or None
 
 
 class MonitorSound:
-    """
-    The sound of a monitor.
-
-    Args:
-        print_message: called with a sentence about each change.
-        on_pipe_closed: called when the reader of stdout has closed the pipe.
-    """
+    """The sound of a monitor."""
 
     def __init__(
         self, plan: SoundPlan, print_message: Callable[[str], None], on_pipe_closed: Callable[[], None]
@@ -57,8 +44,8 @@ class MonitorSound:
         self.channels = plan.channels
         self.muted = plan.muted
         self._plan = plan
-        self._print_message = print_message
-        self._on_pipe_closed = on_pipe_closed
+        self._print_message = print_message  # called with a sentence about each change
+        self._on_pipe_closed = on_pipe_closed  # called when the reader of stdout has closed the pipe
         self._loop = asyncio.get_running_loop()
         self._calls: Sequence[MonitoredCall] = ()
         self._mixer = CallMixer()
@@ -82,10 +69,8 @@ class MonitorSound:
 
     async def play(self) -> None:
         """
-        Play until cancelled; a muted monitor opens the device when it is unmuted.
-
-        Raises:
-            UsageError: the named device doesn't exist, but others do.
+        Play until cancelled; a muted monitor opens the device when it is unmuted. Raises UsageError if the named device
+        doesn't exist, but others do.
         """
         player = PlaybackDevice(self._mixer, self._plan.device, self._set_state)
         if self._unmuted.is_set() and self._plan.device is not None:
@@ -95,10 +80,8 @@ class MonitorSound:
 
     def save_call(self, audio_format: AudioFormat) -> None:
         """
-        Save the unchanged samples of one call, if the plan says so.
-
-        Raises:
-            UsageError: the file exists or can't be created.
+        Save the unchanged samples of one call, if the plan says so; raises UsageError if the file exists or can't be
+        created.
         """
         if self._plan.save is not None:
             layout = (
@@ -111,10 +94,8 @@ class MonitorSound:
 
     async def save_mix(self) -> None:
         """
-        Save the mix of all calls in real time until cancelled, if the plan says so.
-
-        Raises:
-            UsageError: the file exists or can't be created.
+        Save the mix of all calls in real time until cancelled, if the plan says so; raises UsageError if the file
+        exists or can't be created.
         """
         if self._plan.save is None:
             return
@@ -144,12 +125,7 @@ class MonitorSound:
             await asyncio.to_thread(saver.wait_until_written)
 
     def close(self) -> None:
-        """
-        Finish the saved file; this blocks.
-
-        Raises:
-            ListenctlError: a part couldn't be written.
-        """
+        """Finish the saved file; this blocks. Raises ListenctlError if a part couldn't be written."""
         for mixer in (self._mixer, self._saved_mix):
             if mixer is not None:
                 mixer.remove_calls()

@@ -38,12 +38,7 @@ class MonitoredCallRow:
 
 @dataclass(slots=True)
 class MonitoredCall:
-    """
-    A live call; times are of the loop's clock.
-
-    Attributes:
-        skipped: seconds of audio that the server dropped because we were too slow.
-    """
+    """A live call; times are of the loop's clock."""
 
     id: str
     format: AudioFormat
@@ -52,7 +47,7 @@ class MonitoredCall:
     callee: str = ""
     mix_type: str = ""
     digits: str = ""
-    skipped: float = 0.0
+    skipped: float = 0.0  # seconds of audio that the server dropped because we were too slow
     _last_audio: float | None = None
     _measurer: LevelMeasurer = field(init=False)
     _meter: DelayedMeter = field(init=False)

@@ -36,20 +36,13 @@ _WITH_FORMAT, _WITH_DIGITS = 64, 48
 
 @dataclass(frozen=True, slots=True)
 class MonitorSnapshot:
-    """
-    The state of a monitor at one moment.
-
-    Attributes:
-        sound: a text about the sound, and whether it is playing.
-        channels: the channels that are played.
-        keys: help for the keys, or empty.
-    """
+    """The state of a monitor at one moment."""
 
     url: str
     calls: Sequence[MonitoredCallRow]
-    sound: tuple[str, bool]
-    channels: str
-    keys: str = ""
+    sound: tuple[str, bool]  # a text about the sound, and whether it is playing
+    channels: str  # the channels that are played
+    keys: str = ""  # help for the keys, or empty
 
 
 def render_monitor(snapshot: MonitorSnapshot, size: TerminalSize, style: TextStyle) -> list[str]:

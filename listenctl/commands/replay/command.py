@@ -159,8 +159,7 @@ def parse_speed(text: str) -> float | None:
     """
     Return the speed factor, None for full speed.
 
-    Raises:
-        UsageError: the text is neither a valid factor nor ``max``.
+    Raises UsageError if the text is neither a valid factor nor ``max``.
     """
     if text == FULL_SPEED:
         return None
@@ -177,8 +176,7 @@ def parse_rounds(text: str) -> int | None:
     """
     Return the number of rounds, None for forever.
 
-    Raises:
-        UsageError: the text is neither a number nor ``forever``.
+    Raises UsageError if the text is neither a number nor ``forever``.
     """
     if text == FOREVER:
         return None
@@ -188,12 +186,7 @@ def parse_rounds(text: str) -> int | None:
 
 
 def parse_listen_address(text: str) -> tuple[str, int]:
-    """
-    Return host and port of ``[HOST:]PORT``.
-
-    Raises:
-        UsageError: the port is missing or invalid.
-    """
+    """Return host and port of ``[HOST:]PORT``; raises UsageError if the port is missing or invalid."""
     host, _, digits = text.rpartition(":")
     if not (digits.isascii() and digits.isdecimal() and len(digits) < 6 and int(digits) < 1 << 16):
         raise UsageError(f"--listen {text}: give [HOST:]PORT, with a port from 0 to 65535")

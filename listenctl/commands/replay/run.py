@@ -60,10 +60,8 @@ async def run_application(
     limit: int | None,
 ) -> int:
     """
-    Accept calls and replay the application to them; return the exit status.
-
-    Raises:
-        ListenctlError: the address can't be used.
+    Accept calls and replay the application to them; return the exit status. Raises ListenctlError if the address can't
+    be used.
     """
     raise_descriptor_limit(None)
     output = _Output(options, plan.capture.name)

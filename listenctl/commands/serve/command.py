@@ -94,10 +94,8 @@ def server_settings(
     options: ServerOptions, read_interval: float, upstream: "RelayTarget | None" = None
 ) -> "ServerSettings":
     """
-    Return the settings of a server.
-
-    Raises:
-        UsageError: options contradict each other, a file can't be used, or others could connect without credentials.
+    Return the settings of a server; raises UsageError if options contradict each other, a file can't be used, or others
+    could connect without credentials.
     """
     from listenctl.net.listening_sockets import DESCRIPTORS_PER_CALL, is_loopback, raise_descriptor_limit
     from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
@@ -148,12 +146,7 @@ def read_speaker(options: ServerOptions) -> "LocalMonitor | None":
 
 
 def read_dump(text: str | None) -> Path | None:
-    """
-    Return the folder of the dumps, created if missing.
-
-    Raises:
-        UsageError: files can't be written there.
-    """
+    """Return the folder of the dumps, created if missing; raises UsageError if files can't be written there."""
     from listenctl.server.dump.call_dumper import check_folder
 
     if text is None:

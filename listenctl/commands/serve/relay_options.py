@@ -30,10 +30,8 @@ class RelayOptions:
 
 def read_upstream(options: RelayOptions) -> "RelayTarget | None":
     """
-    Return the application to relay to, None without one.
-
-    Raises:
-        UsageError: jambonz couldn't call the URL, or the certificates can't be used.
+    Return the application to relay to, None without one; raises UsageError if jambonz couldn't call the URL, or the
+    certificates can't be used.
     """
     if options.upstream is None:
         if options.upstream_ca is not None or options.upstream_insecure:

@@ -48,10 +48,8 @@ class ResponderOptions(GivenOptions):
 
 def make_responders(options: ResponderOptions) -> "list[Responder]":
     """
-    Return the responders of each call, in the order in which they are heard.
-
-    Raises:
-        UsageError: options contradict each other, or a file or program is missing.
+    Return the responders of each call, in the order in which they are heard; raises UsageError if options contradict
+    each other, or a file or program is missing.
     """
     if options.echo and options.exec is not None:
         raise UsageError("--echo and --exec both answer the caller; use one of them")
@@ -118,10 +116,8 @@ def _program(options: ResponderOptions, text: str, lead: float) -> "Responder":
 
 def read_command(text: str) -> list[str]:
     """
-    Split a command line as a shell does, without running one.
-
-    Raises:
-        UsageError: it can't be split, or there is no such program.
+    Split a command line as a shell does, without running one; raises UsageError if it can't be split, or there is no
+    such program.
     """
     from shutil import which
 

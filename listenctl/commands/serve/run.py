@@ -41,25 +41,15 @@ LOOK_AGAIN = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Presentation:
-    """
-    What a server shows, and where.
+    """What a server shows, and where."""
 
-    Attributes:
-        json: print events as JSON lines on stdout.
-        events: a file to which they are appended as well.
-        level_interval: seconds of audio for each ``levels`` event; None for none.
-        title: what the server does, for its meters.
-        on_start: called with the server's URL when it takes calls.
-        on_event: called with every event.
-    """
-
-    json: bool = False
-    events: Path | None = None
-    level_interval: float | None = None
+    json: bool = False  # print events as JSON lines on stdout
+    events: Path | None = None  # a file to which they are appended as well
+    level_interval: float | None = None  # seconds of audio for each ``levels`` event; None for none
     quiet: bool = False
-    title: str = ""
-    on_start: Callable[[str], None] = lambda _: None
-    on_event: Sink | None = None
+    title: str = ""  # what the server does, for its meters
+    on_start: Callable[[str], None] = lambda _: None  # called with the server's URL when it takes calls
+    on_event: Sink | None = None  # called with every event
 
 
 async def run_server(

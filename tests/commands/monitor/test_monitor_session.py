@@ -104,6 +104,8 @@ async def test_mix_of_several_calls_is_saved(tmp_path: Path) -> None:
         peers = [await place(server, "one"), await place(server, "two")]
         async with monitor("--all", "--mute", "--save", str(path), home=tmp_path) as command:
             await attached(server, 2)
+            # The mix is saved from the moment at which its mixer is ready.
+            await until(lambda: path.exists() and len(soundfile.read(path)[0]) > 0)
             await peers[0].send(binary(tone(440, 0.18, 8000).tobytes()))
             await peers[1].send(binary(tone(1000, 0.18, 8000).tobytes()))
             await until(lambda: saves_whole_tones(path))

@@ -9,8 +9,9 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -223,3 +224,21 @@ def test_every_task_is_in_a_group() -> None:
     found = [dotted(path) for path in MODULES if re.search(r"loop(\(\))?\.create_task\(", path.read_text())]
 
     assert found == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    modules = {dotted(path): path for path in MODULES}
+    graph = {name: _imported(name, path.read_text(), modules) for name, path in modules.items()}
+
+    # Raises CycleError, with the modules of the circle.
+    assert set(TopologicalSorter(graph).static_order()) == set(modules)
+
+
+def _imported(name: str, source: str, modules: Container[str]) -> set[str]:
+    """Return the modules that are imported at start; a module doesn't depend on the package that it is in."""
+    found = set()
+    for one in imports_of(source):
+        module = one.name if one.name in modules else one.name.rpartition(".")[0]
+        if one.at_start and module in modules and not f"{name}.".startswith(f"{module}."):
+            found.add(module)
+    return found

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from hashlib import sha1
 from pathlib import Path
 from random import Random
@@ -16,10 +17,10 @@ ROUND = 500
 """Examples between two checks of the time."""
 
 
-def main(name: str, seconds: str, folder: str) -> int:
-    reader, end = READERS[name], time.monotonic() + float(seconds)
+def main(name: str, seconds: str, folder: str, *, clock: Callable[[], float] = time.monotonic) -> int:
+    reader, end = READERS[name], clock() + float(seconds)
     inputs = 0
-    while time.monotonic() < end:
+    while clock() < end:
         found = _round(reader, inputs)
         inputs += ROUND
         if found is not None:

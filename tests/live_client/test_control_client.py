@@ -1,7 +1,9 @@
+import socket
 from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.server import ServerConnection, unix_serve
 
 from listenctl.errors import ListenctlError, NotFoundError, RefusedError
 from listenctl.live_client.control_client import attach_to_call, follow_events
@@ -46,6 +48,26 @@ async def test_without_a_server_there_is_nothing_to_connect_to(tmp_path: Path) -
         with pytest.raises(NotFoundError, match="no server named default"):
             async with connecting:
                 pass
+
+
+async def test_a_socket_without_a_server_behind_it_is_no_running_server(tmp_path: Path) -> None:
+    path = tmp_path / "default.sock"
+    with socket.socket(socket.AF_UNIX) as left_over:
+        left_over.bind(str(path))
+
+    with pytest.raises(NotFoundError, match="no server named default is running"):
+        async with attach_to_call(path, "7f"):
+            pass
+
+
+async def test_an_event_that_is_broken_json_is_refused(tmp_path: Path) -> None:
+    async def send_garbage(connection: ServerConnection) -> None:
+        await connection.send("{not JSON")
+
+    path = tmp_path / "default.sock"
+    async with unix_serve(send_garbage, path), follow_events(path) as reports:
+        with pytest.raises(RefusedError, match="sends something other than events"):
+            await anext(reports)
 
 
 async def test_events_are_followed_until_the_server_ends(tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from listenctl.simulator.injected_faults import InjectedFaults, parse_fault
 from listenctl.simulator.plan import CallPlan, DtmfPress
 from listenctl.simulator.simulated_call import SimulatedCall
 from listenctl.simulator.simulated_call_exchange import CallSender, CallTime
-from tests.helpers.clock import FakeClock
 from tests.helpers.frames import WireFrame, cut_frames
 from tests.helpers.scripted_server import (
     Heard,
@@ -34,6 +33,7 @@ from tests.helpers.scripted_server import (
     shake_hands,
     target,
 )
+from tests.helpers.simulated_time import FakeClock
 
 MONO = AudioFormat(8000, 1)
 FIRST = b'{"sampleRate":8000}'

@@ -11,7 +11,7 @@ import pytest
 
 from listenctl.terminal.printable_text import TextStyle
 from listenctl.terminal.screen import Screen, TerminalSize, can_draw, terminal_size
-from tests.helpers.clock import FakeClock
+from tests.helpers.simulated_time import FakeClock
 
 BEGIN = "\x1b[?2026h\x1b[?25l"
 END = "\x1b[?2026l"

@@ -21,8 +21,8 @@ from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMes
 from listenctl.protocol.jambonz_messages import Mark, PlayDone, parse_texts
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, PROFILES, Profile
 from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio
-from tests.helpers.clock import FakeClock
 from tests.helpers.playout import new_playout, play, tone
+from tests.helpers.simulated_time import FakeClock
 from tests.protocol.test_peer_json import JSON
 
 DTMF = b'{"event":"dtmf","dtmf":"2","duration":"1600"}'

@@ -25,8 +25,8 @@ from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMes
 from listenctl.protocol.jambonz_messages import PlayDone
 from listenctl.protocol.jambonz_model.profiles import OLD, PROFILES, Profile
 from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio
-from tests.helpers.clock import FakeClock
 from tests.helpers.playout import play, tone
+from tests.helpers.simulated_time import FakeClock
 from tests.protocol.call_sharing.test_shared_call import KILL, Conversation, shared
 
 SYNC = TextMessage(b'{"type":"listenctl:sync"}')

@@ -23,18 +23,25 @@ from listenctl.errors import UsageError
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
 from tests.helpers.capture import CAPTURES, FOLDER, received_audio
-from tests.helpers.captured import (
+from tests.helpers.frames import binary
+from tests.helpers.pcap import (
+    Packet,
+    block,
+    enhanced,
     frames,
+    interface,
     losses,
+    packets_of,
     payloads,
+    pcap,
+    pcapng,
     read_file,
+    section,
     sessions,
     timed_frames,
     unmasked,
     upgraded,
 )
-from tests.helpers.frames import binary
-from tests.helpers.pcap import Packet, block, enhanced, interface, packets_of, pcap, pcapng, section
 
 CALL = FOLDER / f"{CAPTURES[0]}.pcap.gz"
 DUMP = header_line(DumpHeader("2026-11-21T15:00:00Z")) + frame_line(

@@ -23,10 +23,10 @@ from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
 from tests.fuzz.reader import Seed
 from tests.helpers import capture
-from tests.helpers.captured import ANSWER
 from tests.helpers.frames import BINARY, HANDSHAKE, TEXT, binary, close, text
 from tests.helpers.inspected import capture_events
 from tests.helpers.pcap import (
+    ANSWER,
     COOKED,
     COOKED_2,
     ETHERNET,

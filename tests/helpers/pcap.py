@@ -3,15 +3,32 @@
 import gzip
 import random
 import struct
+import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
+from itertools import count
+from pathlib import Path
 
+from listenctl.capture.capture_events import (
+    CapturedFrame,
+    CapturedSession,
+    CaptureEvent,
+    FramesLost,
+    SessionClosed,
+    SessionOpened,
+)
 from listenctl.capture.packets.packet_batches import CaptureNotice, EmbeddedSecrets, PacketBatch
 from listenctl.capture.packets.read_pcap import read_pcap
 from listenctl.capture.packets.tcp_events import MissingCause, TcpData, TcpGap, TcpStream, TcpStreamEnded
 from listenctl.capture.packets.tcp_streams import read_tcp
+from listenctl.capture.read_capture import read_capture
+from listenctl.capture.tls.key_log import KeyLog
+from listenctl.capture.websocket.websocket_sessions import read_websocket_sessions
+from listenctl.protocol.frames.raw_frame_reader import RawFrame
+from listenctl.protocol.listen_session import Sender
 from tests.helpers.capture import FOLDER
+from tests.helpers.frames import HANDSHAKE
 
 FIN, SYN, RST, PSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
 ETHERNET, LOOPBACK, RAW, OPENBSD_LOOPBACK, COOKED, COOKED_2 = 1, 0, 101, 108, 113, 276
@@ -240,3 +257,89 @@ def stream_data(found: Iterable[ReadItem]) -> list[bytes]:
 
 def in_pieces(data: bytes, size: int) -> Iterable[bytes]:
     return (data[at : at + size] for at in range(0, len(data), size))
+
+
+def tshark(path: Path, *arguments: str) -> str:
+    run = subprocess.run(["tshark", "-n", "-r", path, *arguments], capture_output=True, text=True, check=True)
+    return run.stdout
+
+
+def followed(path: Path, number: int = 0) -> tuple[bytes, bytes]:
+    """Return the data of both ends of a connection, first that of the first sender; gaps are in Wireshark's words."""
+    shown = tshark(path, "-q", "-z", f"follow,tcp,raw,{number}")
+    lines = shown.partition("Node 1: ")[2].splitlines()[1:]
+    lines = lines[: next(index for index, line in enumerate(lines) if line.startswith("="))]
+    one = b"".join(bytes.fromhex(line) for line in lines if not line.startswith("\t"))
+    other = b"".join(bytes.fromhex(line) for line in lines if line.startswith("\t"))
+    # Wireshark's words end with a NUL.
+    return one.replace(b"capture file]\0", b"capture file]"), other.replace(b"capture file]\0", b"capture file]")
+
+
+ANSWER = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+
+
+def upgraded(answer: bytes = ANSWER) -> TcpDialog:
+    """Return a connection after the WebSocket handshake."""
+    return TcpDialog().open().client(HANDSHAKE).server(answer)
+
+
+def unmasked(data: bytes) -> bytes:
+    """Return an unmasked binary frame of less than 126 bytes."""
+    return bytes([0x82, len(data)]) + data
+
+
+def read_sessions(
+    packets: Iterable[Packet], *, size: int = 1 << 20, keylog: KeyLog | None = None, join_audio: bool = False
+) -> list[CaptureEvent]:
+    """Return the events of a capture of packets that is read in pieces of ``size``."""
+    read = read_pcap(iter(in_pieces(pcap(packets), size)))
+    sessions = read_websocket_sessions(read, "test.pcap", keylog or KeyLog(), count(1), join_audio=join_audio)
+    return [one for events in sessions for one in events]
+
+
+def read_file(path: Path, keylog: KeyLog | None = None) -> list[CaptureEvent]:
+    return list(read_capture(str(path), keylog=keylog))
+
+
+def timed_frames(events: Iterable[CaptureEvent], sender: Sender | None = None) -> list[CapturedFrame]:
+    """Return the frames of one side or of both, with their times."""
+    return [one for one in events if isinstance(one, CapturedFrame) and sender in (None, one.sender)]
+
+
+def frames(events: Iterable[CaptureEvent], sender: Sender | None = None) -> list[RawFrame]:
+    return [one.frame for one in timed_frames(events, sender)]
+
+
+def payloads(events: Iterable[CaptureEvent], sender: Sender | None = None) -> list[bytes]:
+    """Return the payloads of the frames of one side or of both."""
+    return [frame.payload for frame in frames(events, sender)]
+
+
+def sessions(events: Iterable[CaptureEvent]) -> list[CapturedSession]:
+    """Return the sessions; each has to start and end once, with all its events between."""
+    opened: list[CapturedSession] = []
+    going: set[CapturedSession] = set()
+    for one in events:
+        if isinstance(one, SessionOpened):
+            assert one.session not in opened
+            opened.append(one.session)
+            going.add(one.session)
+        elif not isinstance(one, CaptureNotice):
+            assert one.session in going
+            if isinstance(one, SessionClosed) and one.sender is None:
+                going.remove(one.session)
+    assert not going
+    assert [session.number for session in opened] == list(range(1, len(opened) + 1))
+    return opened
+
+
+def losses(events: Iterable[CaptureEvent]) -> list[FramesLost]:
+    return [one for one in events if isinstance(one, FramesLost)]
+
+
+def endings(events: Iterable[CaptureEvent]) -> list[tuple[Sender | None, str]]:
+    return [(one.sender, str(one.how)) for one in events if isinstance(one, SessionClosed)]
+
+
+def notices(events: Iterable[object]) -> list[str]:
+    return [str(one) for one in events if isinstance(one, CaptureNotice)]

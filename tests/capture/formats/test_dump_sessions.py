@@ -19,7 +19,7 @@ from listenctl.capture.formats.dump_line_format import (
 from listenctl.capture.formats.dump_sessions import read_dump_sessions
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
-from tests.helpers.captured import endings, frames, losses, notices, read_file, sessions, timed_frames
+from tests.helpers.pcap import endings, frames, losses, notices, read_file, sessions, timed_frames
 
 HEADER = DumpHeader("2026-11-21T15:00:00.250000Z", "CS-A", "CS-A", "10.0.0.5:4", "/a?b=1", None, "wss://h:3000/a")
 BEGAN = 1795273200.25

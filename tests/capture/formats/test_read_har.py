@@ -14,7 +14,7 @@ from listenctl.capture.compressed_files import OpenedCapture
 from listenctl.capture.formats.read_har import read_har
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
-from tests.helpers.captured import endings, frames, notices, sessions, timed_frames
+from tests.helpers.pcap import endings, frames, notices, sessions, timed_frames
 
 BEGAN = 1795273200.25
 METADATA = '{"callSid":"CS-A","sampleRate":8000,"mixType":"mono","from":"Zoë"}'

@@ -22,7 +22,7 @@ from listenctl.protocol.jambonz_messages import Dtmf, JambonzMessage, Mark, Play
 from listenctl.protocol.listen_session import MessageReceived, Sender
 from listenctl.server.calls.live_call_log import LiveCallEnd, LiveCallLog
 from listenctl.server.recording.describe_recording import describe_recording
-from tests.helpers.captured import endings, frames, losses, notices, payloads, read_file, sessions, timed_frames
+from tests.helpers.pcap import endings, frames, losses, notices, payloads, read_file, sessions, timed_frames
 from tests.helpers.server import STARTED_AT, call_log
 
 METADATA = '{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}'

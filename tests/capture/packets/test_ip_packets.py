@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from listenctl.capture.packets.ip_packets import MAX_DATAGRAMS, IpReader
-from tests.helpers.captured import notices
 from tests.helpers.pcap import (
     ACK,
     CLIENT,
@@ -18,6 +17,7 @@ from tests.helpers.pcap import (
     Packet,
     Side,
     ip,
+    notices,
     read_packets,
     short_dialog,
     stream_data,

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from listenctl.capture.packets.link_layer import LINK_LAYERS
 from listenctl.capture.packets.tcp_events import TcpData
-from tests.helpers.captured import notices
 from tests.helpers.pcap import (
     CLIENT,
     COOKED,
@@ -21,6 +20,7 @@ from tests.helpers.pcap import (
     START,
     Packet,
     Side,
+    notices,
     on_link,
     read_packets,
     short_dialog,

@@ -37,6 +37,7 @@ from tests.helpers.pcap import (
     cut_packets,
     delay_packets,
     drop_packets,
+    followed,
     in_pieces,
     ip,
     on_link,
@@ -47,8 +48,8 @@ from tests.helpers.pcap import (
     repeat_packets,
     stream_data,
     tcp,
+    tshark,
 )
-from tests.helpers.tshark import followed, tshark
 
 OPEN = TcpDialog().open().packets
 

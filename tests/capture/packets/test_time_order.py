@@ -7,9 +7,21 @@ import pytest
 from listenctl.capture.capture_events import CaptureEvent
 from listenctl.capture.packets.tcp_events import StreamEnding, TcpStreamEnded
 from listenctl.protocol.listen_session import Sender
-from tests.helpers.captured import losses, read_sessions, timed_frames, unmasked, upgraded
 from tests.helpers.frames import binary
-from tests.helpers.pcap import ACK, CLIENT, FIN, RST, Packet, TcpDialog, read_packets
+from tests.helpers.pcap import (
+    ACK,
+    CLIENT,
+    FIN,
+    RST,
+    Packet,
+    TcpDialog,
+    losses,
+    read_packets,
+    read_sessions,
+    timed_frames,
+    unmasked,
+    upgraded,
+)
 
 # Four packets each: data of the client, an ACK, data of the server, an ACK.
 EACH = 4

@@ -11,9 +11,8 @@ from websockets.frames import Frame, Opcode
 from listenctl.capture.websocket.inflate_frames import FrameInflater
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
-from tests.helpers.captured import ANSWER, frames, losses, payloads, read_sessions, upgraded
 from tests.helpers.frames import frame, text
-from tests.helpers.pcap import TcpDialog
+from tests.helpers.pcap import ANSWER, TcpDialog, frames, losses, payloads, read_sessions, upgraded
 
 AGAIN = b'{"event": "again and again"}'
 RSV1 = 4

@@ -15,8 +15,15 @@ from listenctl.json_lines import Report
 from listenctl.protocol.listen_session import AudioReceived
 from listenctl.protocol.timeline import TimelineEntry
 from tests.helpers.capture import CAPTURES
-from tests.helpers.captured import read_sessions
-from tests.helpers.pcap import Damage, call_packets, cut_packets, delay_packets, drop_packets, repeat_packets
+from tests.helpers.pcap import (
+    Damage,
+    call_packets,
+    cut_packets,
+    delay_packets,
+    drop_packets,
+    read_sessions,
+    repeat_packets,
+)
 
 
 class Audio(CallObserver):

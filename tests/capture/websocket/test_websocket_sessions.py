@@ -23,23 +23,10 @@ from listenctl.capture.websocket.websocket_sessions import WebSocketSessionReade
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
 from tests.helpers.capture import CAPTURES, FOLDER
-from tests.helpers.captured import (
-    ANSWER,
-    endings,
-    frames,
-    losses,
-    notices,
-    payloads,
-    read_file,
-    read_sessions,
-    sessions,
-    timed_frames,
-    unmasked,
-    upgraded,
-)
 from tests.helpers.frames import HANDSHAKE, binary, close, frame, text
 from tests.helpers.pcap import (
     ACK,
+    ANSWER,
     BIDIRECTIONAL_CALLS,
     CLIENT,
     RST,
@@ -51,15 +38,26 @@ from tests.helpers.pcap import (
     cut_packets,
     delay_packets,
     drop_packets,
+    endings,
+    frames,
     in_pieces,
+    losses,
+    notices,
     packets_of,
+    payloads,
     pcap,
+    read_file,
     read_packets,
+    read_sessions,
     repeat_packets,
+    sessions,
     stream_data,
+    timed_frames,
+    tshark,
+    unmasked,
+    upgraded,
 )
 from tests.helpers.tls_wire import client_context, server_context, tls_dialog
-from tests.helpers.tshark import tshark
 
 ENCRYPTED = FOLDER / "encrypted/d_wss_mono16k.pcap.gz"
 

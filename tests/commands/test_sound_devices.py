@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.helpers.cli import listenctl, service
-from tests.helpers.pulse import consists_of, running_command, sound_system, tone
 from tests.helpers.server import Event, recorded_audio, running
+from tests.helpers.sound_devices import consists_of, running_command, sound_system, tone
 
 LIMIT = 100
 LEVEL = 10 ** (-12 / 20)

@@ -10,8 +10,8 @@ from pathlib import Path
 from tests.helpers.cli import COMMAND, environment
 from tests.helpers.control import Controlled
 from tests.helpers.frames import text
-from tests.helpers.pulse import Command
 from tests.helpers.server import Peer, until
+from tests.helpers.sound_devices import Command
 
 
 async def place(server: Controlled, call: str, *, rate: int = 8000, mix: str = "mono") -> Peer:

@@ -15,9 +15,9 @@ from tests.helpers.cli import COMMAND, ROOT, environment, listenctl
 from tests.helpers.control import controlled, fake_control, live_call
 from tests.helpers.frames import binary, text
 from tests.helpers.monitored import attached, monitor, place
-from tests.helpers.pulse import tone
 from tests.helpers.server import mode_of, until
 from tests.helpers.simulated import interleave
+from tests.helpers.sound_devices import tone
 
 LIMIT = 120
 NO_DEVICE = ("--device", "no such thing")

@@ -16,10 +16,10 @@ from listenctl.media.pacing import Pacer
 from tests.helpers.control import Controlled, controlled
 from tests.helpers.frames import binary, text
 from tests.helpers.monitored import attached, place
-from tests.helpers.pulse import SoundSystem, running_command, sound_system, tone
 from tests.helpers.server import Peer, until
 from tests.helpers.simulated import interleave
 from tests.helpers.simulated_time import simulated_loop
+from tests.helpers.sound_devices import SoundSystem, running_command, sound_system, tone
 
 LIMIT = 100
 LEVEL = 0.25

@@ -10,8 +10,8 @@ from tests.helpers.control import Controlled, controlled
 from tests.helpers.frames import binary, text
 from tests.helpers.monitored import attached, place
 from tests.helpers.pty_command import OnTerminal, on_terminal
-from tests.helpers.pulse import tone
 from tests.helpers.simulated import interleave
+from tests.helpers.sound_devices import tone
 
 LIMIT = 120
 TONE = tone(440, 0.5, 8000)

@@ -5,7 +5,7 @@ from listenctl.errors import ListenctlError
 from listenctl.media.devices.microphone import open_microphone
 from listenctl.media.devices.sound_devices import load_sounddevice
 from listenctl.media.sources.audio_sources import open_source
-from tests.helpers.devices import FakeDevice
+from tests.helpers.sound_devices import FakeDevice
 
 RAMP = np.arange(1, 8001, dtype="<i2").tobytes()
 

@@ -11,9 +11,9 @@ from listenctl.media.devices.mixer import CallMixer
 from listenctl.media.devices.playback_device import PlaybackDevice, PlaybackState
 from listenctl.media.devices.sound_devices import load_sounddevice
 from listenctl.protocol.audio import AudioFormat
-from tests.helpers.devices import FakeDevice
 from tests.helpers.server import LIMIT, until
 from tests.helpers.simulated_time import FakeClock
+from tests.helpers.sound_devices import FakeDevice
 
 STEREO = AudioFormat(48000, 2)
 

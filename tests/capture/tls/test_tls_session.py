@@ -32,14 +32,14 @@ from listenctl.capture.tls.tls_records import record_size
 from listenctl.capture.tls.tls_session import TlsSession
 from listenctl.errors import ListenctlError
 from tests.helpers import capture
-from tests.helpers.tls_relay import relayed_tls
-from tests.helpers.tls_wire import (
+from tests.helpers.tls_sessions import (
     NO_ENCRYPT_THEN_MAC,
     Flight,
     TlsDialog,
     client_context,
     decrypt_flights,
     decrypted_data,
+    relayed_tls,
     server_context,
     tls_dialog,
 )

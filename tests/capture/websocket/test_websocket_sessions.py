@@ -57,7 +57,7 @@ from tests.helpers.pcap import (
     unmasked,
     upgraded,
 )
-from tests.helpers.tls_wire import client_context, server_context, tls_dialog
+from tests.helpers.tls_sessions import client_context, server_context, tls_dialog
 
 ENCRYPTED = FOLDER / "encrypted/d_wss_mono16k.pcap.gz"
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from tests.helpers.cli import COMMAND, environment
 from tests.helpers.server import until
-from tests.helpers.simulated import Pcm
+from tests.helpers.simulated_calls import Pcm
 
 RATE = 48000
 _ASOUNDRC = "pcm.!default { type pulse }\nctl.!default { type pulse }\n"

@@ -16,8 +16,8 @@ from listenctl.protocol.call_sharing.tool_messages import RefusalReason, Synced,
 from listenctl.protocol.jambonz_messages import Mark
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, Profile
 from tests.helpers.control import fake_control, mark_answer
-from tests.helpers.live_call import LiveCall, live_call, streaming
 from tests.helpers.server import until
+from tests.helpers.simulated_calls import LiveCall, live_call, streaming
 
 pytestmark = pytest.mark.simulated_time
 

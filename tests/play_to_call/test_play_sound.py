@@ -20,8 +20,8 @@ from listenctl.protocol.application_commands import KillAudio
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, OLD, Profile
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
-from tests.helpers.live_call import LiveCall, clips, live_call, noise, streaming
 from tests.helpers.server import until
+from tests.helpers.simulated_calls import LiveCall, clips, live_call, noise, streaming
 
 pytestmark = pytest.mark.simulated_time
 

@@ -12,7 +12,7 @@ from listenctl.errors import ListenctlError
 from listenctl.media.devices.playback_device import PlaybackState
 from listenctl.simulator.caller_playback import CallerPlayback
 from tests.helpers.server import LIMIT, until
-from tests.helpers.simulated import Pcm
+from tests.helpers.simulated_calls import Pcm
 from tests.helpers.sound_devices import FakeDevice
 
 FRAME = 160

@@ -19,7 +19,7 @@ from listenctl.simulator.injected_faults import ClosingMode, FaultNote, Injected
 from listenctl.simulator.simulated_call import SimulatedCall
 from tests.helpers.scripted_server import serving, shake_hands
 from tests.helpers.server import Events, faster, running
-from tests.helpers.simulated import Noise, Placed, make_noise, place, plan_for
+from tests.helpers.simulated_calls import Noise, Placed, make_noise, place, plan_for
 
 GOOD = b'{"sampleRate":8000,"mixType":"mono","callSid":"c"}'
 KEY = b'{"event":"dtmf","dtmf":"1","duration":"1600"}'

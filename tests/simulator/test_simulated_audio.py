@@ -23,7 +23,7 @@ from listenctl.simulator.simulated_audio import CallFrame, SimulatedAudio
 from tests.helpers.playout import play, tone
 from tests.helpers.scripted_server import target
 from tests.helpers.server import running
-from tests.helpers.simulated import Noise, make_noise, place, plan_for
+from tests.helpers.simulated_calls import Noise, make_noise, place, plan_for
 from tests.helpers.simulated_time import simulated_loop
 
 pytestmark = pytest.mark.simulated_time

@@ -16,7 +16,7 @@ from tests.helpers.control import controlled, fake_control, live_call
 from tests.helpers.frames import binary, text
 from tests.helpers.monitored import attached, monitor, place
 from tests.helpers.server import mode_of, until
-from tests.helpers.simulated import interleave
+from tests.helpers.simulated_calls import interleave
 from tests.helpers.sound_devices import tone
 
 LIMIT = 120

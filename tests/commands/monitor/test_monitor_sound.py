@@ -17,7 +17,7 @@ from tests.helpers.control import Controlled, controlled
 from tests.helpers.frames import binary, text
 from tests.helpers.monitored import attached, place
 from tests.helpers.server import Peer, until
-from tests.helpers.simulated import interleave
+from tests.helpers.simulated_calls import interleave
 from tests.helpers.simulated_time import simulated_loop
 from tests.helpers.sound_devices import SoundSystem, running_command, sound_system, tone
 

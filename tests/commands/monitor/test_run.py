@@ -10,7 +10,7 @@ from tests.helpers.control import Controlled, controlled
 from tests.helpers.frames import binary, text
 from tests.helpers.monitored import attached, place
 from tests.helpers.pty_command import OnTerminal, on_terminal
-from tests.helpers.simulated import interleave
+from tests.helpers.simulated_calls import interleave
 from tests.helpers.sound_devices import tone
 
 LIMIT = 120

@@ -12,7 +12,7 @@ from listenctl.events import Reporter
 from listenctl.simulator.simulated_call import SimulatedCall
 from tests.helpers.cli import listenctl, service
 from tests.helpers.server import Events, read_sidecar, recorded_audio
-from tests.helpers.simulated import make_noise, plan_for
+from tests.helpers.simulated_calls import make_noise, plan_for
 
 SERVE = ("serve", "--port", "0", "--no-control", "--json")
 

@@ -10,8 +10,8 @@ import pytest
 import soundfile
 
 from tests.helpers.cli import COMMAND, environment, listenctl, service
-from tests.helpers.live_call import is_alive, without_silence
 from tests.helpers.server import until
+from tests.helpers.simulated_calls import is_alive, without_silence
 
 SERVE = ("serve", "--port", "0", "--json")
 STREAMING = ("--streaming", "8000", "-m", "streamRate:=8000")

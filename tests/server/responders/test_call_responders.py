@@ -11,8 +11,8 @@ from listenctl.errors import ListenctlError
 from listenctl.server.responders import call_responders as attending
 from listenctl.server.responders.call_responders import RespondedCall
 from tests.helpers.frames import binary, close, text
-from tests.helpers.live_call import responding
 from tests.helpers.server import until
+from tests.helpers.simulated_calls import responding
 
 pytestmark = pytest.mark.simulated_time
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from listenctl.server.responders.child_process import ChildProcess
-from tests.helpers.live_call import is_alive
 from tests.helpers.server import LIMIT, until
+from tests.helpers.simulated_calls import is_alive
 
 STUBBORN = "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); signal.pause()"
 

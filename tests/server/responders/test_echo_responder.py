@@ -12,9 +12,15 @@ from listenctl.protocol.call_sharing.tool_messages import ToolMessageType
 from listenctl.server.responders.echo_responder import EchoResponder
 from tests.helpers.control import controlled
 from tests.helpers.frames import binary, text
-from tests.helpers.live_call import answer_call, as_streamed, place_and_hear, plan_to_hear, without_silence
 from tests.helpers.server import faster
-from tests.helpers.simulated import make_noise
+from tests.helpers.simulated_calls import (
+    answer_call,
+    as_streamed,
+    make_noise,
+    place_and_hear,
+    plan_to_hear,
+    without_silence,
+)
 
 pytestmark = pytest.mark.simulated_time
 

@@ -15,19 +15,19 @@ from listenctl.protocol.call_sharing.tool_messages import ToolMessageType
 from listenctl.server.responders.exec_responder import ExecEnd, ExecProgram, ExecResponder
 from tests.helpers.control import controlled
 from tests.helpers.frames import binary, close, text
-from tests.helpers.live_call import (
+from tests.helpers.server import Event, Events, Running, faster
+from tests.helpers.simulated_calls import (
     Heard,
     answer_call,
     as_streamed,
     event_of,
     is_alive,
+    make_noise,
     place_and_hear,
     plan_to_hear,
     responding,
     without_silence,
 )
-from tests.helpers.server import Event, Events, Running, faster
-from tests.helpers.simulated import make_noise
 
 METADATA: dict[str, object] = {"streamRate": 8000}
 

@@ -11,16 +11,16 @@ from listenctl.play_to_call.playable_sound import prepare_sound
 from listenctl.server.responders.echo_responder import EchoResponder
 from listenctl.server.responders.exec_responder import ExecProgram, ExecResponder
 from listenctl.server.responders.greeting_responder import GreetingResponder
-from tests.helpers.live_call import (
+from tests.helpers.simulated_calls import (
     answer_call,
     as_streamed,
     event_of,
+    make_noise,
     place_and_hear,
     plan_to_hear,
     responding,
     without_silence,
 )
-from tests.helpers.simulated import make_noise
 
 pytestmark = pytest.mark.simulated_time
 

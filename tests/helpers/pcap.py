@@ -1,4 +1,4 @@
-"""Build pcap and pcapng files from TCP connections, and damage them."""
+"""Build pcap and pcapng files from TCP connections, damage them, and read them: with the package, or with Wireshark."""
 
 import gzip
 import random

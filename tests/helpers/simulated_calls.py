@@ -1,4 +1,4 @@
-"""Simulated calls to a server under test, and what their callers hear."""
+"""Simulated calls to a server under test: what they send, what their callers hear, and what is recorded."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,6 +24,43 @@ from listenctl.simulator.simulated_call import SimulatedCall
 from listenctl.simulator.simulated_call_log import SimulatedCallResult
 from tests.helpers.scripted_server import target
 from tests.helpers.server import FAST, Event, Events, Running, faster, read_sidecar, recorded_audio, running
+
+Pcm = np.ndarray[tuple[int, ...], np.dtype[np.int16]]
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """A file with two channels of loud noise, and its samples, one row per channel."""
+
+    path: Path
+    samples: Pcm
+
+    @property
+    def length(self) -> int:
+        """Samples of each channel."""
+        return self.samples.shape[1]
+
+    def fork(self, mix_type: str, length: int | None = None) -> bytes:
+        """Return what jambonz sends of it, with silence up to ``length`` samples (listenctl-protocol(7) 3.1)."""
+        missing = (length or self.length) - self.length
+        left, right = np.pad(self.samples, ((0, 0), (0, missing)))
+        if mix_type == "stereo":
+            return interleave(left, right)
+        return interleave(left if mix_type == "mono" else (left.astype(int) + right).clip(-32768, 32767))
+
+
+def interleave(*channels: Pcm) -> bytes:
+    """Return the samples of all channels interleaved, as on the wire."""
+    return np.stack(channels, axis=1).astype("<i2").tobytes()
+
+
+def make_noise(folder: Path, *, sample_rate: int, samples: int, seed: int = 1) -> Noise:
+    """Write noise that depends on ``seed``; the sum of its channels sometimes clips."""
+    generator = np.random.default_rng([seed, sample_rate, samples])
+    noise = generator.integers(-32768, 32768, (2, samples)).astype(np.int16)
+    path = folder / f"noise-{seed}-{sample_rate}-{samples}.wav"
+    soundfile.write(path, noise.T, sample_rate, subtype="PCM_16")
+    return Noise(path, noise)
 
 
 def noise(seconds: float, rate: int, *, seed: int = 1) -> bytes:
@@ -218,44 +255,6 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-Pcm = np.ndarray[tuple[int, ...], np.dtype[np.int16]]
-
-
-@dataclass(frozen=True, slots=True)
-class Noise:
-    """A file with two channels of loud noise, and its samples, one row per channel."""
-
-    path: Path
-    samples: Pcm
-
-    @property
-    def length(self) -> int:
-        """Samples of each channel."""
-        return self.samples.shape[1]
-
-    def fork(self, mix_type: str, length: int | None = None) -> bytes:
-        """Return what jambonz sends of it, with silence up to ``length`` samples (listenctl-protocol(7) 3.1)."""
-        missing = (length or self.length) - self.length
-        left, right = np.pad(self.samples, ((0, 0), (0, missing)))
-        if mix_type == "stereo":
-            return interleave(left, right)
-        return interleave(left if mix_type == "mono" else (left.astype(int) + right).clip(-32768, 32767))
-
-
-def interleave(*channels: Pcm) -> bytes:
-    """Return the samples of all channels interleaved, as on the wire."""
-    return np.stack(channels, axis=1).astype("<i2").tobytes()
-
-
-def make_noise(folder: Path, *, sample_rate: int, samples: int, seed: int = 1) -> Noise:
-    """Write noise that depends on ``seed``; the sum of its channels sometimes clips."""
-    generator = np.random.default_rng([seed, sample_rate, samples])
-    noise = generator.integers(-32768, 32768, (2, samples)).astype(np.int16)
-    path = folder / f"noise-{seed}-{sample_rate}-{samples}.wav"
-    soundfile.write(path, noise.T, sample_rate, subtype="PCM_16")
-    return Noise(path, noise)
 
 
 def plan_for(port: int, noise: Noise, *faults: str, sample_rate: int = 8000, mix_type: str = "mono") -> CallPlan:

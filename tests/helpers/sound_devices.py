@@ -1,4 +1,4 @@
-"""A real sound system without a sound card: PulseAudio with a sink that leads nowhere, and what comes out of it."""
+"""Sound devices without a sound card: one run by hand, and PulseAudio with a sink that leads nowhere."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Real TLS sessions without a network, recorded with their secrets."""
+"""Real TLS sessions recorded with their secrets: in one process, or between the two ends of OpenSSL."""
 
 import asyncio
 import re

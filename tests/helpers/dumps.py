@@ -1,18 +1,36 @@
-"""A server under test that dumps its calls, and what stands in the dumps."""
+"""Calls in dumps: written by a test, replayed to servers that keep what they receive, and read back."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from listenctl.capture.formats.dump_line_format import DumpEnd, DumpFault, DumpHeader, DumpLoss
+from listenctl.capture.formats.dump_line_format import (
+    DumpEnd,
+    DumpFault,
+    DumpHeader,
+    DumpLoss,
+    event_line,
+    frame_line,
+    header_line,
+)
 from listenctl.capture.formats.read_dump import DumpItem, UnreadableLine, read_dump
+from listenctl.net.server_address import CallTarget
+from listenctl.net.websocket_url import parse_websocket_url
+from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
-from listenctl.server.dump.call_dumper import CallDumper, dumping
-from listenctl.server.settings import ServerSettings
-from tests.helpers.frames import WireFrame
-from tests.helpers.server import FAST, Event, Running, running, wait_for_writer
+from listenctl.replay.compare_answers import CompareSettings
+from listenctl.replay.find_captured_calls import find_captured_calls
+from listenctl.replay.plan import ApplicationPlan, ReplayPlan
+from listenctl.replay.replay_results import ApplicationResult, ReplayResult
+from listenctl.replay.replay_script import CaptureFile
+from listenctl.replay.replay_server import ReplayServer
+from listenctl.replay.replayed_call import ReplayedCall
+from tests.helpers.frames import FrameCutter, WireFrame
+from tests.helpers.scripted_server import shake_hands
+from tests.helpers.server import LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,28 +85,115 @@ def load(path: str | Path) -> Dump:
     return Dump(header, items)
 
 
-@dataclass(frozen=True, slots=True)
-class Dumping:
-    """A server that dumps."""
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+METADATA = b'{"sampleRate":8000,"mixType":"mono","callSid":"old-sid","nested":{"callSid":"other"}}'
+CREATED = "2026-11-21T10:00:00.000000Z"
 
-    run: Running
-    dumper: CallDumper
+Timed = tuple[float, Sender, RawFrame]
 
-    async def saved(self, number: int = 1) -> tuple[Event, Dump]:
-        """Return the event about dump ``number``, and the dump."""
-        event = await self.run.events.wait_for("dump-saved", number)
-        return event, load(event["path"])
+
+def jambonz(at: float, opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0) -> Timed:
+    """Return a frame of jambonz with its time."""
+    return at, Sender.JAMBONZ, RawFrame(fin, rsv, opcode, True, payload)
+
+
+def application(at: float, opcode: int, payload: bytes = b"", *, fin: bool = True) -> Timed:
+    """Return a frame of the application with its time."""
+    return at, Sender.APPLICATION, RawFrame(fin, 0, opcode, False, payload)
+
+
+def write_dump(
+    path: Path,
+    frames: Iterable[Timed],
+    *,
+    created: str = CREATED,
+    end: DumpEnd | None = None,
+) -> Path:
+    """Append a call to a dump."""
+    header = DumpHeader(created, "c1", "old-sid", "10.0.0.1:5000", "/", "audio.jambonz.org", "ws://h:3000/")
+    lines = [header_line(header), *(frame_line(at, sender, frame) for at, sender, frame in frames)]
+    with path.open("ab") as file:
+        file.writelines([*lines, *([event_line(end)] if end else [])])
+    return path
+
+
+@dataclass(slots=True)
+class KeepingServer:
+    """
+    A server for one call after another that keeps the frames it receives, and answers by ``says``.
+
+    Attributes:
+        says: called with the writer when a call begins.
+        calls: the frames of each call, with seconds from its handshake.
+    """
+
+    says: Callable[[asyncio.StreamWriter], Coroutine[None, None, None]] | None = None
+    calls: list[list[WireFrame]] = field(default_factory=list)
+    ends: list[str] = field(default_factory=list)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take a call to its end."""
+        await shake_hands(reader, writer)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        frames: list[WireFrame] = []
+        self.calls.append(frames)
+        speaking = asyncio.create_task(self.says(writer)) if self.says else None
+        cutter = FrameCutter()
+        try:
+            while data := await reader.read(65_536):
+                frames += cutter.feed(data, loop.time() - began)
+            self.ends.append("fin")
+        except ConnectionResetError:
+            self.ends.append("rst")
+        if speaking is not None:
+            await speaking
+
+
+def plan(
+    path: Path, port: int, *, speed: float | None = None, compare: CompareSettings | None = None, same_sid: bool = False
+) -> ReplayPlan:
+    """Return the plan to play a capture to a port of this machine."""
+    return ReplayPlan(
+        capture=CaptureFile(str(path), path.name),
+        target=CallTarget(address=parse_websocket_url(f"ws://127.0.0.1:{port}/")),
+        speed=speed,
+        compare=compare,
+        same_sid=same_sid,
+    )
+
+
+async def play(plan: ReplayPlan, *, sid: str | None = "new-sid") -> ReplayResult:
+    """Play one call."""
+    (call,) = find_captured_calls(plan.capture)
+    return await ReplayedCall(plan, call, ReplayResult(call=call.number, copy=1, round=1), sid=sid).run()
+
+
+class PlayingServer:
+    """A server that plays an application, and what it reports."""
+
+    def __init__(self, capture: CaptureFile, **options: object) -> None:
+        limit = options.pop("limit", 1)
+        assert limit is None or isinstance(limit, int)
+        self.results: list[ApplicationResult] = []
+        self.refused: list[str] = []
+        self.port = 0
+        playing = ApplicationPlan(capture=capture, **options)  # type: ignore[arg-type]
+        calls = find_captured_calls(capture, every=True)
+        on_result, on_refused = self.results.append, self.refused.append
+        self.server = ReplayServer(playing, calls, limit=limit, on_result=on_result, on_refused=on_refused)
 
 
 @asynccontextmanager
-async def dumping_server(folder: Path, settings: ServerSettings = FAST) -> AsyncIterator[Dumping]:
-    """Run a server that dumps to ``folder``."""
-    async with running(settings) as run, dumping(run.server, folder) as dumper:
-        assert dumper is not None
-        wait_for_writer(dumper._writer)
-        yield Dumping(run, dumper)
-        for peer in run.peers:
-            await peer.close()
-        # Calls that last to the end are dumped to their end as well.
-        run.server.shutdown.begin()
-        await run.ended
+async def playing(path: Path, **options: object) -> AsyncIterator[PlayingServer]:
+    """Play an application until its clients have ended all calls."""
+    found = PlayingServer(CaptureFile(str(path), path.name), **options)
+    async with asyncio.timeout(LIMIT):
+        found.port = await found.server.start("127.0.0.1", 0)
+        try:
+            yield found
+        except BaseException:
+            found.server.stop()
+            raise
+        finally:
+            await found.server.wait()

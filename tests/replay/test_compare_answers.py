@@ -10,7 +10,7 @@ from listenctl.net.client_connection import ConnectionEnd
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.replay.compare_answers import AnswerCollector, AnswerComparison, CompareSettings
 from listenctl.replay.compare_audio import BLOCK
-from tests.helpers.replayed import (
+from tests.helpers.dumps import (
     BINARY,
     CLOSE,
     METADATA,

@@ -8,7 +8,7 @@ from listenctl.errors import ListenctlError, NotFoundError, UsageError
 from listenctl.replay.find_captured_calls import find_captured_calls
 from listenctl.replay.replay_script import CaptureFile
 from tests.helpers.capture import FOLDER
-from tests.helpers.replayed import CLOSE, METADATA, TEXT, jambonz, write_dump
+from tests.helpers.dumps import CLOSE, METADATA, TEXT, jambonz, write_dump
 
 
 def two_calls(folder: Path) -> CaptureFile:

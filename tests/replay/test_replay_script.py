@@ -11,7 +11,7 @@ from listenctl.errors import UsageError
 from listenctl.replay.find_captured_calls import find_captured_calls
 from listenctl.replay.replay_script import BATCH_STEPS, CaptureFile, ReplayScript, read_secrets
 from tests.helpers.capture import FOLDER, received_audio
-from tests.helpers.replayed import BINARY, jambonz, plan, play, write_dump
+from tests.helpers.dumps import BINARY, jambonz, plan, play, write_dump
 from tests.helpers.server import recorded_audio, running
 
 pytestmark = pytest.mark.simulated_time

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from listenctl.net.client_connection import connect
+from tests.helpers.dumps import CLOSE, METADATA, TEXT, application, jambonz, playing, write_dump
 from tests.helpers.frames import HANDSHAKE
-from tests.helpers.replayed import CLOSE, METADATA, TEXT, application, jambonz, playing, write_dump
 from tests.helpers.scripted_server import Heard, target
 from tests.helpers.server import Peer
 

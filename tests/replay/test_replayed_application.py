@@ -10,8 +10,7 @@ from listenctl.net.client_connection import connect
 from listenctl.replay.compare_answers import CompareSettings
 from listenctl.replay.plan import ReplaySync
 from tests.helpers.capture import FOLDER
-from tests.helpers.frames import HANDSHAKE
-from tests.helpers.replayed import (
+from tests.helpers.dumps import (
     BINARY,
     CLOSE,
     METADATA,
@@ -24,6 +23,7 @@ from tests.helpers.replayed import (
     playing,
     write_dump,
 )
+from tests.helpers.frames import HANDSHAKE
 from tests.helpers.scripted_server import Heard, target
 from tests.helpers.server import Peer
 

@@ -7,7 +7,7 @@ import pytest
 
 from listenctl.capture.formats.dump_line_format import DumpEnd
 from tests.helpers.capture import CAPTURES, FOLDER, received_audio
-from tests.helpers.replayed import (
+from tests.helpers.dumps import (
     BINARY,
     CLOSE,
     METADATA,

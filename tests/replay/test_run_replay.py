@@ -10,7 +10,7 @@ from listenctl.replay.plan import ReplayPlan
 from listenctl.replay.replay_results import ReplayResult
 from listenctl.replay.run_replay import ReplayRun
 from tests.helpers.capture import FOLDER, received_audio
-from tests.helpers.replayed import (
+from tests.helpers.dumps import (
     BINARY,
     CLOSE,
     METADATA,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from listenctl.terminal.keypresses import KeypressReader, can_read_keys, in_foreground
-from tests.helpers.job import Terminal, terminal
+from tests.helpers.terminals import Terminal, terminal
 
 
 async def presses(terminal: Terminal, count: int) -> list[str]:

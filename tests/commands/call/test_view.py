@@ -19,7 +19,7 @@ from listenctl.simulator.call_snapshot import CallSnapshot
 from listenctl.terminal.level_meter import ChannelLevel
 from listenctl.terminal.printable_text import TextStyle
 from tests.helpers.server import until
-from tests.helpers.snapshots import QUIET as NOTHING
+from tests.helpers.terminals import QUIET as NOTHING
 
 PLAIN = TextStyle(color=False)
 ASCII = TextStyle(color=False, unicode=False)

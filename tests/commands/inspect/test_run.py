@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.cli import COMMAND, environment, listenctl
+from tests.helpers.dumps import jambonz, write_dump
 from tests.helpers.pcap import Packet, packets_of, pcap
-from tests.helpers.pty_command import on_terminal
-from tests.helpers.replayed import jambonz, write_dump
 from tests.helpers.server import LIMIT, until
+from tests.helpers.terminals import on_terminal
 
 DATA = Path(__file__).parents[2] / "data" / "captures"
 STREAM, CLIPS, PAUSE = "c2_bidir_stream8k_marks_nominus1", "e_playaudio_featureserver", "f_pause_graceful"

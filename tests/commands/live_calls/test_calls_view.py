@@ -16,7 +16,7 @@ from listenctl.commands.live_calls.calls_view import screen_lines, table, unique
 from listenctl.terminal.printable_text import TextStyle
 from tests.helpers.cli import listenctl
 from tests.helpers.control import SERVER, fake_control, live_call
-from tests.helpers.pty_command import on_terminal
+from tests.helpers.terminals import on_terminal
 
 PLAIN = TextStyle(color=False)
 UUIDS = ("7f1c9a52-1f3e-4a6b-9c1d-aaaaaaaaaaaa", "7f1c9a52-1f3e-4a6b-9c1d-bbbbbbbbbbbb", "0b7e5d10-1")

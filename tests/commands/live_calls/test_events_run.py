@@ -13,7 +13,7 @@ from listenctl.commands.live_calls.events_run import EventFilter, run_events
 from listenctl.errors import TimedOutError
 from tests.helpers.cli import listenctl
 from tests.helpers.control import fake_control, live_call
-from tests.helpers.pty_command import on_terminal
+from tests.helpers.terminals import on_terminal
 
 CALL_SID = "7f1c9a52-aaaa"
 ENDED = "listenctl: the server has ended\n"

@@ -18,9 +18,9 @@ from listenctl.errors import NotFoundError, TimedOutError, UsageError
 from listenctl.protocol.application_commands import KillAudio
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
 from tests.helpers.cli import COMMAND, environment
-from tests.helpers.pty_command import on_terminal
 from tests.helpers.server import until
 from tests.helpers.simulated_calls import LiveCall, clips, live_call, noise, streaming, write_sound
+from tests.helpers.terminals import on_terminal
 
 STREAM_AND_CLIPS = pytest.mark.parametrize("verb", [streaming(), clips()], ids=["stream", "clip"])
 

@@ -14,8 +14,8 @@ from listenctl.errors import TimedOutError
 from listenctl.protocol.application_commands import KillAudio
 from tests.helpers.cli import COMMAND, environment, listenctl, listenctl_here
 from tests.helpers.control import fake_control, mark_answer
-from tests.helpers.pty_command import on_terminal
 from tests.helpers.server import LIMIT
+from tests.helpers.terminals import on_terminal
 
 CALL_SID = "7f1c9a52-aaaa"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.cli import COMMAND, Service, environment, listenctl, listenctl_here, service
-from tests.helpers.pty_command import on_terminal
 from tests.helpers.scripted_server import serving, shake_hands
+from tests.helpers.terminals import on_terminal
 
 
 async def ended(process: Process) -> tuple[int, str, str]:

@@ -9,9 +9,9 @@ from pathlib import Path
 from tests.helpers.control import Controlled, controlled
 from tests.helpers.frames import binary, text
 from tests.helpers.monitored import attached, place
-from tests.helpers.pty_command import OnTerminal, on_terminal
 from tests.helpers.simulated_calls import interleave
 from tests.helpers.sound_devices import tone
+from tests.helpers.terminals import OnTerminal, on_terminal
 
 LIMIT = 120
 TONE = tone(440, 0.5, 8000)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from tests.helpers.capture import FOLDER, received_audio
 from tests.helpers.cli import COMMAND, environment, service
-from tests.helpers.pty_command import on_terminal
-from tests.helpers.replayed import CLOSE, METADATA, TEXT, application, jambonz, write_dump
+from tests.helpers.dumps import CLOSE, METADATA, TEXT, application, jambonz, write_dump
 from tests.helpers.server import LIMIT
+from tests.helpers.terminals import on_terminal
 
 NORMAL = b"\x03\xe8"
 CAPTURE = FOLDER / "a_mono8k_sip.pcap.gz"

@@ -1,7 +1,9 @@
 """Dumps of calls: every frame of both directions is there, whatever the peer, the disk and the end are like."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -10,12 +12,23 @@ import pytest
 from listenctl.capture.formats.dump_line_format import DumpEnd
 from listenctl.errors import UsageError
 from listenctl.protocol.listen_session import Sender
-from listenctl.server.dump import call_dumper as dumping
+from listenctl.server.dump import call_dumper
 from listenctl.server.dump.call_dumper import check_folder
+from listenctl.server.settings import ServerSettings
 from tests.helpers.capture import END_OF_HEAD, Cut, client_bytes, odd_pieces, replay, server_stream, whole
-from tests.helpers.dumps import Dumping, dumping_server, shapes_of
+from tests.helpers.dumps import Dump, load, shapes_of
 from tests.helpers.frames import BINARY, CONTINUATION, PING, TEXT, WireFrame, binary, close, cut_frames, frame, text
-from tests.helpers.server import faster, mode_of, send_until, until
+from tests.helpers.server import (
+    FAST,
+    Event,
+    Running,
+    faster,
+    mode_of,
+    running,
+    send_until,
+    until,
+    wait_for_writer,
+)
 
 pytestmark = pytest.mark.simulated_time
 
@@ -23,6 +36,33 @@ METADATA = '{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}'
 AUDIO = bytes(range(160)) * 2
 BLOCK = bytes(1000)
 US, THEM = Sender.APPLICATION, Sender.JAMBONZ
+
+
+@dataclass(frozen=True, slots=True)
+class Dumping:
+    """A server that dumps."""
+
+    run: Running
+    dumper: call_dumper.CallDumper
+
+    async def saved(self, number: int = 1) -> tuple[Event, Dump]:
+        """Return the event about dump ``number``, and the dump."""
+        event = await self.run.events.wait_for("dump-saved", number)
+        return event, load(event["path"])
+
+
+@asynccontextmanager
+async def dumping_server(folder: Path, settings: ServerSettings = FAST) -> AsyncIterator[Dumping]:
+    """Run a server that dumps to ``folder``."""
+    async with running(settings) as run, call_dumper.dumping(run.server, folder) as dumper:
+        assert dumper is not None
+        wait_for_writer(dumper._writer)
+        yield Dumping(run, dumper)
+        for peer in run.peers:
+            await peer.close()
+        # Calls that last to the end are dumped to their end as well.
+        run.server.shutdown.begin()
+        await run.ended
 
 
 def after_head(stream: bytes) -> bytes:
@@ -290,7 +330,7 @@ async def test_a_full_disk_costs_the_frames_it_did_not_take_and_not_the_call(tin
 
 
 async def test_what_a_slow_disk_leaves_behind_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dumping, "MAX_WAITING_BYTES", 5000)
+    monkeypatch.setattr(call_dumper, "MAX_WAITING_BYTES", 5000)
     async with dumping_server(tmp_path) as on:
         peer = await on.run.call(text(METADATA))
         await on.run.events.wait_for("call-started")
@@ -309,7 +349,7 @@ async def test_what_a_slow_disk_leaves_behind_is_counted(tmp_path: Path, monkeyp
 
 
 async def test_what_waits_for_an_id_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dumping, "MAX_HELD_BYTES", 5000)
+    monkeypatch.setattr(call_dumper, "MAX_HELD_BYTES", 5000)
     async with dumping_server(tmp_path) as on:
         await on.run.call(binary(BLOCK) * 20, text(METADATA), close())
         event, dump = await on.saved()

@@ -1,14 +1,16 @@
 """
-A call view with keys as a job of a shell, on a terminal of its own: as users have it, down to the signals.
+Terminals for commands, and for a call view as a job of a shell: as users have it, down to the signals.
 
-Run as ``python -m tests.helpers.job shell TTY`` this is the shell: it starts the job in the foreground and obeys lines
-on stdin (``bg``, ``fg``). Run with ``job`` it is the job, which says on stdout what is pressed.
+Run as ``python -m tests.helpers.terminals shell TTY`` this is the shell: it starts the job in the foreground and obeys
+lines on stdin (``bg``, ``fg``). Run with ``job`` it is the job, which says on stdout what is pressed.
 """
 
 import asyncio
+import fcntl
 import os
 import pty
 import signal
+import struct
 import subprocess
 import sys
 import termios
@@ -20,17 +22,39 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from listenctl.commands.call.view import SimulatedCallView
+from listenctl.simulator.call_snapshot import CallSnapshot
 from listenctl.terminal.keypresses import KeypressReader
 from listenctl.terminal.printable_text import TextStyle
+from tests.helpers.cli import COMMAND, ROOT, environment
 from tests.helpers.server import LIMIT, until
-from tests.helpers.snapshots import QUIET
 
-ROOT = Path(__file__).parent.parent.parent
-_MODULE = [sys.executable, "-m", "tests.helpers.job"]
+_MODULE = [sys.executable, "-m", "tests.helpers.terminals"]
+
+
+QUIET = CallSnapshot(
+    url="ws://h/",
+    call="7f1c",
+    state="live",
+    elapsed=1.0,
+    sample_rate=8000,
+    mix_type="mono",
+    profile="current",
+    streaming=False,
+    sent=None,
+    heard=None,
+    buffered=0.0,
+    held=0.0,
+    marks=(),
+    unsent=0.0,
+    lost_samples=0,
+    lateness=0.0,
+    commands=0,
+    wrong=0,
+    digits="",
+)
 
 
 def say(line: str) -> None:
-    """Tell the test."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
@@ -138,6 +162,75 @@ async def terminal() -> AsyncIterator[Terminal]:
             await shell.communicate()
             os.close(keyboard)
             os.close(tty)
+
+
+@dataclass(slots=True)
+class OnTerminal:
+    """A command whose stdin, stdout and stderr are a terminal."""
+
+    process: Process
+    reader: asyncio.StreamReader
+    keyboard: int
+    seen: str = ""
+
+    def type(self, keys: str) -> None:
+        """Press keys; the terminal must belong to the command."""
+        os.write(self.keyboard, keys.encode())
+
+    async def until(self, text: str) -> str:
+        """Wait until ``text`` was drawn; return all that was drawn before and up to then."""
+        while text not in self.seen:
+            if not await self._read():
+                raise AssertionError(f"the command ended without {text!r}: {self.seen!r}")
+        return self.seen
+
+    async def to_end(self) -> str:
+        """Return all that is drawn until the command ends."""
+        while await self._read():
+            pass
+        await self.process.wait()
+        return self.seen
+
+    async def _read(self) -> bool:
+        try:
+            data = await self.reader.read(65536)
+        except OSError:  # Linux says so when nobody has the terminal any more.
+            return False
+        self.seen += data.decode()
+        return bool(data)
+
+
+@asynccontextmanager
+async def on_terminal(
+    *arguments: str, home: Path, columns: int = 100, owned: bool = False
+) -> AsyncIterator[OnTerminal]:
+    """Run a command on a terminal of 24 rows, which is its own with ``owned``, so that it can read keys."""
+    screen, tty = pty.openpty()
+    fcntl.ioctl(tty, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    env = environment(home, {"TERM": "xterm", "LANG": "C.UTF-8", "XDG_RUNTIME_DIR": str(home)})
+    process = await asyncio.create_subprocess_exec(
+        *(["setsid", "--ctty"] if owned else []),
+        *COMMAND,
+        *arguments,
+        cwd=home,
+        env=env,
+        stdin=tty,
+        stdout=tty,
+        stderr=tty,
+    )
+    os.close(tty)
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(screen, "rb", buffering=0)
+    )
+    async with asyncio.timeout(LIMIT):
+        try:
+            yield OnTerminal(process, reader, screen)
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+            transport.close()
 
 
 if __name__ == "__main__":

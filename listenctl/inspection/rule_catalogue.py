@@ -1,7 +1,7 @@
 """
 The catalogue of rules that `listenctl inspect` checks: id, severity, section of `listenctl-rules(5)` and remedy.
 
-The checks themselves are in ``message_checks``, ``sound_checks`` and, for WebSocket frames, ``protocol.session``.
+The checks are in ``message_checks`` and ``sound_checks``; those of WebSocket frames and JSON texts are in ``protocol``.
 """
 
 from collections.abc import Mapping

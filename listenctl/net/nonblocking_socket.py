@@ -1,9 +1,9 @@
 """
 A TCP connection that is read on request and written without waiting, in the clear or through TLS.
 
-Both sides use it instead of asyncio's transports. Those read as soon as one byte is there (fifty times a second and
-call), after a failed write they drop what the kernel still holds, which may be the peer's Close, and their TLS can't
-end one direction only.
+Both sides use it instead of asyncio's transports. Those read as soon as a byte arrives (fifty times a second per call);
+after a failed write they drop what the kernel still holds, which may be the peer's Close; and their TLS can't end only
+one direction.
 """
 
 import asyncio
@@ -125,7 +125,7 @@ class NonblockingSocket:
         except BlockingIOError:
             return 0
         except OSError as exc:
-            # The kernel reports a reset once: if writing meets it, reading finds an ordinary end.
+            # The kernel reports a reset only once: if a write gets it, a read sees an ordinary end.
             self._broken, self.error = True, exc
             return 0
 
@@ -215,7 +215,7 @@ class TlsStream:
 
     def end_writing(self) -> bytes:
         """Return the close_notify."""
-        # The library calls it an error that the peer's own has not come yet; ours is written nevertheless.
+        # The library raises an error until the peer's close_notify has arrived, but ours is written anyway.
         with suppress(ssl.SSLError):
             self._tls.unwrap()
         return self._outgoing.read()

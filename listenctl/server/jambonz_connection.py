@@ -1,8 +1,8 @@
 """
 One connection from jambonz, from its first byte to its last.
 
-``websockets`` answers, the frame reader cuts, and the session interprets; here is when to read, which deadlines apply,
-and that no received byte is lost, however the connection ends.
+``websockets`` answers the handshake, the frame reader cuts the bytes into messages, and the session interprets them.
+This module decides when to read and which deadlines apply, and loses no received byte, however the connection ends.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ class ClosingState:
     """What is known of the end of one connection."""
 
     def __init__(self, protocol: ServerProtocol) -> None:
-        self.by = ""  # who made us begin to close, empty before that
+        self.by = ""  # who began to close the connection, empty before that
         self._protocol = protocol
         self._broken_off = ""
         self._unsent_before = sys.maxsize
@@ -227,7 +227,7 @@ class JambonzConnection:
 
     def _read(self) -> None:
         data = self._socket.read()
-        # Taken after the read, or the gap ledger would take late data for early data.
+        # Taken after the read; otherwise the gap ledger would mistake late data for early data.
         now = self._loop.time()
         while data:
             self._keep_alive.note_data(now)
@@ -284,7 +284,7 @@ class JambonzConnection:
             else:
                 self._start_call(accepted, now)
         except Exception:
-            # Nor the group of tasks, in which the handshakes of a relay are done.
+            # The handshakes of a relay run in one TaskGroup, which a fault in one call must not stop either.
             logger.exception("a call failed unexpectedly")
             self.abort()
 

@@ -1,5 +1,5 @@
 """
-The live view of one simulated call: what goes to the server, what comes back, and how far its playout is.
+The live view of one simulated call: the audio of both directions, playout, commands, marks and keys.
 
 ``render_call`` turns a snapshot into lines and does nothing else. The most important lines come first, so a small
 terminal shows those.
@@ -35,12 +35,12 @@ from listenctl.terminal.screen import TerminalSize
 _MAX_RECENT = 10
 _STATE_COLORS: dict[CallState, str] = {"connecting": YELLOW, "live": GREEN, "closing": YELLOW, "ended": DIM}
 _LABEL = 11
-# A bar that is narrower than this says nothing; the label goes first.
+# A narrower bar is useless; the labels are omitted before it comes to that.
 _MIN_BAR = 8
 _MAX_BAR = 60
-# What the playout bar shows when it is full; it grows with the buffer, which has no limit (protocol.md 6.2).
+# Seconds at the full length of the playout bar; a longer buffer gets the next scale (listenctl-protocol(7) 6.2).
 _SCALES = (1.0, 5.0, 30.0, 300.0)
-# A frame that leaves later than this has missed its own time.
+# Seconds: a frame that leaves later than this overlaps the next one.
 _LATE = 0.02
 _MAX_MARK = _MAX_WORD = 24
 
@@ -61,10 +61,9 @@ def render_call(
     Draw a call as lines, none longer than the columns and no more than the rows of ``size``.
 
     Args:
-        recent: lines that say what happened last, newest at the end; they are painted already and taken as they are
-            where they fit.
-        sent: the bars of what goes to the server, one for each channel; nothing before there is audio.
-        heard: the bar of what the caller hears.
+        recent: lines about the latest events, newest last; they are painted already, and unchanged if they fit.
+        sent: levels of the audio to the server, one per channel; empty before there is audio.
+        heard: the level of what the caller hears.
         hint: which key hangs up.
     """
     columns, rows = size
@@ -109,19 +108,19 @@ def _commands(snapshot: CallSnapshot) -> list[Part]:
 
 
 def _recent(lines: Sequence[str], rows: int, columns: int, style: TextStyle) -> list[str]:
-    """Return as many of the newest ``lines`` as there are rows for, below an empty one."""
+    """Return an empty line and as many of the newest ``lines`` as fit into ``rows``."""
     shown = lines[-(rows - 1) :] if rows >= 2 else ()
     return ["", *(_whole_or_cut(line, columns, style) for line in shown)] if shown else []
 
 
 def _whole_or_cut(line: str, columns: int, style: TextStyle) -> str:
-    """Cut a painted line to ``columns``; its colours go where it has to be cut."""
+    """Cut a painted line to ``columns``; a line that is cut loses its colours."""
     plain = unpainted(line)
     return line if cell_width(plain) <= columns else style.cut(plain, columns)
 
 
 class _LabelledLines:
-    """Lines of a label and its value, in a given number of columns."""
+    """Make lines of a label and a value, at most ``columns`` wide."""
 
     def __init__(self, columns: int, style: TextStyle) -> None:
         self._style = style
@@ -153,12 +152,12 @@ class _LabelledLines:
         return self.line("playout", gauge + self._style.paint(behind, YELLOW if held else ""))
 
     def keys(self, pressed: str, hint: str) -> str:
-        """Show the newest keys; and how to hang up, where there is room for all."""
+        """Show the newest keys, and the hint if there is room for both."""
         keys = (self._style.cut(pressed[-self.room :], self.room) if self.room else "", CYAN)
         return self.parts("keys", [part for part in (keys, (hint, DIM)) if part[0]])
 
     def names(self, label: str, names: Sequence[str]) -> str:
-        """Show as many of ``names`` as fit and how many there are."""
+        """Show the number of names, and as many of them as fit."""
         if not names:
             return self.parts(label, [("none outstanding", DIM)])
         shown = [(self._style.cut(name, min(_MAX_MARK, self.room)), CYAN) for name in names]
@@ -166,7 +165,7 @@ class _LabelledLines:
 
 
 def draw_gauge(filled: float, held: float, width: int, style: TextStyle) -> str:
-    """Draw two shares of a whole, one behind the other, in exactly ``width`` cells; neither is ever invisible."""
+    """Draw two shares of a whole in exactly ``width`` cells; each that isn't zero gets at least one."""
     full, part, empty = ("█", "▒", "·") if style.unicode else ("#", "=", ".")
     tail = min(width, max(1, round(held * width))) if held > 0 else 0
     body = min(width - tail, max(1, round(filled * width))) if filled > 0 else 0
@@ -210,11 +209,11 @@ class SimulatedCallView(LiveView):
         self._recent: deque[str] = deque(maxlen=_MAX_RECENT)
         self._sent, self._heard = _CallLevels(), _CallLevels()
         self._hint = "q hangs up" if keys else "Ctrl-C hangs up"
-        # Importing what measures text takes 18 ms, for which no frame of the call should wait.
+        # Import the width tables now: it takes 18 ms, for which no frame of the call should wait.
         cell_width("→")
 
     def add_event(self, report: Report) -> None:
-        """Show an event: above the view if it lasts, otherwise in it for a while."""
+        """Show an event: above the view if it stays true, otherwise among the recent lines."""
         if report["event"] not in PRINTED_EVENTS:
             return
         line = format_event(report, self._style)

@@ -26,15 +26,15 @@ STDOUT = Path("-")
 
 async def run_load(plan: LoadPlan, *, as_json: bool, per_call: Path | None, quiet: bool) -> int:
     """
-    Place a load, see it through and report on it; return the exit status.
+    Place a load, wait for its end, and print the report; return the exit status.
 
     Args:
         as_json: print the report as one JSON object.
-        per_call: a file to which a line of JSON is appended for every call, or ``STDOUT``.
+        per_call: a file to which a JSON line is appended for each call, or ``STDOUT``.
 
     Raises:
-        RefusedError: not one call got through.
-        TimedOut: the load wasn't over in time.
+        RefusedError: no call was connected.
+        TimedOutError: the load did not end in time.
     """
     raise_descriptor_limit(None)
     calls = _CallWriter(per_call)
@@ -54,7 +54,7 @@ async def run_load(plan: LoadPlan, *, as_json: bool, per_call: Path | None, quie
     if interrupts:
         return signal_status(interrupts[0])
     if load.timed_out:
-        raise TimedOutError(f"the load wasn't over after {plan.timeout:g} s; its calls were hung up")
+        raise TimedOutError(f"the load did not end within {plan.timeout:g} s; its calls were hung up")
     if report.failed == report.placed and not report.connected:
         raise RefusedError(next(iter(report.problems)))
     if not report.ok:
@@ -63,7 +63,7 @@ async def run_load(plan: LoadPlan, *, as_json: bool, per_call: Path | None, quie
 
 
 def _say(text: str) -> bool:
-    """Write the report; unlike a listing's, a reader who leaves before it has missed all of it, and is told."""
+    """Write the report; a reader that is gone is an error, because it has missed all of the report."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -76,7 +76,7 @@ def _say(text: str) -> bool:
 
 
 class _CallWriter:
-    """Lines of JSON, one for every call that is over, written beside the load."""
+    """Write a JSON line for each call that has ended, in the background."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -89,7 +89,7 @@ class _CallWriter:
             self._writer.write(json.dumps(outcome.as_json(), ensure_ascii=False))
 
     def close(self) -> None:
-        """Write the rest, and say what couldn't be written."""
+        """Write what is queued, and report what couldn't be written."""
         if self._writer is None or self._fd is None:
             return
         lost = self._writer.close()

@@ -1,4 +1,4 @@
-"""What people read of a load: a line of progress, and the report as a table."""
+"""A load as text: the progress line, and the report as a table."""
 
 from collections.abc import Callable, Iterator, Mapping
 

@@ -47,8 +47,8 @@ class Presentation:
     events: Path | None = None  # a file to which they are appended as well
     level_interval: float | None = None  # seconds of audio for each ``levels`` event; None for none
     quiet: bool = False
-    title: str = ""  # what the server does, for its meters
-    on_start: Callable[[str], None] = lambda _: None  # called with the server's URL when it takes calls
+    title: str = ""  # what the server does, shown above the meters
+    on_start: Callable[[str], None] = lambda _: None  # called with the server's URL when it accepts calls
     on_event: Sink | None = None  # called with every event
 
 
@@ -64,15 +64,15 @@ async def run_server(
     patience: float | None = None,
 ) -> int:
     """
-    Accept calls until it is time to stop; return the exit status.
+    Accept calls until the server ends; return the exit status.
 
     Args:
-        responders: see to each call, in this order.
+        responders: handle each call, in this order.
         speaker: plays all calls.
-        dump: the folder that every call is dumped to.
+        dump: folder for a dump of each call; None writes none.
 
     Raises:
-        TimedOut: no call came within ``patience`` seconds.
+        TimedOutError: no call came within ``patience`` seconds.
         ListenctlError: the server can't start.
     """
     with ExitStack() as closing:
@@ -165,7 +165,7 @@ async def _display(server: ListenServer, presentation: Presentation) -> AsyncIte
 
     Yields a function that gives the terminal back when the process exits at once.
     """
-    # The reader of the JSON may print on this very terminal.
+    # The reader of the JSON may print to the same terminal.
     quiet = presentation.quiet or presentation.json
     if not quiet and can_draw(sys.stderr, os.environ):
         style = TextStyle.of_stream(sys.stderr, os.environ)

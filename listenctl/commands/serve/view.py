@@ -1,5 +1,5 @@
 """
-The live view of a server: totals and the URL on top, below them one row for each call.
+The live view of a server: the URL and totals at the top, then a row for each call.
 
 ``render_server`` turns a snapshot into lines and does nothing else.
 """
@@ -38,17 +38,17 @@ _STATE_COLORS: dict[CallState, str] = {"live": GREEN, "paused": YELLOW, "waiting
 _STATE_TEXTS: dict[CallState, str] = {"paused": "paused", "waiting": "no audio yet"}
 _MAX_PARTY = 24
 _MAX_LEVEL = 60
-# The level keeps this much when long names want the row.
+# Minimum width of the level beside long names.
 _LEVEL_SHARE = 13
 
 
 @dataclass(frozen=True, slots=True)
 class CallRow:
     """
-    One call as its row shows it.
+    The row of a call.
 
-    ``started`` is on the clock of the ``now`` of ``render``. ``recording`` is the path of the file, empty when the call
-    isn't recorded.
+    ``started`` is on the same clock as ``now`` of ``render_server``. ``recording`` is the path of the file, empty if the
+    call isn't recorded.
     """
 
     id: str
@@ -109,7 +109,7 @@ def _totals(view: ServerSnapshot, columns: int, style: TextStyle) -> str:
 def _waiting(view: ServerSnapshot, columns: int, style: TextStyle) -> list[str]:
     lines = ["", style.cut("waiting for a call", columns)]
     verb = style.cut(f'{{"verb": "listen", "url": "{view.url}"}}', columns + 1)
-    # A verb that is cut can't be copied.
+    # A truncated verb is useless to copy.
     if cell_width(verb) <= columns:
         hint = style.cut("a jambonz application sends its calls here with", columns)
         lines += ["", style.paint(hint, DIM), verb]
@@ -132,7 +132,7 @@ def _table(calls: Sequence[CallRow], size: tuple[int, int], now: float, style: T
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A column, the width of the terminal from which on it is shown, and how to draw its cell."""
+    """A column: ``shown_from`` is the narrowest terminal that shows it, ``draw`` returns its cell."""
 
     title: str
     width: int
@@ -150,7 +150,7 @@ class _Layout:
         self._columns = [column for column in _COLUMNS if column.shown_from <= columns]
         spare = max(0, columns - 2 - sum(column.width + 2 for column in self._columns))
         longest = max((cell_width(_parties(call, style)) for call in calls), default=0)
-        # In steps of four, so that a call that comes or goes seldom moves the columns.
+        # In steps of four, so that the columns rarely move when a call begins or ends.
         wanted = max(16, -(-longest // 4) * 4)
         has_level = _LEVEL in self._columns
         self._parties = min(wanted, max(spare // 2, spare - _LEVEL_SHARE)) if has_level else spare

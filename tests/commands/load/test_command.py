@@ -152,7 +152,7 @@ async def test_a_load_that_is_not_over_in_time_is_status_124(tmp_path: Path) -> 
         status, _, complained = await ended(process)
 
     assert status == 124
-    assert complained == "listenctl: the load wasn't over after 0.3 s; its calls were hung up\n"
+    assert complained == "listenctl: the load did not end within 0.3 s; its calls were hung up\n"
 
 
 def test_nobody_there_is_status_5_in_one_line(tmp_path: Path) -> None:

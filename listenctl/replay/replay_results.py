@@ -77,12 +77,8 @@ class ApplicationResult:
     frames: int = 0  # frames sent; ``unsent`` were left when the call ended, None if they weren't counted
     unsent: int | None = 0
     lost: int = 0  # places where frames of the application are missing in the capture
-    lateness: float | None = None
-    """
-    The most seconds that a frame was late; None if no frame had a deadline. received_texts, received_audio_bytes: what
-    the client sent.
-    """
-    received_texts: int = 0
+    lateness: float | None = None  # the most seconds that a frame was late; None if no frame had a deadline
+    received_texts: int = 0  # what the client sent; so with the next field
     received_audio_bytes: int = 0
     missed_texts: int = 0
     closed: int | None = None  # the code of the first Close frame of either side

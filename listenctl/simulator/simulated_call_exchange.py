@@ -137,14 +137,10 @@ class CallExchange:
         self._heard_meter = LevelMeasurer(AudioFormat(plan.verb.sample_rate, 1))
         self._received_bytes = 0
         self.connection: ClientConnection | None = None
-        self.over = False
-        """
-        Set it to make no further frame. sent_levels, heard_levels: latest levels of the audio sent to the server, and
-        of what the caller hears.
-        """
+        self.over = False  # set it to make no further frame
         self.exceeded_limit = ""
-        self.sent_levels: Levels | None = None
-        self.heard_levels: Levels | None = None
+        self.sent_levels: Levels | None = None  # latest levels of the audio sent to the server
+        self.heard_levels: Levels | None = None  # the same of what the caller hears
         self.playout = Playout(
             plan.profile,
             plan.verb.bidirectional,

@@ -47,8 +47,8 @@ class CallRow:
     """
     The row of a call.
 
-    ``started`` is on the same clock as ``now`` of ``render_server``. ``recording`` is the path of the file, empty if the
-    call isn't recorded.
+    ``started`` is on the clock of ``render_server``'s ``now``. ``recording`` is the path of the file, empty if the call
+    isn't recorded.
     """
 
     id: str

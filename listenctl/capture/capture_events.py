@@ -56,11 +56,7 @@ class CapturedFrame(NamedTuple):
 
 
 class CapturedAudio(NamedTuple):
-    """
-    Several binary messages of jambonz with no other event of their session between, each one frame of ``size`` bytes.
-
-    ``times`` and ``packets`` have one item per frame, ``data`` all payloads.
-    """
+    """Binary messages of jambonz in a row, each one frame of ``size`` bytes; ``data`` has all payloads."""
 
     session: CapturedSession
     times: Sequence[float]

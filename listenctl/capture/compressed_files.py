@@ -1,9 +1,4 @@
-"""
-Open files, plain or compressed with gzip or zstd, and pipes.
-
-Data is available immediately, so a capture can be read while it is written. Damaged or incomplete compression is
-reported, and the data before it is used.
-"""
+"""Open files and pipes, plain, gzip or zstd, while they are written; damage is reported, the data before it used."""
 
 import io
 import os
@@ -65,10 +60,7 @@ class _ChunkStream(io.RawIOBase):
 
 
 def open_capture_file(name: str) -> OpenedCapture:
-    """
-    Open a file, or stdin for ``-``, and decompress it if necessary. Raises UsageError if it can't be read, and
-    ListenctlError if the package for zstd is missing.
-    """
+    """Open a file or stdin (``-``); raises UsageError if it can't be read, ListenctlError if zstd is not installed."""
     notices: list[CaptureNotice] = []
     start, chunks = _peek(_read(name), len(_ZSTD))
     if start.startswith(_GZIP):

@@ -1,8 +1,4 @@
-"""
-Read listen calls from any supported file, detected from its content: packet captures, dumps, HAR files, recordings.
-
-For other files, the error says what the file is.
-"""
+"""Read listen calls from any file, detected from its content: packet captures, dumps, HAR files, recordings."""
 
 import re
 from collections.abc import Iterator
@@ -43,13 +39,8 @@ def read_capture(
     path: str, *, keylog: KeyLog | None = None, numbers: Iterator[int] | None = None, join_audio: bool = False
 ) -> Iterator[CaptureEvent]:
     """
-    Yield the events of the sessions in a file, ``-`` for stdin, while it is read; gzip and zstd are decompressed.
-    Raises UsageError at once, not during iteration, if the file can't be read or is not supported.
-
-    Args:
-        keylog: secrets for TLS; those in the capture are added.
-        numbers: the numbers for sessions, to continue over several files; from 1 by default.
-        join_audio: join consecutive audio, one session after another, which is a third faster.
+    Yield the events of the sessions in a file, ``-`` for stdin, numbered by ``numbers``; ``keylog`` adds TLS secrets,
+    ``join_audio`` joins consecutive audio. Raises UsageError at once if the file can't be read or is not supported.
     """
     keylog = KeyLog() if keylog is None else keylog
     numbers = count(1) if numbers is None else numbers

@@ -1,9 +1,4 @@
-"""
-Inspect one call: fold its frames into events, pass them to checks and observers, and make the report.
-
-Nearly every frame is audio from jambonz that arrives on time. A run of such frames is processed at once, which takes a
-quarter of the time; the first frame that is different is processed by itself.
-"""
+"""Inspect one call: fold its frames into events, pass them to checks and observers, and make the report."""
 
 from collections.abc import Callable, Sequence
 

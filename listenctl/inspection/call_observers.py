@@ -30,12 +30,7 @@ class AudioRun:
 
 
 class CallObserver:
-    """
-    Base class of observers; every method may be overridden and does nothing by default.
-
-    Times are seconds since the session began. Entries and audio come in order of time, violations when they are found,
-    which may be later than they happened.
-    """
+    """Base class of observers; times are seconds since the session began, violations come when they are found."""
 
     def on_session_opened(self, session: CapturedSession) -> None: ...
 

@@ -26,10 +26,7 @@ class CaptureContents:
 
 
 def count_contents(path: str) -> CaptureContents | None:
-    """
-    Count what is in a capture; return None if the file does not contain packets. Raises UsageError if the file can't be
-    read.
-    """
+    """Count what is in a capture; None if it contains no packets. Raises UsageError if the file can't be read."""
     file = open_capture_file(path)
     if not is_packet_capture(file.start):
         return None

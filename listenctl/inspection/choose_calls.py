@@ -10,10 +10,7 @@ _MAX_NAMES = 10
 
 
 def choose_calls(reports: Sequence[CallReport], wanted: Iterable[str]) -> list[CallReport]:
-    """
-    Return the calls that are named, in the order in which they began. Raises NotFoundError if there is no such call,
-    and UsageError if a name is ambiguous.
-    """
+    """Return the named calls, oldest first; raises NotFoundError for none, UsageError for an ambiguous name."""
     chosen = {_find_call(reports, name).session.number for name in wanted}
     return [report for report in reports if report.session.number in chosen]
 

@@ -1,8 +1,6 @@
 """
-When each sample belongs: audio from jambonz with its gaps, and audio of the application as the caller heard it.
-
-Messages arrive irregularly, but the duration of their audio is exact. So audio from jambonz is placed by counting
-samples, and moves only where some are missing. Times are seconds since the session began.
+When each sample belongs, in seconds since the session began. Messages arrive irregularly, so audio from jambonz is
+placed by counting samples, and audio of the application as the caller heard it.
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,4 @@
-"""
-Client of the control socket of a running server: follow the events, attach to a call.
-
-The socket speaks HTTP and WebSocket (`listenctl-control(5)`).
-"""
+"""Client of the control socket of a running server (`listenctl-control(5)`): follow the events, attach to a call."""
 
 import asyncio
 import os
@@ -29,13 +25,7 @@ _MAX_REASON = 4096
 async def attach_to_call(
     path: Path, call: str, *, audio: bool = False, patience: float = PATIENCE
 ) -> AsyncIterator[AttachedCall]:
-    """
-    Attach to a live call while the block runs.
-
-    Args:
-        call: its id or callSid, a unique prefix, or ``@latest``.
-        patience: seconds for the server to answer, at most ``PATIENCE``.
-    """
+    """Attach to a call (id, callSid, unique prefix or ``@latest``); the server has at most ``PATIENCE`` to answer."""
     resource = f"/calls/{quote(call, safe='')}{'?audio=1' if audio else ''}"
     async with _connected(path, resource, patience) as connection:
         attachment = AttachedCall(connection)
@@ -49,12 +39,7 @@ async def attach_to_call(
 
 @asynccontextmanager
 async def follow_events(path: Path, *, patience: float = PATIENCE) -> AsyncIterator[AsyncIterator[ServerEvent]]:
-    """
-    Yield every event of the server from now on, until it ends.
-
-    Args:
-        patience: seconds for the server to answer, at most ``PATIENCE``.
-    """
+    """Yield every event of the server from now on, until it ends; it has at most ``PATIENCE`` to answer."""
     async with _connected(path, "/events", patience) as connection:
         yield _reports(path, connection)
 

@@ -1,8 +1,4 @@
-"""
-The live calls that a running server lists on its control socket (`listenctl-control(5)`).
-
-It works without asyncio, so that ``listenctl calls`` starts fast.
-"""
+"""The calls that a server lists on its control socket (`listenctl-control(5)`), without asyncio, to start fast."""
 
 import json
 from http import HTTPStatus
@@ -22,11 +18,7 @@ PATIENCE = 10.0
 
 
 def list_calls(path: Path, *, patience: float = PATIENCE) -> "CallListing":
-    """
-    Return what the server at ``path`` says about itself and its live calls.
-
-    This blocks for ``patience`` seconds at most.
-    """
+    """Return what the server at ``path`` says about itself and its calls; blocks ``patience`` seconds at most."""
     # What only attaches to a call starts faster without these.
     from http.client import HTTPException
 

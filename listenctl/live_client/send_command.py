@@ -13,12 +13,7 @@ from listenctl.protocol.jambonz_messages import Mark, parse_texts
 
 
 async def send_command(attachment: AttachedCall, text: str, *, ends_call: bool = False) -> None:
-    """
-    Send a command, and wait until the server has passed it on to jambonz.
-
-    Args:
-        ends_call: the command ends the call, maybe before the server confirms it.
-    """
+    """Send a command, and wait until the server passed it on; one that ``ends_call`` may get no confirmation."""
     await _send(attachment, text)
     try:
         while _parse_synced(await attachment.receive()) is None:
@@ -39,9 +34,7 @@ class MarkResult:
     """
     seconds: float
     early_by: float | None = None
-    """
-    Seconds before the audio can have been played, where the answer is not to be trusted (listenctl-protocol(7) 6.4).
-    """
+    """Seconds by which it came too early to be trusted (listenctl-protocol(7) 6.4); None otherwise."""
 
     @property
     def by(self) -> str | None:

@@ -1,8 +1,6 @@
 """
 One call of a load: it sends prebuilt frames when the scheduler asks for them, and measures the server.
-
-Like jambonz it answers marks and clips, obeys ``disconnect``, and drops audio that a slow server doesn't read. Unlike
-the simulator's calls, it computes playout from times alone, and its audio starts with the connection.
+Unlike a simulated call, it computes playout from times alone, and its audio starts with the connection.
 """
 
 import asyncio

@@ -1,8 +1,6 @@
 """
 The frames of a load, including header and mask: built once per format and sent by every call of that format.
-
-RFC 6455 5.3 asks for a new mask per frame, so that a web page can't choose the bytes on the wire. Here only we choose
-the audio, and masking it for each call would cost as much as sending it.
+RFC 6455 5.3 asks for a new mask per frame, but here only we choose the audio, and masking would double the cost.
 """
 
 from collections.abc import Sequence

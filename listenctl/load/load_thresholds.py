@@ -1,8 +1,4 @@
-"""
-The conditions of ``--fail-if``, such as ``handshake.p99>300ms`` or ``failed>1%``.
-
-A metric that was never measured fails its threshold; otherwise the check could not fail.
-"""
+"""The conditions of ``--fail-if``, such as ``failed>1%``; a metric that was never measured fails its threshold."""
 
 import operator
 import re

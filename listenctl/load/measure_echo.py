@@ -181,12 +181,7 @@ class EchoResult:
 
 
 class EchoCheck:
-    """
-    Compare an echo with what was sent: block n of the pattern at n * 20 ms after ``start``.
-
-    Args:
-        sample_rate: of the echo; it may differ from that of the call.
-    """
+    """Compare an echo at ``sample_rate`` with what was sent: block n of the pattern at n * 20 ms after ``start``."""
 
     def __init__(self, sample_rate: int, start: float) -> None:
         self._reader = EchoReader(sample_rate)

@@ -111,11 +111,7 @@ class LoadRun:
 
 @contextmanager
 def _garbage_collection_paused() -> Iterator[None]:
-    """
-    Keep garbage collection from delaying frames.
-
-    A full collection with 500 calls takes longer than a frame, and the cycles of a call are only a few kilobytes.
-    """
+    """Keep collections, each longer than a frame, from delaying frames; the cycles of a call are kilobytes."""
     was_enabled = gc.isenabled()
     gc.collect()
     gc.freeze()

@@ -1,9 +1,6 @@
 """
 Playout for load calls: only the times are computed at which audio ends and marks and clips are answered.
-
-``jambonz_model.playout`` plays every sample, at fifty ticks a second for each call. A load of hundreds of calls only
-needs the answers on time, so this model has no pre-buffer, no held tail and none of jambonz's faults: a mark is
-answered one tick after the audio before it ends, and clips play one after another.
+Unlike ``jambonz_model.playout`` it has no pre-buffer and no faults: a mark is answered one tick after its audio.
 """
 
 from collections import deque
@@ -73,11 +70,7 @@ class TimedPlayout:
         return clip.source_samples > 0
 
     def _kill(self, now: float) -> None:
-        """
-        Drop a stream and clear its marks, or end the playing clip.
-
-        Queued clips move up (listenctl-protocol(7) 5.1, 6.3).
-        """
+        """Drop a stream and clear its marks, or end a clip; queued clips move up (listenctl-protocol(7) 5.1, 6.3)."""
         if self._stream_rate is not None:
             self._end = now
             self._pending = deque(replace(one, due=now + TICK, message=_cleared(one.message)) for one in self._pending)

@@ -1,9 +1,4 @@
-"""
-Channel layouts of a recording, applied while the audio arrives.
-
-The left channel is the tapped leg, the right one what it hears (listenctl-protocol(7) 3.1). Only stereo is
-rearranged.
-"""
+"""Channel layouts of a recording; only stereo is rearranged: left is the tapped leg (listenctl-protocol(7) 3.1)."""
 
 from collections.abc import Callable
 from enum import StrEnum

@@ -60,11 +60,7 @@ class DtmfTone:
 
 
 class DtmfDetector:
-    """
-    Detect tones in one channel of 16-bit audio, given in pieces of any size.
-
-    A tone is reported once, within 0.15 s of audio after its end.
-    """
+    """Detect tones in one channel of 16-bit audio; each is reported once, within 0.15 s of audio after its end."""
 
     def __init__(self, sample_rate: int) -> None:
         import numpy as np
@@ -243,12 +239,7 @@ class _Filters:
         return bool((loud & (levels.sum(axis=1) > _MIN_SHARE_BEFORE_DEVIATION * power)).any())
 
     def find_digits(self, rows: "NDArray[np.complex64]", power: "NDArray[np.float32]") -> list[str]:
-        """
-        Return the digit that each window shows, or "".
-
-        Args:
-            rows: amplitudes of the previous block and of this one.
-        """
+        """Return the digit that each window shows, or none; ``rows`` are amplitudes of the last block and this one."""
         import numpy as np
 
         now, before = rows[_BLOCK_HOPS:], rows[_BLOCK_HOPS - 1 : -1]

@@ -1,8 +1,4 @@
-"""
-Measure the level of call audio in short windows, for meters and ``levels`` events.
-
-Levels are in dB relative to full scale, from ``FLOOR_DB`` for silence to 0.
-"""
+"""Levels of call audio in short windows, for meters and ``levels`` events: dB of full scale, from ``FLOOR_DB`` to 0."""
 
 from dataclasses import dataclass
 from typing import TypeAlias

@@ -1,8 +1,4 @@
-"""
-Send audio in real time, on the clock of the event loop.
-
-Deadlines count in samples from the start, so a late wake-up delays nothing after it and nothing drifts.
-"""
+"""Send audio in real time; deadlines count in samples from the start, so a late wake-up delays nothing after it."""
 
 import asyncio
 
@@ -16,11 +12,7 @@ class Pacer:
         self._samples = 0
 
     async def wait_for_chunk(self, samples: int) -> float:
-        """
-        Wait until the next chunk of ``samples`` samples per channel is due; return how many seconds it is late.
-
-        With 0 samples, wait for the end of the audio so far.
-        """
+        """Wait until the next ``samples`` are due (0: the end so far); return how many seconds they are late."""
         now = asyncio.get_running_loop().time
         if self._start is None:
             self._start = now()

@@ -1,8 +1,4 @@
-"""
-Convert sample rates with soxr: in full quality for audio that is sent, without delay for audio that is played.
-
-Samples are converted as floats, because soxr dithers 16-bit output, which turns silence into noise.
-"""
+"""Convert sample rates with soxr, as floats: its 16-bit output is dithered, which turns silence into noise."""
 
 from typing import TYPE_CHECKING
 
@@ -43,9 +39,7 @@ class StreamResampler:
 class PromptResampler:
     """
     Convert one stream without holding samples back, as the media server does (listenctl-protocol(7) 3.2).
-
-    A sample held back would leave the last frame and the marks after it incomplete. soxr's better qualities hold back
-    37 ms and more. Its quickest one holds back a few samples, which silence at the beginning makes up for, and does not
+    soxr's quickest quality holds back only a few samples, which silence at the beginning makes up for, and does not
     limit the bandwidth, which a filter does. As with Speex, the sound is delayed by about 2 ms.
     """
 

@@ -1,8 +1,6 @@
 """
 One WebSocket connection as jambonz keeps it: what it sends and how it ends (listenctl-protocol(7) 7, 13).
-
-It never pings and never reconnects, answers a ping at once, echoes the server's Close, and after its own Close it sends
-FIN without waiting. jambonz then closes its socket; this side reads on, to learn whether the server took everything.
+After its own Close it sends FIN at once; this side reads on, to learn whether the server took everything.
 """
 
 import asyncio
@@ -46,18 +44,11 @@ class ClientConnectionCallbacks(Protocol):
         """Handle that the socket takes data again after ``writable`` was False."""
 
     def on_end(self, end: ConnectionEnd) -> None:
-        """
-        Handle the end of the connection, called once; no message follows.
-
-        After ``hang_up`` it is called when the server has ended its side too, at the latest by ``wait_closed``.
-        """
+        """Handle the end, once; after ``hang_up`` when the server has ended too, at the latest by ``wait_closed``."""
 
 
 async def connect(target: CallTarget, callbacks: ClientConnectionCallbacks) -> "ClientConnection":
-    """
-    Connect to a listen server; the first callback comes in the next iteration of the event loop. Raises RefusedError if
-    the server doesn't answer in time, or not as jambonz needs it.
-    """
+    """Connect to a listen server; callbacks come from the next iteration of the loop on. May raise RefusedError."""
     return ClientConnection(await open_connection(target), callbacks)
 
 
@@ -136,10 +127,7 @@ class ClientConnection:
             self._socket.call_when_readable(self._read)
 
     async def wait_closed(self, timeout: float) -> bool:  # noqa: ASYNC109 - at its end the connection is closed
-        """
-        Wait until the server has ended its side, at most ``timeout`` seconds, and close the connection. Return whether
-        the server took all that was sent, and ended its side in order.
-        """
+        """Wait for the server's end, then close; return whether it took all that was sent, and ended in order."""
         self.resume_reading()
         try:
             async with asyncio.timeout(timeout):

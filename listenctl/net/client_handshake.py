@@ -1,8 +1,4 @@
-"""
-The opening handshake of a client: the request as jambonz sends it, and the answers that jambonz accepts.
-
-listenctl-protocol(7) 1.1 and 1.2.
-"""
+"""The opening handshake of a client: jambonz's request, and what it accepts (listenctl-protocol(7) 1.1, 1.2)."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -41,11 +37,7 @@ class ClientHandshake:
 
 
 def build_request(target: CallTarget, address: WebSocketUrl, key: str) -> bytes:
-    """
-    Return the request, its headers in jambonz's order; neither Host nor Origin has a port.
-
-    Where later builds of jambonz put their User-Agent is unknown; here it follows the version.
-    """
+    """Return the request, its headers in jambonz's order; where later builds put their User-Agent is unknown."""
     lines = [
         f"GET {address.path} HTTP/1.1",
         "Pragma: no-cache",
@@ -125,10 +117,7 @@ def _parse(data: bytes, *, head_only: bool) -> Response:
 
 
 def redirected(response: Response, address: WebSocketUrl) -> WebSocketUrl | None:
-    """
-    Return the URL that an answer redirects to, None if it is no redirect; raises RefusedError if it has no Location, or
-    one that jambonz can't follow.
-    """
+    """Return the URL that an answer redirects to, or None; raises RefusedError if jambonz can't follow it."""
     if response.status_code not in REDIRECTS:
         return None
     location = _single(response.headers, "Location")
@@ -156,10 +145,7 @@ def refused_error(answer: Response) -> HandshakeRefusedError:
 
 
 def check_upgrade(response: Response, key: str, offered: str | None) -> tuple[str | None, tuple[str, ...]]:
-    """
-    Return the subprotocol of a 101 answer, and warnings about it; raises RefusedError if jambonz closes the connection
-    on such an answer.
-    """
+    """Return subprotocol and warnings of a 101 answer; raises RefusedError if jambonz closes the connection on it."""
     headers = response.headers
     if not _has_token(headers, "Upgrade", "websocket") or not _has_token(headers, "Connection", "upgrade"):
         raise RefusedError("isn't a listen server: its 101 lacks `Upgrade: websocket` or `Connection: Upgrade`")

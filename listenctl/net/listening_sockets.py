@@ -15,10 +15,7 @@ DESCRIPTORS_PER_CALL = 6  # its socket and that of a relay, its sidecar, its dum
 
 
 def raise_descriptor_limit(max_calls: int | None, per_call: int = DESCRIPTORS_PER_CALL) -> int:
-    """
-    Raise the limit of open files as far as the system allows, and return how many calls fit into it; raises UsageError
-    if the limit is too low for ``max_calls``.
-    """
+    """Allow as many open files as possible, and return how many calls fit; UsageError if fewer than ``max_calls``."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -30,10 +27,7 @@ def raise_descriptor_limit(max_calls: int | None, per_call: int = DESCRIPTORS_PE
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """
-    Listen on every address of ``host``; port 0 takes one free port for all. Raises ListenctlError if an address can't
-    be used.
-    """
+    """Listen on every address of ``host``, with port 0 on one free port; ListenctlError if one can't be used."""
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as exc:

@@ -154,10 +154,7 @@ class NonblockingSocket:
 
 
 class TlsStream:
-    """
-    TLS without a socket: encrypted bytes in, clear bytes out, and the other way round. ``server_hostname`` is the name
-    that the server's certificate must be for, sent as SNI; None makes us the server.
-    """
+    """TLS without a socket: encrypted bytes in, clear ones out, and back; without ``server_hostname`` as the server."""
 
     def __init__(self, context: ssl.SSLContext, *, server_hostname: str | None = None) -> None:
         self._incoming = ssl.MemoryBIO()
@@ -181,10 +178,7 @@ class TlsStream:
             self.stream_ended = True
 
     def do_handshake(self) -> bool:
-        """
-        Continue the handshake, and return whether it is done; raises ssl.SSLError if the peers don't agree, or the
-        certificate isn't trusted.
-        """
+        """Continue the handshake, and return whether it is done; raises ssl.SSLError if it fails."""
         if not self.handshake_done:
             try:
                 self._tls.do_handshake()

@@ -49,11 +49,7 @@ class HandshakeTimeoutError(RefusedError): ...
 
 
 async def open_connection(target: CallTarget) -> OpenedConnection:
-    """
-    Connect to a listen server, up to the end of the opening handshake. Raises HandshakeTimeoutError,
-    HandshakeRefusedError if the answer is not 101, or RefusedError if the server can't be reached or doesn't answer as
-    jambonz needs it.
-    """
+    """Connect and upgrade; raises HandshakeTimeoutError, HandshakeRefusedError (not 101), or RefusedError."""
     hops = [target.address]
     try:
         async with asyncio.timeout(target.deadline) as deadline:

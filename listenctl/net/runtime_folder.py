@@ -1,8 +1,4 @@
-"""
-The folder of the control sockets of servers and simulated calls.
-
-Whoever can connect to a socket can listen to every call, so the folder must belong to our user alone.
-"""
+"""The folder of the control sockets, for our user alone: whoever connects to a socket can listen to every call."""
 
 import os
 import re
@@ -21,10 +17,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def socket_path(name: str, environ: Mapping[str, str], uid: int) -> Path:
-    """
-    Return the path of the control socket of the server called ``name``; raises UsageError if the name is invalid, or
-    the path is too long for a socket.
-    """
+    """Return the control socket of the server ``name``; raises UsageError for a bad name or too long a path."""
     if not _NAME.fullmatch(name):
         raise UsageError(f"--name {name[:80]!r}: use 1 to 64 of the characters A-Z a-z 0-9 . _ -")
     return _checked(_folder(environ, uid) / f"{name}.sock", "give a shorter --name, or ")
@@ -35,10 +28,7 @@ def calls_folder(environ: Mapping[str, str], uid: int) -> Path:
 
 
 def call_socket_path(folder: Path, pid: int) -> Path:
-    """
-    Return the path of the socket of the simulated call in the process ``pid``; raises UsageError if the path is too
-    long for a socket.
-    """
+    """Return the socket of the simulated call in the process ``pid``; raises UsageError if the path is too long."""
     return _checked(folder / f"{pid}.sock", "")
 
 
@@ -58,10 +48,7 @@ def _checked(path: Path, advice: str) -> Path:
 
 
 def prepare_folder(path: Path, advice: str = ", or give --no-control") -> None:
-    """
-    Create the folder of the socket ``path``, or check that nobody else has access to it; otherwise raise UsageError,
-    with ``advice`` as an alternative to setting XDG_RUNTIME_DIR.
-    """
+    """Create the folder of the socket ``path``, for us alone, or raise UsageError with ``advice`` as an alternative."""
     folder = path.parent
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -79,10 +66,7 @@ def prepare_folder(path: Path, advice: str = ", or give --no-control") -> None:
 
 
 def listen_privately(path: Path, *, backlog: int) -> socket.socket:
-    """
-    Return a nonblocking listening socket at an unused path, for our own user only; raises OSError if it can't be
-    created.
-    """
+    """Return a nonblocking listening socket at an unused path, for our own user only; may raise OSError."""
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listening.bind(str(path))

@@ -31,10 +31,7 @@ class CallTarget:
 
 
 def client_tls_context(ca: Path | None = None, *, insecure: bool = False) -> ssl.SSLContext:
-    """
-    Return a TLS context like jambonz's: ALPN ``http/1.1``, no client certificate; ``SSLKEYLOGFILE`` is obeyed. ``ca``
-    is a PEM file of certificates to trust instead of the system's; ``insecure`` accepts any certificate.
-    """
+    """Return a TLS context like jambonz's; ``ca`` replaces the system's CAs, ``insecure`` accepts any certificate."""
     try:
         context = ssl.create_default_context(cafile=ca)
     except OSError as exc:

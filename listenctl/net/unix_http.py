@@ -6,10 +6,7 @@ from pathlib import Path
 
 
 def get_over_unix_socket(path: Path, resource: str, *, patience: float) -> tuple[int, bytes]:
-    """
-    Return the status and body of a response; each read or write blocks for at most ``patience`` seconds. Raises OSError
-    if nobody answers, and HTTPException if the answer isn't HTTP.
-    """
+    """Return status and body; each step blocks for at most ``patience`` seconds. Raises OSError or HTTPException."""
     connection = _UnixConnection(path, patience)
     try:
         connection.request("GET", resource)

@@ -1,8 +1,6 @@
 """
 URLs as jambonz reads them: what jambonz would misread is an error, what is only unusual a warning.
-
-Its parser knows no user-info, no IPv6 and no query without a path (listenctl-protocol(7) 1.3): the media server would
-connect to something else, and only log that.
+It knows no user-info, no IPv6 and no query without a path, and would connect elsewhere (listenctl-protocol(7) 1.3).
 """
 
 import re
@@ -57,10 +55,7 @@ def parse_websocket_url(url: str) -> WebSocketUrl:
 
 
 def resolve_websocket_url(url: str, base: WebSocketUrl | None) -> WebSocketUrl:
-    """
-    Resolve a URL against ``base``, the application's own URL or that of a redirect; raises UsageError if ``url`` is
-    relative and there is no base, or jambonz would misread it.
-    """
+    """Resolve a URL against ``base``; raises UsageError if it is relative without one, or jambonz would misread it."""
     if _SCHEME.match(url):
         return parse_websocket_url(url)
     if base is None:

@@ -1,8 +1,4 @@
-"""
-What a player sends to a call and to the server, and the answers, which are matched by the name that was sent along.
-
-The connection is the one that jambonz has with the server, as an attached tool sees it (`listenctl-control(5)`).
-"""
+"""What a player sends to a call and to the server, and the answers, matched by the name that was sent along."""
 
 import asyncio
 from collections import deque
@@ -28,11 +24,7 @@ MARK_GRACE = 1.0
 
 
 class ToolConnection(Protocol):
-    """
-    A tool's connection to a live call: through the control socket, or inside the server.
-
-    Both methods raise ``NotFoundError`` when the call has ended, and ``ListenctlError`` when the server dropped us.
-    """
+    """A tool's connection to a call; raises NotFoundError at its end, ListenctlError if the server dropped us."""
 
     @property
     def metadata(self) -> CallMetadata:
@@ -162,13 +154,7 @@ class CallMessages:
 
 @asynccontextmanager
 async def open_messages(connection: ToolConnection) -> AsyncIterator[CallMessages]:
-    """
-    Exchange messages while the block runs.
-
-    Raises:
-        NotFoundError: The call has ended; the block is cancelled.
-        ListenctlError: The server refused something, or dropped us; the block is cancelled.
-    """
+    """Exchange messages while the block runs; the end of the call, or a refusal, cancels it and is raised."""
     messages = CallMessages(connection)
     async with background_task(messages.read_messages()):
         yield messages

@@ -1,9 +1,4 @@
-"""
-How a call takes sound, as clips or as a stream of which rate, and how that is known.
-
-The first text of a call doesn't say (listenctl-protocol(7) 2.2), and jambonz reports neither what it ignores nor a
-wrong rate. So an option, the metadata or another tool has to say; otherwise a mark is used to find out.
-"""
+"""How a call takes sound, as clips or a stream of which rate, and how that is known (listenctl-protocol(7) 2.2)."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -48,12 +48,7 @@ async def clip_command(pcm: bytes, sample_rate: int, *, clip_id: str, queue: boo
 
 
 def judge_clip(answer: PlaybackAnswer | None, seconds: float, *, passed_at: float, began_at: float) -> PlayResult:
-    """
-    Return the result of a clip.
-
-    Args:
-        began_at: when it began to play according to the clock; infinity if it never did.
-    """
+    """Return the result of a clip that began to play at ``began_at`` by the clock, infinity if it never did."""
     if answer is None:
         detail = (
             "jambonz did not report the end of playback, as happens where the call streams, where bidirectional audio "

@@ -1,8 +1,6 @@
 """
 Play a sound as a stream, from taking the turn to knowing that the caller has heard all of it.
-
-A mark after the last audio reports the end. Marks come early, late or never (listenctl-protocol(7) 6.4), so the clock
-checks them: one that comes before the audio can have been played is not trusted, and the wait for one is limited.
+Marks come early, late or never (listenctl-protocol(7) 6.4), so the clock checks the one after the last audio.
 """
 
 import asyncio

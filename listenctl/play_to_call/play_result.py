@@ -33,12 +33,7 @@ class PlayResult:
 
 @dataclass(frozen=True, slots=True)
 class PlayProgress:
-    """
-    How far playback is.
-
-    Attributes:
-        sent, heard: seconds; what was heard is computed from the clock.
-    """
+    """How far playback is, in seconds; what was heard is computed from the clock."""
 
     state: str
     sent: float = 0.0

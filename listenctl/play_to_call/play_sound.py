@@ -1,8 +1,4 @@
-"""
-Play a sound to a live call, as clips or as a stream, and report truthfully whether it was heard.
-
-It works on any connection to a call: through a control socket, or inside the server.
-"""
+"""Play a sound to a live call, through a control socket or inside the server, and report whether it was heard."""
 
 import asyncio
 from collections.abc import Callable
@@ -34,11 +30,7 @@ _KNOWN_BY = {"metadata": KnownBy.METADATA, "tool": KnownBy.TOOL, "server": Known
 
 
 class SoundPlayer:
-    """
-    Play one sound to one call.
-
-    If ``play`` is cancelled, the caller hears no more of the sound; sounds of other tools are not affected.
-    """
+    """Play one sound to one call; if ``play`` is cancelled the caller hears no more of it, but the sounds of others."""
 
     def __init__(
         self,

@@ -27,12 +27,7 @@ _RATES = (8000, 16000, 24000)
 async def probe_mode(
     messages: CallMessages, choice: ModeChoice, *, mark_wait: float, notify: Callable[[str], None]
 ) -> PlayMode:
-    """
-    Find out how a call takes sound; it must be our turn to stream.
-
-    Args:
-        choice: AUTO or STREAM; with CLIP there is nothing to find out.
-    """
+    """Find out how a call takes sound, for the choice AUTO or STREAM; it must be our turn to stream."""
     if choice is ModeChoice.AUTO and await _send_mark(messages, mark_wait) is None:
         return PlayMode(0, KnownBy.PROBE)
     rate = await _probe_rate(messages)

@@ -1,9 +1,6 @@
 """
-Stream audio to a call in real time, slightly ahead of playback.
-
-jambonz accepts any amount at once, but what it has can only be taken back by killing all of it, and nothing says how
-far ahead the sender is (listenctl-protocol(7) 6.2). Deadlines count in samples from the start, so a late wake-up delays
-nothing after it.
+Stream audio to a call in real time, slightly ahead of playback: what jambonz has, only killing all of it takes back.
+Deadlines count in samples from the start, so a late wake-up delays nothing after it (listenctl-protocol(7) 6.2).
 """
 
 import asyncio

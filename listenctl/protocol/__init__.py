@@ -1,6 +1,1 @@
-"""
-The jambonz listen protocol, without I/O: bytes and messages in, events out.
-
-Nothing here reads a clock or logs: time is a parameter, and what to send is a return value. Only the standard library
-and the sans-I/O modules of ``websockets`` are imported.
-"""
+"""The jambonz listen protocol, without I/O, clock or logs: messages and times in, events and what to send out."""

@@ -1,8 +1,6 @@
 """
-The JSON texts that an application sends to jambonz (listenctl-protocol(7) 5).
-
-Parsing accepts what CURRENT accepts: keys in any case, values in exact case, anything after the object. Fields keep
-their JSON type, because jambonz's reaction to a wrong one depends on it. Serialising gives the form that works.
+The JSON texts that an application sends to jambonz (listenctl-protocol(7) 5). Parsing accepts what CURRENT accepts, and
+keeps JSON types, because jambonz's reaction to a wrong one depends on it; serialising gives the form that works.
 """
 
 import base64
@@ -16,13 +14,7 @@ _PLAY_AUDIO_NAMES = ("audioContent", "audioContentType", "sampleRate", "queuePla
 
 @dataclass(frozen=True, slots=True)
 class PlayAudio:
-    """
-    Play a clip; ignored in streaming mode.
-
-    The fields are those of the wire, None where absent. jambonz reads ``audio_content``, base64 text, up to the first
-    invalid character; a ``sample_rate`` that is not a number counts as 16000; an ``audio_content_type`` that is not a
-    string crashes the media server. ``PlayAudio.encode`` builds a command to send.
-    """
+    """Play a clip; the fields are as on the wire, of any type (listenctl-protocol(7) 5.1), None where absent."""
 
     type: ClassVar[str] = "playAudio"
     audio_content: object
@@ -42,13 +34,7 @@ class PlayAudio:
         queue_play: bool | None = None,
         clip_id: str | int | None = None,
     ) -> Self:
-        """
-        Return the command that plays ``audio``.
-
-        Args:
-            sample_rate: of raw samples; only 8000 and 16000 play correctly (listenctl-protocol(7) 5.1).
-            queue_play: True queues the clip; otherwise it interrupts the one that plays.
-        """
+        """Return the command that plays ``audio``; raw samples play correctly only at 8000 and 16000 Hz."""
         return cls(base64.b64encode(audio).decode(), content_type, sample_rate, queue_play, clip_id)
 
     @classmethod
@@ -104,12 +90,7 @@ class Disconnect(PlainCommand):
 
 @dataclass(frozen=True, slots=True)
 class UnknownCommand:
-    """
-    A text that is not a valid command.
-
-    ``type`` is None where the text is not JSON, and ``json`` for JSON without a string ``type``, as in jambonz. A known
-    command with unusable data keeps its type.
-    """
+    """A text that is no valid command; ``type`` is None where it isn't JSON, ``json`` without a string ``type``."""
 
     type: str | None
     text: str

@@ -47,12 +47,7 @@ class AudioFormat:
 
 
 class SampleAssembler:
-    """
-    Cut incoming bytes into whole sample frames.
-
-    A binary message can end in the middle of a sample, and after a loss it is no multiple of a frame
-    (listenctl-protocol(7) 3.3). The rest waits for the next message, so that channels never swap.
-    """
+    """Cut bytes into whole sample frames; the rest waits, so that channels never swap (listenctl-protocol(7) 3.3)."""
 
     __slots__ = ("frame_bytes", "rest")
 

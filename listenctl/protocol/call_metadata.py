@@ -1,9 +1,4 @@
-"""
-The metadata of a call: its first text (listenctl-protocol(7) 2).
-
-The text can be invalid JSON, lack every field, or have any field overwritten by the application's own ``metadata``.
-None of that may cost the call, so parsing never raises and reports what it repaired.
-"""
+"""The metadata of a call: its first text (listenctl-protocol(7) 2); parsing never raises, and reports its repairs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

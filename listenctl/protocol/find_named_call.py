@@ -1,9 +1,4 @@
-"""
-Which call a CALL argument means.
-
-CALL is the id of a call, its callSid, a prefix that only one id has, or ``@latest``. An exact name goes before a
-prefix, and the id before the callSid, which several streams of one call share.
-"""
+"""Which call a CALL argument means: ``@latest``, an id, a callSid, a prefix that only one id has, in this order."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -16,13 +11,7 @@ T = TypeVar("T")
 def find_named_calls(
     calls: Sequence[T], wanted: str, names: Callable[[T], tuple[str | None, str | None]]
 ) -> Sequence[T]:
-    """
-    Return the calls that ``wanted`` can mean: none if there is no such call, several if the name is ambiguous.
-
-    Args:
-        calls: oldest first.
-        names: returns the id of a call and its second name, the callSid; a prefix is looked up in the ids.
-    """
+    """Return what ``wanted`` can mean of ``calls``, oldest first; ``names`` returns the id and the callSid of one."""
     if not wanted:
         return ()
     if wanted == LATEST:

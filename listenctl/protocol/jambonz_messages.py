@@ -1,8 +1,6 @@
 """
-The JSON texts that jambonz sends after the first one (listenctl-protocol(7) 4).
-
-Parsing accepts all three implementations; serialising gives the exact bytes of the one whose types the fields have:
-strings for CURRENT, numbers for NEXT. A text that isn't understood becomes an ``UnknownMessage``.
+The JSON texts that jambonz sends after the first one (listenctl-protocol(7) 4), of all three implementations.
+Fields keep the type that they had on the wire: strings for CURRENT, numbers for NEXT.
 """
 
 import re
@@ -37,11 +35,7 @@ class Dtmf:
 
     @property
     def duration_ms(self) -> float | None:
-        """
-        Milliseconds, None if unknown.
-
-        A string is in RTP units at 8 kHz (CURRENT, OLD), a number in milliseconds (NEXT); only the type differs.
-        """
+        """Milliseconds; a string is in RTP units at 8 kHz (CURRENT, OLD), a number in milliseconds (NEXT)."""
         duration = peer_json.parse_number(self.duration)
         if duration is None or duration < 0:
             return None
@@ -53,12 +47,7 @@ class Dtmf:
 
 @dataclass(frozen=True, slots=True)
 class PlayDone:
-    """
-    The end of a ``playAudio``.
-
-    ``id`` is that of the command, with its JSON type. Numbers are strings in CURRENT and numbers in NEXT, which alone
-    gives a ``reason``; ``last_offset`` counts bytes or samples, depending on the file type.
-    """
+    """The end of a ``playAudio``; numbers are strings in CURRENT, and only NEXT gives a ``reason``."""
 
     id: object = None
     reason: str | None = None

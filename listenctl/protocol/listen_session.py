@@ -1,9 +1,4 @@
-"""
-One listen conversation, in any role: takes what each side sent and when, returns events.
-
-A server passes what jambonz sent, a simulator what the application sent, an inspector both. ``receive_message`` never
-raises because of a peer: the peer's faults are events.
-"""
+"""One listen conversation, in any role: takes what each side sent and when, returns events; never raises on a peer."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -153,11 +148,8 @@ class ListenSession:
 
     def receive_audio_run(self, before: float, times: Sequence[float], size: int, *, longest: float) -> int:
         """
-        Take audio messages of one size in whole sample frames while they cause no gap; return how many were taken.
-
-        Args:
-            before: time of the last message before these.
-            longest: seconds between two messages above which the caller has to advance in steps.
+        Take audio messages of one size while they cause no gap; return how many. ``before`` is the last message's time;
+        where two are more than ``longest`` seconds apart, the caller has to advance in steps.
         """
         frame_bytes = self.audio_format.frame_bytes
         if not self.started or self._assembler.rest or size % frame_bytes:

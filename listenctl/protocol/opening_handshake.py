@@ -18,11 +18,7 @@ class Credentials:
 
 
 def basic_authorization(credentials: Credentials | None) -> tuple[str | None, str | None]:
-    """
-    Return the Authorization header that jambonz sends, or None, and a warning if the server won't get the credentials.
-
-    jambonz's buffer holds 89 characters of user name and password (listenctl-protocol(7) 1.4).
-    """
+    """Return jambonz's Authorization header, of at most 89 characters (listenctl-protocol(7) 1.4), and a warning."""
     if credentials is None:
         return None, None
     user, password = credentials.username, credentials.password

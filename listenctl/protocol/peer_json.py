@@ -1,8 +1,4 @@
-"""
-JSON from a peer; reading never raises, whatever the bytes are.
-
-What is read can always be printed, encoded and traversed: no lone surrogates, no infinities, no deep nesting.
-"""
+"""JSON from a peer: reading never raises, and gives no lone surrogates, no infinities, no deep nesting."""
 
 import json
 import math
@@ -33,12 +29,7 @@ def read_text(raw: bytes) -> str:
 
 
 def decode(text: str, at: int = 0, *, strict: bool = False) -> tuple[object, int] | None:
-    """
-    Return the JSON value at index ``at`` and the index after it; None if there is none.
-
-    Args:
-        strict: reject raw control characters in strings, as JSON does and cJSON doesn't.
-    """
+    """Return the JSON value at ``at`` and the index after it, or None; ``strict`` rejects raw control characters."""
     try:
         value, end = (_STRICT if strict else _LAX).raw_decode(text, at)
     except (ValueError, RecursionError):

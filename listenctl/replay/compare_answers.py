@@ -50,14 +50,7 @@ class AnswerComparison:
 
 
 class AnswerCollector:
-    """
-    Collect the answers of the capture and of the live server, and compare them.
-
-    Times are seconds since the handshake, each in its own call.
-
-    Args:
-        speed: relative to the capture; None is as fast as possible.
-    """
+    """Collect the answers of the capture and of the live server, in seconds since each handshake; compare them."""
 
     def __init__(self, settings: CompareSettings, speed: float | None) -> None:
         self._compares_audio = IGNORED_AUDIO not in settings.ignored
@@ -91,13 +84,7 @@ class AnswerCollector:
         self._live.audio.add_audio(at, data)
 
     def compare(self, end: ConnectionEnd | None, at: float, *, closed_first: bool) -> AnswerComparison:
-        """
-        Return the comparison.
-
-        Args:
-            end: how the live call ended, at time ``at``; None if it was never connected.
-            closed_first: the application in the capture closed before jambonz did.
-        """
+        """Compare; ``end`` is None without a connection, ``closed_first``: the captured application closed first."""
         captured, live = self._captured, self._live
         found = list(compare_texts(captured.texts, live.texts, self._timing))
         if max(captured.count, live.count) > MAX_TEXTS:

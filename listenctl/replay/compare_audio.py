@@ -1,8 +1,4 @@
-"""
-Compare streamed audio by amount, content and time, whatever the messages it arrived in.
-
-Only a digest and a time of each block are kept, a fortieth of the audio.
-"""
+"""Compare streamed audio by amount, content and time, whatever the messages it arrived in; only digests are kept."""
 
 from array import array
 from collections.abc import Iterator

@@ -1,8 +1,4 @@
-"""
-Compare the texts of an application in a capture with those of a live server.
-
-Only a digest of a long text is kept, so that clips of many megabytes take no memory.
-"""
+"""Compare the texts of an application in a capture with those of a live server; of long ones, only digests are kept."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
@@ -66,12 +62,7 @@ class AnswerText:
 
 
 def without_members(value: object, kind: str, ignored: Collection[str]) -> object:
-    """
-    Return a text of type ``kind`` without some members, and with a size and digest for each long string.
-
-    Args:
-        ignored: such as ``id``, in any text, or ``mark.name``, in texts of that type.
-    """
+    """Return a text without the ``ignored`` members (``id``, ``mark.name``), and with digests for long strings."""
     match value:
         case dict():
             return {

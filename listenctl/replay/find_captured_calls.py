@@ -16,17 +16,9 @@ _TEXT = 1
 
 def find_captured_calls(capture: CaptureFile, wanted: str | None = None, *, every: bool = False) -> list[CapturedCall]:
     """
-    Return the calls to play; the file is read only as far as necessary.
-
-    Args:
-        wanted: the number or callSid of a call, a prefix of only one callSid, or ``@latest``; None is the first listen
-            call.
-        every: all listen calls.
-
-    Raises:
-        ListenctlError: the file can't be read, or isn't a capture.
-        UsageError: a prefix is ambiguous.
-        NotFoundError: there is no such call, or its content can't be read.
+    Return the calls to play: the one ``wanted`` (number, callSid, unique prefix or ``@latest``), ``every`` listen call,
+    or the first one; the file is read only as far as necessary. Raises UsageError if a prefix is ambiguous,
+    NotFoundError if there is no such call or its content can't be read, ListenctlError if the file can't be read.
     """
     search = _CallSearch(capture.name, wanted, every=every)
     for event in capture.read():

@@ -1,8 +1,4 @@
-"""
-The script of a replayed call: what both sides did, in seconds since the start of the call.
-
-A capture may be far larger than memory, so each call that is played reads the file itself, a little ahead.
-"""
+"""The script of a replayed call: what both sides did. Each call reads the file a little ahead, as it may be large."""
 
 import asyncio
 import shutil
@@ -131,11 +127,7 @@ class ReplayScript:
                 yield step
 
     async def count_rest(self, steps: AsyncIterator[ReplayStep], sender: Sender) -> int | None:
-        """
-        Return how many frames of one side are left; None if counting takes too long.
-
-        Close frames and pongs don't count.
-        """
+        """Return how many frames of one side are left, without Close and pongs; None if counting takes too long."""
         count = 0
         try:
             async with asyncio.timeout(MAX_COUNTING):

@@ -69,12 +69,7 @@ def _refusal(status: bytes, headers: bytes = b"") -> bytes:
 
 
 class ReplayServer:
-    """
-    Accept calls and play the application to each.
-
-    Args:
-        calls: of the capture; clients get them in turn.
-    """
+    """Accept calls and play the application to each; clients get the captured ``calls`` in turn."""
 
     def __init__(
         self,

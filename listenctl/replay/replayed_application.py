@@ -1,8 +1,4 @@
-"""
-The application's side of a captured call, played to a live client: the same frames at the same times.
-
-The library handles the client's frames, including pings and the reply to a Close.
-"""
+"""The application's side of a captured call, played to a live client: the same frames at the same times."""
 
 import asyncio
 from collections import defaultdict, deque

@@ -1,8 +1,6 @@
 """
 jambonz's side of a captured call, played to a live server: the same frames at the same times.
-
-Frames are sent byte for byte, except for new masks and the callSid. Replies to the live server's pings and Close are
-not from the capture. Deadlines count from the handshake, so nothing drifts.
+Only masks and the callSid are new; replies to the live server's pings and Close are not from the capture.
 """
 
 import asyncio
@@ -40,12 +38,7 @@ _SID = re.compile(rb'("callSid"\s*:\s*")([^"\\]*)(")')
 
 
 class ReplayedCall:
-    """
-    Play one call.
-
-    Args:
-        sid: the new callSid; None keeps that of the capture.
-    """
+    """Play one call; ``sid`` is its new callSid, None keeps that of the capture."""
 
     def __init__(self, plan: ReplayPlan, call: CapturedCall, result: ReplayResult, *, sid: str | None) -> None:
         self.result = result

@@ -47,10 +47,7 @@ class SharedCredentials:
 
 
 class CredentialsFile:
-    """
-    The users of a file, one ``user:hash`` a line as ``listenctl passwd`` writes them; read again when it changes.
-    Raises UsageError if the file can't be read, or has an invalid line.
-    """
+    """The users of a file as ``listenctl passwd`` writes it, read again when it changes; UsageError if invalid."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -124,10 +121,7 @@ def parse_users(text: str, name: str) -> dict[str, str]:
 
 
 def set_user(path: Path, user: str, hashed: str | None) -> None:
-    """
-    Add a user to an auth file, or remove it if ``hashed`` is None; the new file is for its owner only. Raises
-    UsageError if the file is no auth file, or the user to remove isn't in it.
-    """
+    """Add a user to an auth file, or remove it if ``hashed`` is None; raises UsageError if file or user is wrong."""
     try:
         text = path.read_text() if path.exists() else ""
     except (OSError, UnicodeDecodeError) as exc:

@@ -16,10 +16,7 @@ Visit: TypeAlias = Callable[[float], float | None]
 
 
 class TimingWheel:
-    """
-    Call functions at the intervals that they ask for, many of them with one timer. ``after_tick`` is called with the
-    time after each batch of visits, for work that is done once for all of them.
-    """
+    """Call functions at the intervals that they ask for, with one timer; ``after_tick`` follows each batch."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, after_tick: Callable[[float], None]) -> None:
         self._loop = loop

@@ -1,8 +1,6 @@
 """
 A relayed call: passes what jambonz sends to the application behind the server, and what that sends to jambonz.
-
-Messages keep their bytes and their boundaries; fragmented ones arrive in one piece. Tools attached to the call send
-beside the application, and get the answers to their own commands.
+Messages keep their bytes and boundaries. Attached tools send beside the application, and get their own answers.
 """
 
 import asyncio

@@ -1,8 +1,6 @@
 """
 The server: accepts connections from jambonz, makes calls of them, and owns everything they share.
-
-Everything runs on one event loop: the timing wheel reads the connections, and after each batch the recorder gets the
-audio. Nothing on the loop waits for a disk or a peer.
+Nothing on its event loop waits for a disk or a peer.
 """
 
 import asyncio
@@ -85,10 +83,7 @@ class ListenServer:
         return f"{'wss' if self.settings.tls else 'ws'}://{host}:{self.port}{self.settings.path or '/'}"
 
     def start(self) -> None:
-        """
-        Open the port and the control socket; connections are accepted as soon as ``run`` runs. Raises ListenctlError if
-        the address can't be used, or the control socket, if that is required.
-        """
+        """Open the port and the control socket, which ``run`` serves; raises ListenctlError if one can't be used."""
         if self.settings.detect_dtmf:
             # Its imports would delay the first call.
             CallDtmfDetector(AudioFormat(MIN_DTMF_RATE, 1), 0)

@@ -1,9 +1,7 @@
 """
 The opening handshake of one connection from jambonz: which requests become calls, and what the others are answered.
-
-``websockets`` parses the request and writes the answer. Here is what it doesn't do: jambonz sends raw spaces and
-non-ASCII characters in its request line (listenctl-protocol(7) 13), so the library never sees path and query; checking
-a password takes time, and so does the answer of the application behind a relay. What the client sends meanwhile waits.
+The library never sees path and query, as jambonz sends raw spaces and non-ASCII there (listenctl-protocol(7) 13).
+Passwords and the application behind a relay take time; what the client sends meanwhile waits.
 """
 
 import logging
@@ -63,10 +61,7 @@ FAILED = HandshakeRefusal(HTTPStatus.INTERNAL_SERVER_ERROR, "the handshake faile
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
-    """
-    What to request from the application behind a relay; bytes that aren't UTF-8 are lone surrogates, as with
-    ``surrogateescape``.
-    """
+    """What to request from the application behind a relay; bytes that aren't UTF-8 are lone surrogates."""
 
     target: str  # path and query
     subprotocol: str | None  # the header as offered, None for none; so with the other headers

@@ -1,9 +1,6 @@
 """
-How a server ends.
-
-The first SIGTERM, SIGINT or SIGHUP calls ``Shutdown.begin``: no new connections, a Close with 1001 for every live call,
-and a limited wait until each is over and its recording finished. The second signal calls ``end_at_once``: recordings
-are valid files at every moment, so they need nothing then. `terminal/stop_signals` installs the handlers.
+How a server ends: the first signal closes all calls with 1001 and waits for their recordings; the second calls
+``end_at_once``, as recordings are valid files at every moment. `terminal/stop_signals` installs the handlers.
 """
 
 import asyncio

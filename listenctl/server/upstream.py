@@ -32,10 +32,7 @@ _NO_STATUS = 1005
 
 
 class RelayTarget:
-    """
-    The application that calls are relayed to: its URL and TLS; the rest comes from each call. A URL without a path, or
-    with ``/`` alone, gets the path that jambonz requests from us.
-    """
+    """The application that calls are relayed to; a URL without a path gets the path that jambonz requests from us."""
 
     def __init__(self, target: CallTarget) -> None:
         self._target = replace(target, deadline=min(target.deadline, UPSTREAM_TIMEOUT), max_body=MAX_BODY)
@@ -126,10 +123,7 @@ class UpstreamConnection:
 
     @classmethod
     async def open(cls, target: CallTarget, tasks: asyncio.TaskGroup, closing: set[asyncio.Task[None]]) -> Self:
-        """
-        Connect to the application; ``relay`` must be set before the next iteration of the event loop. ``closing`` holds
-        the tasks that close connections. Raises RefusedError if the application can't be reached, or refuses.
-        """
+        """Connect; raises RefusedError if that fails. ``relay`` must be set before the loop's next iteration."""
         self = cls(tasks, closing)
         self.connection = await connect(target, self)
         self.url = (self.connection.handshake.redirects or (str(target.address),))[-1]

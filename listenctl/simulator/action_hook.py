@@ -1,8 +1,4 @@
-"""
-The action hook: the HTTP request that jambonz makes at the end of a listen (listenctl-protocol(7) 7).
-
-The response changes nothing for the call, which has ended, so a failure is an answer too, not an exception.
-"""
+"""The action hook, an HTTP request at the end of a listen (listenctl-protocol(7) 7); a failure is an answer, too."""
 
 import asyncio
 import base64
@@ -44,14 +40,7 @@ class HookAnswer:
 def hook_payload(
     fields: Mapping[str, object], *, dial_call_duration: int | None, digits: str | None
 ) -> dict[str, object]:
-    """
-    Return the payload of an action hook.
-
-    Args:
-        fields: those of the first text, without the verb's metadata.
-        dial_call_duration: whole seconds; None if the connection failed.
-        digits: the digit that ended the call; None if none did.
-    """
+    """Return the payload for the call's attributes, those of the first text; None leaves a value out."""
     payload = {_snake_case(name): value for name in _ATTRIBUTES if (value := field_or_alias(fields, name)) is not None}
     if dial_call_duration is not None:
         payload["dial_call_duration"] = dial_call_duration

@@ -10,12 +10,7 @@ _LOUD = 256
 
 
 class CallLimits:
-    """
-    Watch the limits of one call.
-
-    Durations count from the start of the call, including the handshake. No jambonz implements the verb's ``timeout``
-    (listenctl-protocol(7) 7), so only the ``ideal`` profile ends a call when the caller is silent.
-    """
+    """Watch the limits of one call; only the ``ideal`` profile has a silence timeout (listenctl-protocol(7) 7)."""
 
     def __init__(self, plan: CallPlan) -> None:
         self._durations = {"duration": plan.duration, "max-length": plan.verb.max_length}

@@ -13,12 +13,7 @@ _CALL = "heard"
 
 
 class CallerPlayback:
-    """
-    Play audio as it arrives; the call neither waits for the device nor ends with it.
-
-    Args:
-        shares: whether the call uses another device, such as a microphone, which a search for new devices would stop.
-    """
+    """Play audio as it arrives. With ``shares`` there is no search for devices, which would stop a microphone."""
 
     def __init__(
         self,

@@ -1,8 +1,6 @@
 """
 The messages in which another process asks a simulated call to press DTMF digits, over the call's own socket.
-
-A request ``{"type":"press","digits":"12#","durationMs":200,"gapMs":100}`` is answered with ``key`` for each digit that
-is pressed, and with ``pressed`` after the last, or with ``error``.
+A request ``press`` is answered with ``key`` for each digit, then with ``pressed``, or with ``error``.
 """
 
 from collections.abc import Iterator
@@ -67,13 +65,7 @@ def request_refused(detail: str, *, ended: bool = False) -> str:
 
 
 def read_answer(message: str | bytes) -> bool | None:
-    """
-    Return None if one more digit was pressed; after the last, whether digits are sent to the server.
-
-    Raises:
-        NotFoundError: the call has ended.
-        ListenctlError: the digits weren't pressed for another reason.
-    """
+    """Return None for one more digit, after the last whether digits are sent to the server; raises its error."""
     decoded = peer_json.decode(message) if isinstance(message, str) else None
     match decoded and decoded[0]:
         case {"type": "key"}:

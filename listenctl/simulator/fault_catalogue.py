@@ -1,9 +1,4 @@
-"""
-The catalogue of ``--fault``: name, value and effect of each fault that a simulated call can inject.
-
-Each is behaviour observed in a jambonz media server or the network to it (listenctl-protocol(7) 2.6, 3.3, 13).
-listenctl-call(1) says what a good server does about each.
-"""
+"""The faults of ``--fault``, observed in media servers or the network to them (listenctl-protocol(7) 2.6, 3.3, 13)."""
 
 from dataclasses import dataclass
 from enum import StrEnum

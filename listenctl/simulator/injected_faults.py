@@ -1,9 +1,4 @@
-"""
-The faults of ``--fault``: parsed, and applied to one call.
-
-Nothing here waits, sends or reads a clock. The call asks at each step what it may do and how its messages change;
-*elapsed* is seconds since the handshake was answered.
-"""
+"""The faults of ``--fault``, parsed and applied to one call; *elapsed* is seconds since the handshake was answered."""
 
 import re
 from array import array

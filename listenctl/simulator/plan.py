@@ -36,9 +36,7 @@ class CallPlan:
     kind: CallKind = CallKind.INBOUND
     profile: Profile = CURRENT
     caller: str = "silence"
-    """
-    The audio source of the caller, as ``open_source`` reads it; the call ends with it unless ``duration`` is given.
-    """
+    """The audio source, as ``open_source`` reads it; the call ends with it unless ``duration`` is given."""
     callee: str | None = None  # the audio source of jambonz or the other party; None is silence
     caller_number: str = DEFAULT_CALLER
     callee_number: str = DEFAULT_CALLEE

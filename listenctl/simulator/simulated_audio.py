@@ -1,9 +1,4 @@
-"""
-The audio of a simulated call, frame by frame: what the caller says, what it hears, and what jambonz sends of both.
-
-Clips are part of the right channel that jambonz sends, as ordinary file playback is. Audio that the server streams is
-heard by the caller only (listenctl-protocol(7) 3.1).
-"""
+"""The audio of a simulated call: what the caller says and hears, and what jambonz sends (listenctl-protocol(7) 3.1)."""
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -24,12 +19,7 @@ from listenctl.simulator.plan import CallPlan
 
 @dataclass(frozen=True, slots=True)
 class CallFrame:
-    """
-    One frame of a call.
-
-    Attributes:
-        caller, heard: what the caller says and hears, one channel each at the rate of ``sent``.
-    """
+    """One frame of a call; ``caller`` and ``heard`` have one channel each, at the rate of ``sent``."""
 
     sent: bytes
     caller: bytes

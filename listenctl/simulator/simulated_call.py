@@ -1,8 +1,4 @@
-"""
-One simulated call: it plays the part of jambonz, sends a caller's audio, and reports what jambonz makes of the answers.
-
-The call's time starts before the server is connected, as jambonz's tap does (listenctl-protocol(7) 3.3).
-"""
+"""One simulated call: it plays jambonz, sends a caller's audio, and reports what jambonz makes of the answers."""
 
 import asyncio
 from dataclasses import replace
@@ -157,12 +153,7 @@ class SimulatedCall:
         self._end = end
 
     async def _hold_call(self, audio: SimulatedAudio) -> tuple[ListenctlError | None, bool]:
-        """
-        Connect, exchange frames to the end, and close.
-
-        Returns:
-            Why the caller's audio failed, if it did, and whether the server took everything and closed in order.
-        """
+        """Hold the call; return why its audio failed, if so, and whether the server took all and closed in order."""
         async with background_task(self._exchange.run(audio, self.press_digit)) as frames:
             try:
                 await self._connect()

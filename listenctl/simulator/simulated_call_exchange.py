@@ -1,8 +1,6 @@
 """
 The exchange between a simulated call and its server: frames out on time, commands and audio in, answers out.
-
-The call starts before the server is connected: audio made meanwhile waits in jambonz's send buffer and leaves in one
-message (listenctl-protocol(7) 3.3).
+Audio made before the connection waits in jambonz's send buffer, and leaves in one message (listenctl-protocol(7) 3.3).
 """
 
 from collections.abc import Callable

@@ -1,8 +1,6 @@
 """
-The socket of a simulated call, over which other processes of the same user find the call and press its DTMF digits.
-
-It speaks HTTP and WebSocket on a Unix socket, like the control socket of a server. The WebSocket server is imported
-when the first client connects, so that it costs a call nothing.
+The socket over which other processes of the same user find a simulated call and press its DTMF digits.
+The WebSocket server is imported when the first client connects, so that it costs a call nothing.
 """
 
 import asyncio
@@ -81,12 +79,7 @@ class SimulatedCallEntry:
 async def call_socket(
     folder: Path, call: "SimulatedCall", warn: Callable[[str], None], *, clock: Callable[[], float] = time.time
 ) -> AsyncIterator[None]:
-    """
-    Serve the socket of this process's call while the block runs.
-
-    Args:
-        warn: called with the reason if there is no socket; the call goes on without one.
-    """
+    """Serve the socket of this process's call while the block runs; ``warn`` gets the reason if there is none."""
     try:
         path = call_socket_path(folder, os.getpid())
         listening = _listen(path)

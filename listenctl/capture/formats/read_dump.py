@@ -1,8 +1,4 @@
-"""
-Parse the lines of a dump, even of a damaged one (`listenctl-dump(5)`).
-
-An invalid line is reported with the reason, and the lines around it are read.
-"""
+"""Parse the lines of a dump (`listenctl-dump(5)`); an invalid line is reported, and the lines around it are read."""
 
 from binascii import Error as Base64Error
 from binascii import a2b_base64
@@ -40,10 +36,7 @@ class _BadLine(Exception):
 
 
 def read_dump(file: BinaryIO, *, max_line: int = MAX_LINE_BYTES) -> Iterator[tuple[int, DumpItem]]:
-    """
-    Yield each line, with its number from 1, of one or several dumps. Only one line is in memory at a time. An
-    incomplete last line, as after a crash, is skipped.
-    """
+    """Yield each line of dumps, with its number from 1; an incomplete last line, as after a crash, is skipped."""
     number = 0
     while line := file.readline(max_line):
         number += 1

@@ -1,8 +1,6 @@
 """
 Read HAR files of browsers and their drivers: the WebSocket messages of each page, in ``_webSocketMessages``.
-
-The browser is the client, in the role of jambonz. A HAR file has whole messages: no frames, no pings, no Close. An
-incomplete file is read up to its end.
+The browser has the role of jambonz. There are no frames, pings or Close; an incomplete file is read to its end.
 """
 
 import re

@@ -1,8 +1,6 @@
 """
-Read a recording as a captured session: what jambonz sent, from `NAME.json` and its audio (`listenctl-recording(5)`).
-
-A recording has no messages and no arrival times. Its sidecar has the gaps, so the time of each sample follows from its
-position. What the application sent is not in it.
+Read a recording (`listenctl-recording(5)`) as a captured session of what jambonz sent.
+It has no arrival times, but its sidecar has the gaps, so the time of each sample follows from its position.
 """
 
 from bisect import bisect_right
@@ -199,10 +197,7 @@ def _count(gap: JsonFields, name: str) -> int:
 
 
 class RecordedCall:
-    """
-    The frames of a recorded call; ``sample_rate`` is that of positions in the sidecar, the stored audio can have
-    another.
-    """
+    """The frames of a recorded call; ``sample_rate`` is that of positions, the stored audio can have another."""
 
     def __init__(
         self, session: CapturedSession, sidecar: Sidecar, sample_rate: int, audio: RecordedAudio | None

@@ -1,9 +1,4 @@
-"""
-Find the IP packet in a packet of any supported link type.
-
-Most links have a header of fixed size: its length and the bytes that mean IPv4 are in a table, which the fast path of
-``tcp_streams`` uses too. Only VLAN tags need code.
-"""
+"""Find the IP packet in a packet of any supported link type: a table of header lengths, also for ``tcp_streams``."""
 
 from dataclasses import dataclass
 

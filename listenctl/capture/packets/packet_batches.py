@@ -1,8 +1,6 @@
 """
 The contents of a packet file, in any format: batches of packets, notices about damage, TLS secrets.
-
-Packets stay in the block that was read, and a record says where: copying each packet, or making an object of it, would
-take longer than the rest of the processing.
+Packets stay in the block that was read: copying each, or making an object of it, would take longer than the rest.
 """
 
 from dataclasses import dataclass

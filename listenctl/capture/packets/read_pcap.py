@@ -1,8 +1,6 @@
 """
-Read classic pcap: both byte orders, micro- and nanoseconds, and the modified format with its longer record headers.
-
-Nothing in a file is trusted: after an invalid record header, reading continues at the next position where several
-records follow one another, and a notice says what was skipped.
+Read classic pcap: both byte orders, micro- and nanoseconds, and the modified format with longer record headers.
+After an invalid header, reading continues where several records follow one another, and a notice tells of it.
 """
 
 import re

@@ -1,8 +1,4 @@
-"""
-Read pcapng: several sections and interfaces, all kinds of packet blocks, and embedded TLS secrets.
-
-A block has its length at both ends, so a block found after damage is almost certainly a real one.
-"""
+"""Read pcapng: sections, interfaces, packet blocks, TLS secrets. A length at both ends proves a block after damage."""
 
 import re
 from collections.abc import Iterator

@@ -1,9 +1,4 @@
-"""
-Keep the events of both ends of a connection in order of time, even if those of one end are known later.
-
-Data after a gap waits until the gap is certain. What the other end sends meanwhile has to wait too: otherwise the
-delayed events would follow later ones.
-"""
+"""Keep the events of both ends of a connection in order of time: what follows a gap waits until the gap is certain."""
 
 from collections.abc import Callable, Hashable, Iterable
 from typing import TypeVar

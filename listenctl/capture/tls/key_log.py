@@ -63,10 +63,7 @@ class KeyLog:
 
 
 class KeyLogFile(KeyLog):
-    """
-    The secrets in a file, which is read again when a secret is not found and the file has grown; raises UsageError if
-    the file can't be read.
-    """
+    """The secrets in a file, read again when one is missing and the file has grown; UsageError if it can't be read."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()

@@ -1,8 +1,4 @@
-"""
-Key derivation, and decryption of single records, each with its sequence number.
-
-The ciphers come from ``cryptography``, which the extra ``tls`` installs.
-"""
+"""Key derivation, and decryption of single records, each with its sequence number."""
 
 import hmac
 from collections.abc import Callable

@@ -61,10 +61,7 @@ def describe_missing_secrets(agreement: NegotiatedSession, keylog: KeyLog, *, wh
 
 
 def set_decryptors(agreement: NegotiatedSession, keylog: KeyLog, *directions: TlsDirection) -> None:
-    """
-    Give each direction its decryptors, as far as the secrets are known; raises ListenctlError if the library for the
-    ciphers is missing.
-    """
+    """Give each direction its decryptors, as far as secrets are known; ListenctlError without the extra ``tls``."""
     for direction in directions:
         first, later = _find_decryptors(agreement, keylog, direction.party)
         if direction.awaits_traffic_keys:

@@ -1,8 +1,4 @@
-"""
-One direction of a TLS session: its records, the current and the next keys, and the number of the next record.
-
-After missing records the number is found by trying: a record verifies only with its own number.
-"""
+"""One direction of a TLS session: records and keys. After missing records, the next one's number is found by trying."""
 
 from collections.abc import Iterator
 

@@ -1,8 +1,4 @@
-"""
-The handshake messages that decryption needs (RFC 8446 4, RFC 5246 7.4).
-
-A capture can contain anything: parsing an invalid message returns None.
-"""
+"""The handshake messages that decryption needs (RFC 8446 4, RFC 5246 7.4); parsing an invalid message returns None."""
 
 import re
 from collections.abc import Iterator

@@ -1,8 +1,6 @@
 """
 Split one direction of a captured TLS connection into records (RFC 8446 5.1, RFC 5246 6.2).
-
-After missing or damaged bytes, records continue at the next plausible header whose length leads to another header, or
-to the end of the data that arrived together.
+After missing bytes, records continue at the next header whose length leads to another header, or to the data's end.
 """
 
 import re
@@ -26,11 +24,7 @@ _HEADER_LIKE = re.compile(rb"[\x14-\x18]\x03[\x00-\x04]")
 
 # One per record: a named tuple takes a third of the time of a frozen dataclass.
 class TlsRecord(NamedTuple):
-    """
-    One record; ``at`` is when it was complete.
-
-    ``start`` is the number of bytes before it in its direction, including missing ones.
-    """
+    """One record, complete at ``at``; ``start`` counts the bytes before it, including missing ones."""
 
     at: float
     start: int
@@ -166,11 +160,7 @@ class TlsRecordSplitter:
         return max(offset, len(data) - 2)
 
     def _go_back(self, data: bytes, offset: int) -> tuple[bytes, int]:
-        """
-        Return where to search for a lost boundary: the length of the last record may already have been wrong.
-
-        No byte is searched twice in this way, whatever the capture contains.
-        """
+        """Return where to search for a lost boundary, as the last length may be wrong; no byte is searched twice."""
         last, self._last = self._last, None
         if last is None or last.start < self._searched_until:
             return data, offset

@@ -1,8 +1,6 @@
 """
 Decrypt a captured TLS session with the secrets of a key log (RFC 8446; RFC 5246 for TLS 1.2).
-
-It gets what each side sent, in the order of the capture. It never raises on captured data, uses less than 200 KB, and
-continues after missing or damaged data.
+It never raises on captured data, uses less than 200 KB, and continues after missing or damaged data.
 """
 
 from collections.abc import Iterable

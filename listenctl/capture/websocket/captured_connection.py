@@ -1,9 +1,6 @@
 """
-One TCP connection of a capture, and the WebSocket sessions on it.
-
-A session starts with the response to its request, or with the first frame of a call whose start the capture lacks. A
-connection has several sessions if another request follows a refused one. A TLS connection that can't be decrypted
-counts as a session, because it may be one.
+One TCP connection of a capture, and its WebSocket sessions: each starts with the response to its request, or with the
+first frame. A TLS connection that can't be decrypted counts as one, because it may be one.
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence

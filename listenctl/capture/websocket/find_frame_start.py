@@ -1,9 +1,7 @@
 """
 Find the start of a WebSocket frame in the middle of a stream.
-
-A single header, of two to fourteen bytes, proves nothing. Therefore several have to form a chain, each at the end of
-the frame before, and preferably the first starts a packet: jambonz and most applications send one frame at a time.
-Beware of silence: masked, it is the same four bytes again and again, which can look like an endless chain.
+A single header proves nothing, so several have to form a chain, and preferably the first starts a packet. Beware of
+silence: masked, it is the same four bytes again and again, which can look like an endless chain.
 """
 
 import re
@@ -115,11 +113,8 @@ class FrameStartSearch:
         self, data: bytes, at: int, ends: AbstractSet[int], *, most: int | None, least: int, differing: bool = False
     ) -> bool:
         """
-        Return whether frames follow one another from a position on.
-
-        Args:
-            ends: where a chain of fewer than ``most`` frames may end; without ``most`` it has to end there.
-            differing: reject frames that are all alike, as silence looks.
+        Return whether frames follow one another from a position on, and end at one of ``ends`` if they are fewer than
+        ``most``; ``differing`` rejects frames that are all alike, as silence looks.
         """
         masked = data[at + 1] >= MASKED
         begun, count, alike = at, 0, differing

@@ -1,9 +1,6 @@
 """
 Find WebSocket frames in the data of both ends of a connection, on any port and from any point on.
-
-After a handshake, frames follow one another. Without one, and after missing data, reading continues at the next
-position where frames follow one another, and the skipped bytes are reported. The client is the end that sent the
-request or masks its frames.
+After missing data, reading continues where frames follow one another. The client requested, or masks its frames.
 """
 
 from dataclasses import dataclass

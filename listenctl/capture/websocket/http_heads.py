@@ -1,9 +1,4 @@
-"""
-Find HTTP heads in the data of one side, up to the switch to WebSocket.
-
-Data may be missing or hostile: parsing is lenient, the size of a head is bounded, and other protocols are detected as
-early as possible.
-"""
+"""Find HTTP heads in the data of one side, which may be incomplete or hostile, up to the switch to WebSocket."""
 
 import re
 from dataclasses import dataclass

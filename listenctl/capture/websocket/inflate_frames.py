@@ -11,9 +11,7 @@ _TAIL = b"\x00\x00\xff\xff"
 
 class FrameInflater:
     """
-    Decompress the frames of one side.
-
-    A message can refer to earlier ones. After a missing message, each is decompressed as if it were the first:
+    Decompress the frames of one side. After a missing message, each is decompressed as if it were the first:
     references to missing data are an error, never wrong data, and messages without references are readable.
     """
 

@@ -1,9 +1,4 @@
-"""
-Tell listen calls from other WebSocket connections.
-
-A listen call has the subprotocol, or is detected by its texts: the metadata that jambonz starts with, its later
-messages, or an application's commands. Audio alone proves nothing.
-"""
+"""Tell listen calls from other WebSocket connections, by subprotocol or texts; audio alone proves nothing."""
 
 from listenctl.capture.capture_events import CapturedSession
 from listenctl.protocol.application_commands import UnknownCommand, parse_command

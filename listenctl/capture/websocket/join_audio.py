@@ -1,8 +1,4 @@
-"""
-Join consecutive audio frames of a session into one event.
-
-Nearly all of a capture is audio, and processing twenty frames at once is faster than one by one.
-"""
+"""Join consecutive audio frames of a session into one event: twenty at once are processed faster than one by one."""
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache

@@ -16,10 +16,7 @@ CHECK_INTERVAL = 32
 
 
 class WebSocketSessionReader:
-    """
-    Find the sessions among the connections of a capture. With ``join_audio`` consecutive audio is joined, one session
-    after another; otherwise sessions are nearly in order of time.
-    """
+    """Find the sessions of a capture, nearly in order of time, or with ``join_audio`` one after another."""
 
     def __init__(self, source: str, keylog: KeyLog, numbers: Iterator[int], *, join_audio: bool = False) -> None:
         self._source = source  # the name of the file

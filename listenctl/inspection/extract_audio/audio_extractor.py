@@ -1,14 +1,6 @@
 """
-Extract the audio of calls: what jambonz sent, what the caller heard of the application, and both in time.
-
-Audio goes to disk as it comes, so a long call takes no more memory than a short one. The files of each call are
-
-* ``NAME.jambonz.wav``: exactly the samples that jambonz sent, as the recorder would have written them;
-* ``NAME.application.wav``: what the caller heard of the application, from the handshake on;
-* ``NAME.both.wav``: both, left and right, with gaps as silence;
-* ``NAME.json``: the sidecar (`listenctl-recording(5)`).
-
-The second and third exist only if the caller heard the application.
+Extract the audio of calls: what jambonz sent, what the caller heard of the application, and both with their gaps.
+Audio goes to disk as it comes, so a long call takes no more memory than a short one.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,6 @@
 """
 Arrival times of audio: intervals between messages, their lateness, and the drift of the sender's clock.
-
-Memory is bounded: durations go into histograms, and for the clock only the least late message of each window is kept,
-because delays on the way only add lateness.
+For the clock, only the least late message of each window is kept, because delays on the way only add lateness.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -137,10 +135,7 @@ class ArrivalTimes:
         self._windows.append(self._best)
 
     def measure_drift(self, cuts: Iterable[int]) -> MeasuredDrift | None:
-        """
-        Return the drift of the sender's clock, None if there is too little audio; times are not compared across
-        ``cuts``.
-        """
+        """Return the drift of the sender's clock, not compared across ``cuts``; None if there is too little audio."""
         segments = [part for one in self._segments(sorted(set(cuts))) for part in _without_steps(one)]
         usable = [one for one in segments if len(one) >= _MIN_WINDOWS]
         if sum(one[-1].at - one[0].at for one in usable) < _MIN_DRIFT_SECONDS:

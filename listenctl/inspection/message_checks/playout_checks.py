@@ -1,9 +1,6 @@
 """
 Checks of what an application sends, by simulated playout: each verdict of the simulation becomes a violation.
-
-What the application sent is played as jambonz would, with its original timing. Playout ticks with the audio from
-jambonz, which the same clock drives. There are no ticks while nothing is played or left to be answered, so a long call
-in which the application sends little costs little.
+Playout ticks with the audio from jambonz, which the same clock drives, and only while something is to be played.
 """
 
 from collections import OrderedDict

@@ -1,9 +1,4 @@
-"""
-Detect whether a call plays a stream or clips, and the sample rate of the stream.
-
-Nothing on the wire says so (listenctl-protocol(7) 2.2). The user or the metadata states it, or it is derived from what
-the application sends and jambonz answers.
-"""
+"""Detect whether a call plays a stream or clips, and at which rate; the wire doesn't say (listenctl-protocol(7) 2)."""
 
 from collections import deque
 from dataclasses import dataclass

@@ -1,9 +1,4 @@
-"""
-The envelope and the spectrum of audio, in columns.
-
-A column covers few samples at first; when there are too many columns, pairs are merged. So the memory does not depend
-on the length of the call, and the resolution is always higher than that of the plot.
-"""
+"""The envelope and the spectrum of audio in columns; pairs are merged when there are too many, which bounds memory."""
 
 from math import log2
 from typing import TypeAlias

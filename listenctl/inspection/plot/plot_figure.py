@@ -1,8 +1,4 @@
-"""
-Plot a call into an image file: the waveform and spectrogram of each direction, below lanes of events.
-
-matplotlib draws it; it is an extra, because it is larger than all other dependencies together. No window is opened.
-"""
+"""Plot a call into an image file with matplotlib: waveform and spectrogram of each direction, below lanes of events."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -56,10 +52,7 @@ _GAPS = {GapKind.HOLE: "lost", GapKind.PAUSE: "paused", GapKind.UNCAPTURED: "not
 
 
 class PlotWriter:
-    """
-    Plot each call into its own file: FILE.png, FILE-2.png and so on; existing files are replaced. Raises UsageError if
-    the extension is unknown, or matplotlib is missing.
-    """
+    """Plot each call to FILE.png, FILE-2.png and so on; raises UsageError for the extension, or without matplotlib."""
 
     def __init__(self, path: Path) -> None:
         if path.suffix.lower() not in _EXTENSIONS:

@@ -1,8 +1,4 @@
-"""
-Draw a call in characters: the waveform of each direction, events above, and a time axis below.
-
-A character has two columns and four rows of dots (Braille); on terminals without Unicode it is one of a few heights.
-"""
+"""Draw a call in characters: two columns and four rows of dots each (Braille), or one of a few heights."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

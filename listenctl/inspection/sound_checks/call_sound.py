@@ -1,9 +1,4 @@
-"""
-Check the sound of both sides of each call, and whether jambonz sends back what the application plays.
-
-The caller's side is the left channel. Audio of the application is in the right channel if it was a clip, and in
-neither if it was streamed (listenctl-protocol(7) 3.1).
-"""
+"""Check the sound of both sides of each call, and whether jambonz sends back what the application plays."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,8 +1,4 @@
-"""
-Check one channel: silence, clipping, offset, and a sample rate that is wrong or higher than necessary.
-
-The measurements are sums over all of the audio; spectra come from the loudest half second of each stretch.
-"""
+"""Check one channel: silence, clipping, offset, and a sample rate that is wrong or higher than necessary."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

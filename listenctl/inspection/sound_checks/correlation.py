@@ -1,9 +1,6 @@
 """
 Find one sound in another, and its delay, by generalized cross-correlation with phase transform (GCC-PHAT).
-
-All frequencies have the same weight regardless of their level, so the result is a peak at the delay, with a height of 1
-if one sound consists of the other. Unrelated sounds leave noise that decreases with time, and tones of the same
-frequency leave nothing, because they are few of many frequencies.
+All frequencies weigh the same, so the peak is 1 if one sound consists of the other, and single tones leave nothing.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,6 @@
 """
 Find audio whose bytes are misread: read another way, they may sound right.
-
-Sound changes little from one sample to the next, and misread bytes are noise. So for each block and each way to read
-it, the energy of the differences is compared with that of the samples: about 2 for noise, far less for sound.
+The energy of the differences between samples, relative to theirs, is about 2 for noise, and far less for sound.
 """
 
 from collections import Counter

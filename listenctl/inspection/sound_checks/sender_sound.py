@@ -1,8 +1,4 @@
-"""
-Check the sound of one side: levels, silence, and faults that no message shows.
-
-Audio is measured in stretches as it arrives, so the length of the call does not matter.
-"""
+"""Check the sound of one side, in stretches as it arrives: levels, silence, and faults that no message shows."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

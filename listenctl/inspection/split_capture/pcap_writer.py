@@ -16,10 +16,7 @@ _BUFFER = 256 * 1024
 
 @dataclass(slots=True)
 class PcapWriter:
-    """
-    Append packets to a capture, an empty file at first; it is open only while data is written, because there may be a
-    thousand writers at once.
-    """
+    """Append packets to a capture, open only while data is written, because there may be a thousand at once."""
 
     path: Path
     pcapng: bool  # write pcapng, which supports several link types and TLS secrets

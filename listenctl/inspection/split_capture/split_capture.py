@@ -1,8 +1,4 @@
-"""
-Split captures into one file per call, with the unchanged packets of its connection or lines of its dump.
-
-Each capture is read again, because only the end of a call shows which packets belong to it.
-"""
+"""Split captures into one file per call; each is read again, as only a call's end shows which packets belong to it."""
 
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence

@@ -1,9 +1,4 @@
-"""
-Write the packets of each call's connection to a capture of its own.
-
-Ports are reused, so a connection extends from the SYN before the call's handshake to the next SYN between the same
-ports.
-"""
+"""Write the packets of each call's connection: from the SYN before its handshake to the next SYN of the same ports."""
 
 import os
 import re

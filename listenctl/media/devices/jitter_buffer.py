@@ -1,8 +1,6 @@
 """
-Buffer the audio of one call for a device with another clock: enough that it doesn't crackle, and no more.
-
-Surplus is cut out and missing audio repeated where the sound is most similar, so that the difference of the clocks is
-inaudible. Samples are floats with full scale 1, one row per sample frame.
+Buffer the audio of one call for a device with another clock: surplus is cut out and missing audio repeated where the
+sound is most similar. Samples are floats with full scale 1, one row per sample frame.
 """
 
 import numpy as np

@@ -48,11 +48,7 @@ def single_call_gains(channels: int, choice: ChannelChoice) -> Gains:
 
 
 def spread_gains(channels: int, choice: ChannelChoice, place: int, of: int) -> Gains:
-    """
-    Return the gains of call number ``place``, from 0, of several that are spread from left to right.
-
-    The loudness doesn't depend on the place; more than two calls are quieter, so that their sum seldom clips.
-    """
+    """Return the gains of call ``place`` of several from left to right; more than two are quieter, to seldom clip."""
     angle = place / (of - 1) * pi / 2
     level = min(1.0, sqrt(2 / of))
     left, right = level * cos(angle), level * sin(angle)

@@ -1,8 +1,4 @@
-"""
-Play sound on a device that may be missing, stall or disappear at any time.
-
-A call to a device can hang, so it is made in a thread that doesn't keep the process from ending.
-"""
+"""Play sound on a device that may be missing or disappear; a call to it can hang, so a daemon thread makes it."""
 
 import asyncio
 import atexit
@@ -61,12 +57,7 @@ class PlaybackState:
 
 
 class PlaybackDevice:
-    """
-    Play the sound of a mixer; while no device plays it, try again and again.
-
-    Args:
-        rescan: whether to look for new devices, which stops every other device of this process.
-    """
+    """Play the sound of a mixer; without a device, try again. ``rescan`` stops other devices of this process."""
 
     def __init__(
         self,

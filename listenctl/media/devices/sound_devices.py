@@ -38,11 +38,7 @@ OpenDeviceStream = Callable[..., DeviceStream]
 
 
 class DeviceBuffer:
-    """
-    Buffer audio between a device and the event loop, whose clocks differ: surplus is dropped, and gaps become silence.
-
-    Either side may be a thread.
-    """
+    """Buffer audio between a device and the loop, whose clocks differ: surplus is dropped, gaps become silence."""
 
     def __init__(self, sample_rate: int) -> None:
         self._limit = round(_LIMIT * sample_rate) * SAMPLE_BYTES
@@ -125,12 +121,7 @@ def list_devices() -> list[SoundDevice]:
 def open_device(
     what: str, open_stream: OpenDeviceStream, device: str | None, sample_rate: int, **options: object
 ) -> DeviceStream:
-    """
-    Open a device for 16-bit samples, by default with one channel; at its own rate if it refuses ``sample_rate``.
-
-    Args:
-        what: the user's word for the device, which begins error messages.
-    """
+    """Open a device for 16-bit samples, at its own rate if it refuses ``sample_rate``; ``what`` begins errors."""
     choice = _choice(device)
     errors = (ValueError, OSError, load_sounddevice().PortAudioError)
     options = {"device": choice, "channels": 1, "dtype": "int16"} | options

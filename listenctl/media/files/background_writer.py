@@ -1,8 +1,4 @@
-"""
-Work that may block on a disk or a slow reader, done in a thread so that the event loop never waits for it.
-
-Recordings, dumps, event lines and audio on a pipe are all written this way.
-"""
+"""Work that may block on a disk or a slow reader, done in a thread so that the event loop never waits for it."""
 
 import asyncio
 import logging

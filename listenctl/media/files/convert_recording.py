@@ -1,8 +1,6 @@
 """
-Convert a finished WAV to another format.
-
-The result gets its name only after it was decoded and compared with the WAV, so that the WAV may be deleted. Memory use
-doesn't depend on the length of the recording. The call blocks, so it belongs in a worker.
+Convert a finished WAV to another format, in bounded memory; it blocks, so it belongs in a worker.
+The result gets its name only after it was decoded and compared with the WAV, so that the WAV may be deleted.
 """
 
 import hashlib
@@ -43,11 +41,7 @@ class AudioCodec:
 
     @property
     def dtype(self) -> str:
-        """
-        Type of the samples that are written.
-
-        MP3 gets floats, because libsndfile turns half of all 16-bit stereo into noise (libsndfile pull request 1106).
-        """
+        """MP3 gets floats: libsndfile turns half of all 16-bit stereo into noise (libsndfile pull request 1106)."""
         return "int16" if self.lossless else "float32"
 
     @property

@@ -1,9 +1,4 @@
-"""
-Where recordings go: DEST on the command line, and the file name of each call.
-
-The values in a name come from the wire and are hostile: they must not leave the folder, hide the file, or contain
-characters that are special to a terminal, a shell or another system.
-"""
+"""Where recordings go: DEST, and the file name of each call, whose values are hostile and must not leave the folder."""
 
 import os
 import re

@@ -1,8 +1,4 @@
-"""
-Repair WAV files with a broken header, because the writer crashed or never knew the length.
-
-The original is not changed: the repaired copy is a new file beside it.
-"""
+"""Repair WAV files with a broken header, as after a crash, in a copy beside the original."""
 
 import os
 from dataclasses import dataclass
@@ -50,12 +46,7 @@ class RepairedWav:
 
 
 def repair_wav(path: Path, *, output: Path | None = None, assumed: AudioFormat | None = None) -> RepairedWav:
-    """
-    Write a repaired copy of ``path`` unless its header is good.
-
-    Args:
-        output: path of the copy, which must not exist; by default `NAME.recovered.wav` beside the file.
-    """
+    """Write a repaired copy of ``path``, by default `NAME.recovered.wav`, unless its header is good."""
     if not path.is_file():
         problem = "is not a file" if path.exists() else "no such file"
         raise ListenctlError(f"{path}: {problem}; give the path of a recording")

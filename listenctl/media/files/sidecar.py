@@ -1,9 +1,4 @@
-"""
-The sidecar of a recording: `NAME.json` beside `NAME.wav`, one JSON object (`listenctl-recording(5)`).
-
-The recorder and the extraction of captures write it, and a recording that is inspected is read through it. Positions
-are samples per channel from the beginning of the file.
-"""
+"""The sidecar of a recording, `NAME.json` (`listenctl-recording(5)`); positions count from the start of the file."""
 
 import base64
 import binascii
@@ -28,12 +23,7 @@ _SENT = "sent to the tapped party"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SidecarAudio:
-    """
-    The audio files of a recording.
-
-    Attributes:
-        layout, channel_meanings, tapped_party, gaps_filled: None for files that hold more than what jambonz sent.
-    """
+    """The audio files of a recording; some fields are None for files that hold more than what jambonz sent."""
 
     files: Sequence[str]
     format: str
@@ -77,13 +67,7 @@ class SidecarClose:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sidecar:
-    """
-    All that is known of a recording.
-
-    Attributes:
-        started, ended: Unix times; ``ended`` is None while the call lasts, and after a crash.
-        application, both: the other files that are extracted from a capture.
-    """
+    """All that is known of a recording; ``ended`` is None while the call lasts, and after a crash."""
 
     call: str
     remote: str
@@ -105,11 +89,7 @@ class Sidecar:
 
     @classmethod
     def parse(cls, data: bytes) -> Self | None:
-        """
-        Read a sidecar, whatever else it says; None if it isn't one.
-
-        A field of the wrong type counts as missing. Only events, gaps and warnings that are objects are kept.
-        """
+        """Read a sidecar, None if it isn't one; a field of the wrong type counts as missing."""
         fields, _ = decode(data.decode("utf-8-sig", "replace").strip()) or (None, 0)
         if not isinstance(fields, dict) or "started" not in fields or not isinstance(fields.get("audio"), dict):
             return None

@@ -1,8 +1,6 @@
 """
-WAV headers: the header of recordings, and a tolerant parser for headers of any writer.
-
-Our header is 80 bytes long: a `JUNK` chunk reserves the space to become RF64 (EBU Tech 3306) when the recording exceeds
-4 GiB, because the header is overwritten in place and never moved.
+WAV headers: ours of 80 bytes, whose `JUNK` chunk becomes RF64 (EBU Tech 3306) beyond 4 GiB without moving the audio,
+and a tolerant parser for headers of any writer.
 """
 
 from dataclasses import dataclass
@@ -69,11 +67,7 @@ def _fmt(audio_format: AudioFormat) -> tuple[bytes, int, int, int, int, int, int
 
 
 def read_header(file: BinaryIO) -> WavInfo:
-    """
-    Parse the header of a seekable WAV or RF64 file.
-
-    Sizes may be wrong and the data chunk may be missing.
-    """
+    """Parse the header of a seekable WAV or RF64 file; sizes may be wrong, and the data chunk missing."""
     return _HeaderReader(file).read()
 
 

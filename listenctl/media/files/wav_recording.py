@@ -1,8 +1,6 @@
 """
-Growing recordings: files that are playable at every moment, even after ``kill -9``.
-
-Audio is appended before the header is overwritten in place, so the header never counts audio that isn't there. A
-position in the file is the position in the call, less what a full disk lost, plus inserted silence.
+Growing recordings, playable at every moment: audio is appended before the header is overwritten in place.
+A position in the file is the position in the call, less what a full disk lost, plus inserted silence.
 """
 
 import os
@@ -119,13 +117,7 @@ class UnrecordedAudio:
 
 
 class Recording:
-    """
-    The recording of one call: one file, or two if the channels are split.
-
-    Args:
-        path: of the WAV; if it is taken, `-2` is appended to the name.
-        final_extension: of the format that the WAV will be converted to.
-    """
+    """The recording of one call: one file, or two if the channels are split; a name that is taken gets `-2`."""
 
     def __init__(
         self,
@@ -179,12 +171,8 @@ class Recording:
 
     def write_audio(self, position: int, data: bytes) -> None:
         """
-        Record whole sample frames that begin at ``position`` of the call.
-
-        Audio before ``position`` that was not written is missing from the file, or silence with ``fill``.
-
-        Raises:
-            OSError: Nothing of ``data`` was recorded.
+        Record whole sample frames that begin at ``position`` of the call; what is missing before it is left out, or
+        silence with ``fill``. Raises OSError if nothing of ``data`` was recorded.
         """
         self.skip_to(position)
         outputs = self._map.rearrange(data)

@@ -1,8 +1,4 @@
-"""
-Audio sources that users name: files, tones, speech, a microphone, a pipe.
-
-A source is one channel of 16-bit samples at the rate of the call; a call has one for each party.
-"""
+"""Audio sources that users name, each one channel at the call's rate: files, tones, speech, a microphone, a pipe."""
 
 from enum import StrEnum
 from functools import lru_cache
@@ -43,11 +39,7 @@ class SourceKind(StrEnum):
 
 class AudioSource(Protocol):
     async def read(self, samples: int) -> bytes:
-        """
-        Return the next ``samples`` samples: fewer at the end, then none.
-
-        A live source doesn't wait: audio that has not arrived is silence.
-        """
+        """Return the next samples: fewer at the end, then none; a live source doesn't wait, what is late is silence."""
 
     async def close(self) -> None:
         """Close the file or device."""
@@ -55,11 +47,8 @@ class AudioSource(Protocol):
 
 async def open_source(spec: str, sample_rate: int, *, loop: bool = False, channel: int | None = 0) -> AudioSource:
     """
-    Open ``spec``: a file, ``tone:HZ``, ``tone:HZ@DBFS``, ``silence``, ``speech``, ``mic``, ``mic:DEVICE`` or ``-``.
-
-    Args:
-        channel: number of a channel of a file, of ``speech`` or of a WAV on a pipe; None mixes the channels of a file,
-            and means the first one of other sources.
+    Open a file, ``tone:HZ[@DBFS]``, ``silence``, ``speech``, ``mic[:DEVICE]`` or ``-``. Without ``channel``, a file's
+    channels are mixed, and the first one of other sources is taken.
     """
     kind, detail = SourceKind.of(spec), spec.partition(":")[2]
     if channel and kind.is_endless:
@@ -86,11 +75,7 @@ def has_second_channel(spec: str) -> bool:
 
 
 def mix_parties(mix_type: str, caller: bytes, callee: bytes) -> bytes:
-    """
-    Return the audio that jambonz sends for the audio of both parties (listenctl-protocol(7) 3.1).
-
-    The shorter one is padded with silence.
-    """
+    """Return what jambonz sends of both parties (listenctl-protocol(7) 3.1); the shorter is padded with silence."""
     if mix_type == "mono":
         return caller
     import numpy as np

@@ -1,9 +1,4 @@
-"""
-Read audio from a pipe.
-
-A daemon thread reads, because a pipe may never deliver or end and must not keep the process from exiting. While enough
-is buffered it doesn't read, so the writer waits: nothing is lost, and memory is bounded.
-"""
+"""Read audio from a pipe, no more than is buffered, in a daemon thread that doesn't keep the process from exiting."""
 
 import asyncio
 import os

@@ -1,8 +1,4 @@
-"""
-Sound files as audio sources: whatever libsndfile reads, in blocks, so that memory is bounded.
-
-Blocks are decoded ahead, in a thread.
-"""
+"""Sound files as audio sources: whatever libsndfile reads, in blocks that a thread decodes ahead."""
 
 import asyncio
 import os

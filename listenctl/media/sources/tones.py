@@ -1,8 +1,4 @@
-"""
-Compute tones: sines, DTMF (ITU-T Q.23), and the beep before a recording.
-
-Levels are in dB relative to full scale. A tone fades in and out within 5 ms, because an abrupt edge clicks.
-"""
+"""Compute tones: sines, DTMF (ITU-T Q.23) and a beep, in dB of full scale, fading in and out within 5 ms."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

@@ -1,9 +1,6 @@
 """
-The waiting clips of all tools of a call, so that jambonz never has more than it keeps.
-
-jambonz queues 11 clips and silently drops the rest (listenctl-protocol(7) 5.1), so only a few are at jambonz at a time
-and each that ends makes room for the next. Some are never answered, such as unreadable ones; each clip is given up when
-it must have ended.
+The waiting clips of all tools of a call: jambonz queues 11 and silently drops the rest (listenctl-protocol(7) 5.1), so
+only a few are there at a time. Some are never answered; each clip is given up when it must have ended.
 """
 
 import base64
@@ -122,11 +119,7 @@ class ClipQueue:
         return dropped
 
     def interrupt_by_clip(self, seconds: float | None) -> list[QueuedClip]:
-        """
-        Drop and return all clips that wait here and at jambonz, because one of ``seconds`` without queuePlay is sent.
-
-        The clip that plays goes on after it.
-        """
+        """Drop and return the clips behind the one that plays: one of ``seconds`` without queuePlay goes first."""
         self._began_at += UNKNOWN_SECONDS if seconds is None else seconds
         dropped = list(self._at_jambonz)[1:]
         self._at_jambonz = deque(list(self._at_jambonz)[:1])

@@ -1,8 +1,6 @@
 """
-Unique names on the wire for the marks and clips of attached tools, which share one connection.
-
-Each name is generated once and answered at most once, so that an answer finds its sender even if others arrive early,
-twice or never (listenctl-protocol(7) 6.4). Names survive unescaped JSON and FreeSWITCH's command line (2.6, 4).
+Unique names on the wire for the marks and clips of attached tools: an answer finds its sender even if others arrive
+early, twice or never (listenctl-protocol(7) 6.4). Names survive unescaped JSON and FreeSWITCH's command line.
 """
 
 from collections import Counter

@@ -1,8 +1,6 @@
 """
-One call that several attached tools use at once, none of which sees the others' marks and clips.
-
-It takes what tools and jambonz send, and returns what to send where. Marks and clips get generated names on the wire;
-each answer returns to its sender under the sender's name, and everything else from jambonz goes to everyone.
+One call that several attached tools use at once, none of which sees the others' marks and clips: these get generated
+names on the wire, and each answer returns to its sender. Everything else from jambonz goes to everyone.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -43,13 +41,8 @@ MAX_NAME = 1024
 
 class SharedCall:
     """
-    Share one call among tools.
-
-    Args:
-        prefix: of the names on the wire; letters, digits and hyphens are safe. With an application behind us, which may
-            be another listenctl, it must be one that the application doesn't use.
-        server_rate: of streamed audio, if neither metadata nor a tool know it; 0 for clips, None for unknown.
-        clock: returns the time in seconds; by default it stands still, so that no clip is ever given up.
+    Share one call among tools. An application behind us must not use names with ``prefix``; ``server_rate`` of streamed
+    audio is 0 for clips, None for unknown. By default the ``clock`` stands still, so that no clip is ever given up.
     """
 
     def __init__(

@@ -22,10 +22,8 @@ Owned = PendingAnswer[object]
 
 class ClipOrder:
     """
-    Which clip a playDone without an id answers, as in the documented form (listenctl-protocol(7) 4).
-
-    Clips play in the order in which they were sent, and killAudio drops the waiting ones, so that one answer stands for
-    all before it. That is an assumption; ``stop_assuming`` ends it for good when it proves wrong.
+    Which clip a playDone without an id answers, as in the documented form (listenctl-protocol(7) 4), assuming that
+    clips play in order; ``stop_assuming`` ends it for good when that proves wrong.
     """
 
     def __init__(self) -> None:
@@ -152,12 +150,7 @@ class SharedClips:
         return [clip.text for clip in clips]
 
     def add_kill(self, *, all_of_them: bool) -> list[Owned]:
-        """
-        Record a killAudio; return the waiting clips that it drops, oldest first.
-
-        Args:
-            all_of_them: stop all clips at jambonz, with further killAudios.
-        """
+        """Record a killAudio, repeated to stop ``all_of_them`` at jambonz; return the waiting clips that it drops."""
         self.order.add_kill()
         self._stops.start_stopping(self._at_jambonz if all_of_them else (), self._clock(), others_follow=False)
         return self._take_requests(clip.name for clip in self.queue.drop_waiting())

@@ -31,12 +31,7 @@ class StreamTurns:
         return self.holder in self._within_sample
 
     def take_audio(self, tool: int, data: bytes, *, free: bool = True) -> bytes | None:
-        """
-        Return the part of a tool's audio to stream; None if it isn't the tool's turn.
-
-        Args:
-            free: whether the audio begins a turn if no tool has one.
-        """
+        """Return what to stream of a tool's audio, None if it isn't its turn; ``free`` audio begins an unused turn."""
         if self.holder is None and free:
             self.holder = tool
             data = self._from_whole_sample(tool, data)
@@ -82,9 +77,7 @@ _WIDEST_RATE = 24_000
 
 class StreamTail:
     """
-    The end of the streamed audio, which jambonz may hold back.
-
-    killAudio clears what plays but not the pre-buffer, which would be heard before the next sound
+    The end of the streamed audio, which killAudio leaves in the pre-buffer, to be heard before the next sound
     (listenctl-protocol(7) 6.3). Zeros flush it, and a killAudio right after them clears everything.
     """
 
@@ -110,12 +103,7 @@ class StreamTail:
 
 
 class PlayoutClock:
-    """
-    How much streamed audio is left to play, by the time that has passed; all times are seconds on one clock.
-
-    Playing begins when audio is sent and goes on while there is any. The up to 160 ms that jambonz holds back until
-    more arrives (listenctl-protocol(7) 6.2) are not considered.
-    """
+    """How much streamed audio is left to play, by the clock, without the 160 ms that jambonz may hold back."""
 
     def __init__(self) -> None:
         self._waiting = 0.0
@@ -176,12 +164,7 @@ IGNORED_AFTER_KILL = 1.0
 
 
 class SharedStream:
-    """
-    The stream of one call.
-
-    Args:
-        server_rate: of streamed audio, if neither metadata nor a tool know it; 0 for clips, None for unknown.
-    """
+    """The stream of one call; ``server_rate`` is 0 for clips, None for unknown."""
 
     def __init__(self, server_rate: int | None, clock: Callable[[], float]) -> None:
         self.rates = StreamRates(server_rate)

@@ -1,9 +1,4 @@
-"""
-The rate at which jambonz plays the binary audio of a call, or that it plays clips.
-
-The first text doesn't contain the verb's ``bidirectionalAudio`` (listenctl-protocol(7) 2.2). The rate comes from the
-verb's metadata, from what a tool measured, or from an option of the server.
-"""
+"""The rate of a call's binary audio, or that it plays clips; the first text doesn't say (listenctl-protocol(7) 2.2)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

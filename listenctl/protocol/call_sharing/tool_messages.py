@@ -1,8 +1,4 @@
-"""
-Messages between a server and a tool that is attached to one of its calls, in addition to those of jambonz.
-
-They are text messages whose ``type`` begins with ``listenctl:``; they never reach jambonz.
-"""
+"""Messages between a server and an attached tool: their ``type`` begins with ``listenctl:``, none reaches jambonz."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,13 +11,7 @@ PREFIX = "listenctl:"
 
 
 class ToolMessageType(StrEnum):
-    """
-    The ``type`` of a message.
-
-    A tool sends ``ACQUIRE`` to request its turn to stream and ``RELEASE`` to end it; the server sends ``GRANTED`` when
-    the turn begins, and ``ERROR`` for each message that it didn't pass on. ``SYNC`` is answered with ``SYNCED`` once
-    everything that the tool sent before was passed on or refused. ``WITHDRAW`` withdraws a clip.
-    """
+    """The ``type`` of a message (`listenctl-control(5)`)."""
 
     ACQUIRE = f"{PREFIX}acquire"
     RELEASE = f"{PREFIX}release"

@@ -30,12 +30,8 @@ def _frames_of(header_bytes: int, payload_bytes: int) -> Struct:
 
 class ClientFrameReader:
     """
-    Cut a stream of client frames into messages, in order, whatever the cuts between reads.
-
-    Args:
-        protocol: the connection as the library sees it, with its opening handshake done. What it wants to send after
-            ``receive_data`` is the caller's to fetch.
-        max_size: limit of one message in bytes; larger ones are left to the library, which has the same limit.
+    Cut a stream of client frames into messages, whatever the cuts between reads. The handshake of ``protocol`` is done;
+    what it wants to send is the caller's to fetch, and messages beyond ``max_size`` are left to it.
     """
 
     __slots__ = ("_max_fast", "_message", "_missing", "_opcode", "_protocol", "_rest", "used_library")
@@ -144,11 +140,7 @@ class ClientFrameReader:
 
 
 def _frame_bytes(data: bytes, at: int) -> int | None:
-    """
-    Return the bytes of the frame at ``at``, None until they are known.
-
-    The library refuses some frames by their first two bytes and reads no further; those are two bytes long here.
-    """
+    """Return the bytes of the frame at ``at``, None if unknown, and 2 where the library refuses by the first two."""
     if len(data) - at < 2:
         return None
     if data[at] & 0x0F not in OPCODES or not data[at + 1] & MASKED:

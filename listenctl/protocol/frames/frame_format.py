@@ -40,13 +40,7 @@ def parse_sizes(data: bytes, at: int = 0) -> tuple[int, int] | None:
 
 # `Frame.serialize` of the library does the same in five times the time, and load sends 25,000 frames a second.
 def build_frame(first: int, payload: bytes, mask: bytes | None) -> bytes:
-    """
-    Return a frame.
-
-    Args:
-        first: its first byte: FIN, reserved bits and opcode.
-        mask: four bytes; None leaves the frame unmasked, as a server's are.
-    """
+    """Return a frame; ``first`` is its first byte, and without ``mask`` it is unmasked, as a server's are."""
     size, masked = len(payload), 0 if mask is None else MASKED
     if size < LENGTH_16:
         header = bytes((first, masked | size))

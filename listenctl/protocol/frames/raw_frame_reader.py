@@ -1,9 +1,4 @@
-"""
-One direction of a connection as WebSocket frames, valid or not.
-
-Observers have to show what is wrong rather than refuse it. The library's parser is one end of a connection instead: it
-stops at the first fault and drops everything after a Close.
-"""
+"""One direction of a connection as WebSocket frames, valid or not; the library's parser stops at the first fault."""
 
 from typing import NamedTuple
 
@@ -34,12 +29,7 @@ class RawFrame(NamedTuple):
 
 
 class RawFrameReader:
-    """
-    Cut a stream into frames, starting after the handshake.
-
-    Every complete frame is returned, also with a reserved opcode, wrong masking or a length in too many bytes. After an
-    impossible length the position of the next frame is unknown: ``fault`` is set, and no more frames follow.
-    """
+    """Cut a stream into frames, even invalid ones; after an impossible length ``fault`` is set, and no more follow."""
 
     __slots__ = ("_max_frame", "_needed", "_rest", "fault")
 

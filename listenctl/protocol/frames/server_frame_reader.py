@@ -1,9 +1,6 @@
 """
 Read the bytes that a server sends as messages: short whole frames on a fast path, the rest through ``websockets``.
-
-A server's frames aren't masked, so a complete one is cut out of the read. The others (long or incomplete ones,
-fragments, pings) go to the library's sans-I/O parser. How the connection ends on a Close or a faulty frame follows
-jambonz, not the library (listenctl-protocol(7) 13).
+How the connection ends on a Close or a faulty frame follows jambonz (listenctl-protocol(7) 13), not the library.
 """
 
 from typing import NamedTuple

@@ -1,9 +1,4 @@
-"""
-WebSocket messages, and how the frames of an observed connection become messages.
-
-An observer has to show what is wrong rather than refuse it: a frame that RFC 6455 forbids gives a ``FrameFault``, and
-its readable part is still used.
-"""
+"""WebSocket messages, and how observed frames become messages; what RFC 6455 forbids also gives a ``FrameFault``."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

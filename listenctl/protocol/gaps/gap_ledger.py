@@ -133,12 +133,7 @@ class GapLedger:
         self._expects_end = True
 
     def add_uncaptured(self, samples: int | None) -> None:
-        """
-        Record audio that arrived but was not captured; what comes next isn't late by it and sets a new origin.
-
-        Args:
-            samples: per channel; None if unknown, then the time decides.
-        """
+        """Record ``samples`` (None: unknown) that arrived but were not captured; what comes next sets a new origin."""
         self._uncaptured = UncapturedAudio(self._bytes, samples).joined_to(self._uncaptured)
         stall = self._stall
         # Audio that was missing before more audio arrived is a separate gap.
@@ -167,13 +162,7 @@ class GapLedger:
         return self._new_gaps()
 
     def add_audio_run(self, before: float, times: Sequence[float], message_bytes: int, *, longest: float) -> int:
-        """
-        Do the same as ``find_gaps`` and ``add_messages`` for each message while all are in time; return for how many.
-
-        Args:
-            before: time of the last message before these.
-            longest: seconds between two messages above which the caller has to advance in steps.
-        """
+        """Do ``find_gaps`` and ``add_messages`` for each message while all are in time; return for how many."""
         if self._stall is not None or self._uncaptured is not None or self._expects_end or not self._bytes_checked:
             return 0
         if message_bytes != self._sizes.usual or self._reported < len(self.gaps):

@@ -1,8 +1,4 @@
-"""
-Late or early audio, while it is undecided whether it is lost, a burst, or a difference between two clocks.
-
-Lateness jumps when audio stops, shrinks while late audio arrives, and stays the same when nothing more will arrive.
-"""
+"""Late or early audio, while it is undecided whether it is lost, a burst, or a difference between two clocks."""
 
 from dataclasses import dataclass
 from math import inf

@@ -1,8 +1,6 @@
 """
-What the sizes of a call's binary messages show: the usual size is one frame, others only follow a stall.
-
-After throwing its buffer away jambonz sends a message that lacks its first 16 bytes, and what it had queued arrives as
-one long message (listenctl-protocol(7) 3.3).
+What the sizes of a call's binary messages show: the usual size is one frame. After jambonz threw its buffer away, a
+message lacks its first 16 bytes, and what it had queued arrives as one long message (listenctl-protocol(7) 3.3).
 """
 
 from dataclasses import dataclass

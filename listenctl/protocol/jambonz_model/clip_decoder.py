@@ -1,8 +1,4 @@
-"""
-What the media server plays for a ``playAudio`` command, or why it plays nothing (listenctl-protocol(7) 5.1).
-
-It writes the content to a file whose extension names the rate; FreeSWITCH's reader of that file decides what is played.
-"""
+"""What the media server plays for a ``playAudio`` command, or why it plays nothing (listenctl-protocol(7) 5.1)."""
 
 import base64
 import json

@@ -1,8 +1,6 @@
 """
 Clip mode: ``playAudio`` clips are played, binary audio and marks are not (listenctl-protocol(7) 5.1).
-
-Two programs share the work: the feature server keeps the queue and starts clips; the media server plays the clip that
-was started last and then continues the interrupted ones.
+The feature server keeps the queue; the media server plays the clip started last, then continues interrupted ones.
 """
 
 from collections import deque
@@ -28,11 +26,7 @@ class _Playing:
 
 
 class ClipPlayout:
-    """
-    Play the clips of one call and report on each command.
-
-    killAudio stops one clip here; whether it may stop two nested ones (listenctl-protocol(7) 5.1) is not verified.
-    """
+    """Play the clips of one call. Whether killAudio may stop two nested ones, as seen once, is not verified."""
 
     held = 0
     outstanding_marks: tuple[PendingMark, ...] = ()

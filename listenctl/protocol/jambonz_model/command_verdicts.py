@@ -8,11 +8,8 @@ from listenctl.protocol.jambonz_messages import Mark, PlayDone
 
 class CommandOutcome(StrEnum):
     """
-    What jambonz did with a command.
-
-    ``played``, ``queued`` and ``obeyed`` mean accepted, ``misread`` accepted as something else than it says,
-    ``truncated`` in part, ``ignored`` and ``would-crash`` not accepted. Clips and marks end later, ``finished``
-    or ``interrupted``.
+    What jambonz did with a command: ``misread`` is accepted as something else than it says, ``truncated`` in part.
+    Clips and marks end later, ``finished`` or ``interrupted``.
     """
 
     PLAYED = "played"
@@ -85,11 +82,7 @@ class Verdict:
 
 
 class PlayoutOutbox:
-    """
-    Verdicts and messages to the application until they are fetched.
-
-    ``number`` is that of the message being handled; verdicts are on that one by default.
-    """
+    """Verdicts and messages until they are fetched; ``number`` is that of the message being handled."""
 
     def __init__(self) -> None:
         self.number = 0

@@ -1,9 +1,4 @@
-"""
-The first text of a call as jambonz sends it: the fields for each kind of call, and how they are damaged on the way.
-
-The fields pass through a command line and a buffer of 8192 bytes, so that the text can arrive as invalid JSON
-(listenctl-protocol(7) 2.6). ``BROKEN_FIRST_TEXTS`` breaks it on purpose.
-"""
+"""The first text of a call as jambonz sends it, damaged by a command line and a buffer (listenctl-protocol(7) 2.6)."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -73,14 +68,7 @@ def first_text_fields(
     caller: str,
     callee: str,
 ) -> dict[str, object]:
-    """
-    Return the fields of a call that was just answered, in jambonz's order.
-
-    Cloud recording is always stereo and has no metadata (listenctl-protocol(7) 2.4).
-
-    Args:
-        metadata: of the verb; overwrites any field, except those of a room member.
-    """
+    """Return the fields of a call just answered, in jambonz's order; the verb's ``metadata`` overwrites most."""
     audio: dict[str, object] = {"sampleRate": sample_rate, "mixType": mix_type}
     match kind:
         case CallKind.INBOUND | CallKind.CONFIG:
@@ -97,10 +85,8 @@ def first_text_fields(
 
 def first_text(fields: Mapping[str, object], profile: Profile) -> bytes:
     """
-    Return the text as it arrives from jambonz.
-
-    CURRENT escapes the strings at the top level of ``metadata`` and ``customerData`` twice, so that they survive the
-    command line; a string counts as metadata if its name is not jambonz's own (listenctl-protocol(7) 2.6).
+    Return the text as it arrives from jambonz. CURRENT escapes metadata and ``customerData`` twice, so that they
+    survive the command line; a string counts as metadata if its name is not jambonz's own (listenctl-protocol(7) 2.6).
     """
     if profile.name not in (CURRENT.name, OLD.name):
         return _stringify(fields).encode()

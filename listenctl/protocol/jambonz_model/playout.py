@@ -1,9 +1,4 @@
-"""
-How jambonz plays what an application sends: takes commands and audio, returns what the caller hears and the answers.
-
-Time is counted in ticks of 20 ms of FreeSWITCH's outgoing clock; a caller with a real clock calls ``play_tick`` when
-one is due (listenctl-protocol(7) 5, 6).
-"""
+"""How jambonz plays what an application sends (listenctl-protocol(7) 5, 6), in ticks of 20 ms of FreeSWITCH's clock."""
 
 from dataclasses import dataclass
 
@@ -50,11 +45,7 @@ class PlayoutTick:
 
 
 class Playout:
-    """
-    Play what the application of one call sends.
-
-    Messages are numbered from 1, counting texts and audio; each verdict names the message it is on.
-    """
+    """Play what one application sends; each verdict names its message, numbered from 1 over texts and audio."""
 
     def __init__(
         self,
@@ -145,12 +136,7 @@ class Playout:
         return self._outbox.take_verdicts()
 
     def play_tick(self, beneath: bytes = b"") -> PlayoutTick:
-        """
-        Play 20 ms.
-
-        Args:
-            beneath: other audio of the call, ``tick_samples`` long; a stream is added to it, a clip replaces it.
-        """
+        """Play 20 ms; a stream is added to the call's other audio ``beneath``, a clip replaces it."""
         size = self.tick_samples * SAMPLE_BYTES
         audio = b"" if self._finished else self._mode.play_tick(self.tick_samples)
         if audio:

@@ -1,8 +1,6 @@
 """
 The implementations of the jambonz side, and how they differ in playing what they receive (listenctl-protocol(7) 0, 8).
-
-``current`` is the last public media server with its faults; the others differ from it where documentation or facts say
-so. What is unknown of ``next`` is as in ``current``, except marks, which are presumably reworked.
+``current`` is the last public media server with its faults; what is unknown of ``next`` is as there, except marks.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,10 +28,7 @@ class Profile:
     name: str
     streams: bool  # supports binary audio and marks
     exact_stream: bool
-    """
-    Plays a stream as documented, at once and with marks in their places; otherwise with the pre-buffer, the tail and
-    the faults of listenctl-protocol(7) 6.2 to 6.4.
-    """
+    """Plays a stream as documented, instead of with the faults of listenctl-protocol(7) 6.2 to 6.4."""
     honours_enabled: bool  # ``bidirectionalAudio.enabled`` also disables streaming (listenctl-protocol(7) 5.2)
     crashes_without_type: bool  # a playAudio without a string ``audioContentType`` crashes the media server
     reads_string_rates: bool  # reads ``"8000"`` as 8000

@@ -12,13 +12,8 @@ TAP_BYTES = 512 * 1024
 
 class SendBuffer:
     """
-    Queue the frames of a call until the socket takes them as one message.
-
-    Without resampling, a frame that doesn't fit throws away the whole buffer. With resampling, the newest audio waits
-    in FreeSWITCH instead, and only what doesn't fit there is lost.
-
-    Args:
-        seconds: of audio that the buffer holds; 2 by default, 3 in jambonz's images.
+    Queue the frames of a call until the socket takes them as one message. A frame that doesn't fit throws away the
+    whole buffer; with resampling, the newest audio waits in FreeSWITCH instead, only what doesn't fit there is lost.
     """
 
     __slots__ = ("_audio_format", "_limit", "_max_message_bytes", "_queue", "_resampled")

@@ -1,9 +1,7 @@
 """
 Streaming mode: binary audio is played and marks are answered, clips are not (listenctl-protocol(7) 6).
-
 ``MediaServerStream`` plays as CURRENT does: audio waits in a pre-buffer at the sender's rate, then in a playout buffer
-at the call's rate, and marks are samples of value -1. ``ExactStream`` plays as documented, with each mark in its place.
-``StreamPlayout`` drives either of them and reports what happens to each command.
+at the call's rate, and marks are samples of value -1. ``ExactStream`` plays as documented.
 """
 
 from collections import deque

@@ -1,8 +1,4 @@
-"""
-The ``listen`` verb: what an application asks jambonz for, and what jambonz makes of it.
-
-Options that do something else than they seem to are *quirks*: sentences for the user, while the call goes on.
-"""
+"""The ``listen`` verb and its *quirks*: options that do something else than they seem to, as sentences for the user."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

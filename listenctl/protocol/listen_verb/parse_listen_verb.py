@@ -1,8 +1,6 @@
 """
 Find the ``listen`` or ``stream`` verb of an application and read its options (listenctl-protocol(7) 0, 2.4).
-
-A value whose type jambonz's validator rejects is an error; what jambonz only ignores or doesn't know becomes a note,
-and the call goes on.
+A type that jambonz's validator rejects is an error; what jambonz only ignores or doesn't know becomes a note.
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,4 @@
-"""
-Hand-written JSON, read with the types that jambonz's validator requires.
-
-jambonz rejects a whole application for one wrong type; here that is a UsageError with the place in the file.
-"""
+"""Hand-written JSON, with the types that jambonz's validator requires; a wrong one is a UsageError with its place."""
 
 import json
 import math

@@ -1,8 +1,4 @@
-"""
-Answers on the control socket (`listenctl-control(5)`): the live calls, the events, and connections to each call.
-
-Tools talk to a call in jambonz's own protocol, through the server of ``websockets``.
-"""
+"""Answers on the control socket (`listenctl-control(5)`): the live calls, the events, and connections to each call."""
 
 import logging
 import os

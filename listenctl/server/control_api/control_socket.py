@@ -1,8 +1,4 @@
-"""
-The control socket as a file: one server claims it, and removes it at its end.
-
-`control_server`, which answers on it, is imported when a client connects, to keep the start of a server fast.
-"""
+"""The control socket as a file, claimed by one server; what answers on it is imported when a client connects."""
 
 import asyncio
 import fcntl
@@ -35,10 +31,7 @@ class ControlSocket:
         self._starting: asyncio.Task[Server] | None = None
 
     def open(self) -> None:
-        """
-        Claim the path, and remove the socket of a dead server; raises ListenctlError if a live server has the path, or
-        the socket can't be created.
-        """
+        """Claim the path, even of a dead server; raises ListenctlError if a live one has it, or creating it fails."""
         prepare_folder(self.path)
         try:
             with _locked(self.path.parent):

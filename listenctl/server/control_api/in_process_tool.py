@@ -45,9 +45,8 @@ class LocalTool:
 
     async def receive(self) -> str | bytes:
         """
-        Return the next text or audio of jambonz, or the next text of the server. Raises NotFoundError if the call has
-        ended and everything before has been returned, and ListenctlError if the tool was detached because it did not
-        receive its texts.
+        Return the next text or audio of jambonz, or text of the server; raises NotFoundError after the end of the call,
+        and ListenctlError if the tool was detached because it did not receive its texts.
         """
         while not self._waiting:
             self._check()

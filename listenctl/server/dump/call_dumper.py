@@ -1,8 +1,4 @@
-"""
-Dump every frame of every call, both ways.
-
-The event loop cuts the bytes into frames; a writer thread formats the lines and owns the open files.
-"""
+"""Dump every frame of every call: the event loop cuts the bytes into frames, a writer thread owns the open files."""
 
 import asyncio
 import os

@@ -1,8 +1,4 @@
-"""
-One call's dump in the writer thread: opened, written, closed.
-
-A disk that fails costs the frames that it didn't take and nothing else; the dump says where they are missing.
-"""
+"""One call's dump in the writer thread; a disk that fails costs only the frames it didn't take, as the dump says."""
 
 import os
 from collections.abc import Callable, Iterable

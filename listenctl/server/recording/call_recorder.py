@@ -1,8 +1,6 @@
 """
-Record calls without making the event loop wait for a disk.
-
-The loop collects the audio of all calls and hands it in batches to one writer thread, which owns every open file. What
-follows the end of a call (sync, conversion) is done by a few more threads, so that it doesn't delay the other calls.
+Record calls without making the event loop wait for a disk: one writer thread owns every open file, and gets the audio
+of all calls in batches. What follows the end of a call (sync, conversion) is done by a few more threads.
 """
 
 import asyncio

@@ -16,10 +16,7 @@ CONVERTERS = 2
 
 
 def convert_in_background(wav: Path, target: Path, kind: str) -> Conversion:
-    """
-    Convert ``wav`` to ``target`` at the lowest priority, and wait for it. If that fails the WAV is kept, and
-    ListenctlError raised.
-    """
+    """Convert ``wav`` at the lowest priority, and wait for it; if that fails it is kept, and ListenctlError raised."""
     try:
         return _converters().submit(convert_wav, wav, target, kind).result()
     except BrokenProcessPool as exc:

@@ -1,8 +1,6 @@
 """
-The sidecar of a recorded call.
-
-It is written when the call ends, and once before that if the call lasts, so that a crash leaves the metadata beside the
-audio. Positions are positions in the file: less what could not be written, plus the silence that was inserted.
+The sidecar of a recorded call, written at its end, and once before that in case of a crash.
+Positions are positions in the file: less what could not be written, plus the silence that was inserted.
 """
 
 import errno
@@ -56,10 +54,7 @@ def describe_recording(log: LiveCallLog, recording: Recording) -> Sidecar:
 
 
 def overwrite_sidecar(file: NewFile, sidecar: Sidecar) -> None:
-    """
-    Replace the content of a sidecar's file in place, because creating a file costs more than writing it. If that fails
-    the file keeps its content, and OSError is raised.
-    """
+    """Replace the content in place, which costs less than a new file; if that fails it stays, and OSError is raised."""
     data = sidecar.serialize()
     before = os.pread(file.fd, MAX_SIDECAR_BYTES, 0)
     if os.pwrite(file.fd, data, 0) < len(data):

@@ -1,8 +1,4 @@
-"""
-One call's recording in the writer thread: opened, written, repaired, finished.
-
-A disk that fails costs only what it couldn't take: the call goes on, and the recording resumes as soon as it can.
-"""
+"""One call's recording in the writer thread; a disk that fails costs only what it couldn't take."""
 
 import os
 from collections.abc import Callable, Sequence

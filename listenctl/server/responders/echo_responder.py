@@ -12,11 +12,7 @@ MAX_LEFT_TO_PLAY = 0.02
 
 
 class EchoResponder:
-    """
-    Send each caller's audio back as it arrives: the left channel of stereo (listenctl-protocol(7) 3.1).
-
-    It requests the stream anew for each piece, so that other tools get a turn in between, and pauses meanwhile.
-    """
+    """Send each caller's audio, the left channel, back as it arrives, in turns of one piece, to let others in."""
 
     name = "echo"
     wants_audio = True

@@ -1,8 +1,4 @@
-"""
-The environment of the program of ``--exec``.
-
-The values come from jambonz, or from whoever claims to be jambonz; they are never put on a command line.
-"""
+"""The environment of programs of ``--exec``: values from whoever claims to be jambonz, never on a command line."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,9 +16,8 @@ def child_environment(
     inherited: Mapping[str, str], log: LiveCallLog, *, audio: AudioFormat, stream_rate: int | None, control: Path | None
 ) -> dict[str, str | bytes]:
     """
-    Return the environment for a call, whose program reads ``audio``. Our own settings are not passed on: the
-    credentials among them are not for the program, and a listenctl that it runs would use the rest. ``stream_rate`` is
-    0 if the call takes no stream, None if that is unknown.
+    Return the environment for a call, whose program reads ``audio``; ``stream_rate`` is 0 if the call takes no stream.
+    Our own settings, such as credentials, are neither for the program nor for a listenctl that it runs.
     """
     metadata = log.metadata
     values: dict[str, object] = {

@@ -23,10 +23,7 @@ class ResponderStream:
 
 
 async def find_stream(call: RespondedCall) -> ResponderStream:
-    """
-    Return the known rate of the stream, or find it out when the stream is free; the server remembers it. Raises
-    NotFoundError if the call has ended.
-    """
+    """Return the known rate, or find it out when the stream is free; raises NotFoundError if the call has ended."""
     known = (await call.tool.stream_state()).stream_rate
     if known is not None:
         return _known_stream(known, tried=False)

@@ -54,7 +54,7 @@ def _recover(path: Path, output: Path | None, assumed: AudioFormat | None) -> st
         return f"{path}: {exc.strerror or exc}"
     found = recovery.diagnosis
     if recovery.output is None:
-        typer.echo(printable(f"{path}: healthy, {found.seconds:.2f} s"))
+        typer.echo(printable(f"{path}: intact, {found.seconds:.2f} s"))
     else:
         problems = ", ".join(found.problems)
         typer.echo(printable(f"{path}: {problems}; {found.seconds:.2f} s written to {recovery.output}"))

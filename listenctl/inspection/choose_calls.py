@@ -25,7 +25,7 @@ def _find_call(reports: Sequence[CallReport], wanted: str) -> CallReport:
     if len(found) == 1:
         return found[0]
     if found:
-        raise UsageError(f"--call {wanted} can mean {len(found)} calls: {_names(found)}")
+        raise UsageError(f"--call {wanted} matches {len(found)} calls: {_names(found)}")
     raise NotFoundError(f"--call {wanted}: there is no such call; there are {_names(reports)}")
 
 

@@ -11,7 +11,7 @@ T = TypeVar("T")
 def find_named_calls(
     calls: Sequence[T], wanted: str, names: Callable[[T], tuple[str | None, str | None]]
 ) -> Sequence[T]:
-    """Return what ``wanted`` can mean of ``calls``, oldest first; ``names`` returns the id and the callSid of one."""
+    """Return what ``wanted`` matches of ``calls``, oldest first; ``names`` returns the id and the callSid of one."""
     if not wanted:
         return ()
     if wanted == LATEST:

@@ -134,7 +134,7 @@ def _clock_time(timestamp: str) -> str:
 
 
 def _server_started(report: Report) -> str:
-    doing = "recording calls" if report["recording"] else "taking calls"
+    doing = "recording calls" if report["recording"] else "accepting calls"
     relaying = f" → {report['upstream']}" if report.get("upstream") else ""
     return f"{doing} at {report['url']}{relaying}"
 

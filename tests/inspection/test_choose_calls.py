@@ -35,7 +35,7 @@ def test_calls_are_selected_in_order(wanted: list[str], numbers: list[int]) -> N
 @pytest.mark.parametrize(
     ("calls", "wanted", "error", "message"),
     [
-        (CALLS, "a", UsageError, "can mean 4 calls: abc1, abd2, abd2~2, ab"),
+        (CALLS, "a", UsageError, "matches 4 calls: abc1, abd2, abd2~2, ab"),
         (CALLS, "x", NotFoundError, "abc1, abd2"),
         (CALLS, "", NotFoundError, "abc1, abd2"),
         ([], "@latest", NotFoundError, "no listen call"),

@@ -90,7 +90,7 @@ async def test_a_server_whose_events_stdout_does_not_take_ends(shell: Shell, red
 
     assert (status, said) == (
         1,
-        f"listenctl: stdout: events can't be written, {problem.lower()}; no more calls are taken\n",
+        f"listenctl: stdout: events can't be written, {problem.lower()}; no more calls are accepted\n",
     )
 
 

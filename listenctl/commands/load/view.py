@@ -50,8 +50,8 @@ def _lines(report: LoadReport, style: TextStyle) -> Iterator[str]:
     yield from _problems(report, style)
     yield ""
     for outcome in report.outcomes:
-        word = style.paint("kept", GREEN) if outcome.ok else style.paint("FAILED", RED)
-        yield _line("Fail if", f"{printable(outcome.text)}: {word}, {outcome.detail}")
+        word = style.paint("passed", GREEN) if outcome.ok else style.paint("FAILED", RED)
+        yield _line("Fail if", f"{printable(outcome.text)}: {word} ({outcome.detail})")
 
 
 def _measured(report: LoadReport, style: TextStyle) -> Iterator[str]:

@@ -72,7 +72,7 @@ async def run_server(
         dump: folder for a dump of each call; None writes none.
 
     Raises:
-        TimedOutError: no call came within ``patience`` seconds.
+        TimedOutError: no call arrived within ``patience`` seconds.
         ListenctlError: the server can't start.
     """
     with ExitStack() as closing:
@@ -133,7 +133,7 @@ async def _wait(server: ListenServer, patience: float | None) -> None:
         loop.call_later(patience, give_up)
     await server.run()
     if timed_out:
-        raise TimedOutError(f"no call came within {patience:g} s")
+        raise TimedOutError(f"no call arrived within {patience:g} s")
 
 
 def _recorder(recording: RecordSettings | None, reporter: Reporter) -> CallRecorder | None:
@@ -155,7 +155,7 @@ def _give_up_events(server: ListenServer) -> str:
         return "recording goes on without"
     # Without a recording there is nothing left to do.
     server.shutdown.begin_after_calls()
-    return "no more calls are taken"
+    return "no more calls are accepted"
 
 
 @asynccontextmanager

@@ -78,7 +78,7 @@ def diagnose_wav(file: BinaryIO, *, assumed: AudioFormat | None = None) -> WavDi
         problems.append(problem)
     # The pad byte of the last chunk may be missing.
     elif not info.data_offset + audio_bytes <= riff_end <= size + 1:
-        problems.append(f"its header says that the file has {riff_end} bytes, it has {size}")
+        problems.append(f"its header says that the file has {riff_end} bytes, but it has {size}")
     return _diagnosis(info.format, info.data_offset, audio_bytes, problems)
 
 
@@ -95,8 +95,8 @@ def _audio_bytes(file: BinaryIO, info: WavInfo, size: int) -> tuple[int, str]:
     if declared <= held and _only_chunks_follow(file, info.data_offset + declared + declared % 2, size):
         return declared, ""
     if declared > held and declared in _OPEN_SIZES:
-        return held, f"its header leaves the length open ({declared} bytes), the file holds {held}"
-    return held, f"its header says {declared} bytes of audio, the file holds {held}"
+        return held, f"its header leaves the length open ({declared} bytes); the file holds {held}"
+    return held, f"its header says {declared} bytes of audio, but the file holds {held}"
 
 
 def _only_chunks_follow(file: BinaryIO, offset: int, size: int) -> bool:

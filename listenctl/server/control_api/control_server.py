@@ -179,7 +179,7 @@ def find_live_call(live: Sequence[LiveCall], wanted: str) -> LiveCall | Handshak
     if not found:
         return HandshakeRefusal(HTTPStatus.NOT_FOUND, f"there is no live call {_printable_name(wanted)}")
     names = "".join(f"\n{_printable_name(log.id)}" for _, log in found)
-    return HandshakeRefusal(HTTPStatus.CONFLICT, f"{_printable_name(wanted)} can mean {len(found)} live calls:{names}")
+    return HandshakeRefusal(HTTPStatus.CONFLICT, f"{_printable_name(wanted)} matches {len(found)} live calls:{names}")
 
 
 def _printable_name(name: str) -> str:

@@ -61,7 +61,7 @@ def test_a_report_is_a_table_with_what_failed_and_why() -> None:
         "\n"
         "Failed        2 x the server closed with 1011 \ufffd[2J\n"
         "\n"
-        "Fail if       failed>1%: FAILED, it was 20.00 %\n"
+        "Fail if       failed>1%: FAILED (it was 20.00 %)\n"
     )
 
 

@@ -305,7 +305,7 @@ async def test_a_server_whose_events_nobody_reads_ends_with_its_last_call(tmp_pa
     async with _whose_reader_leaves(SERVE, tmp_path) as (process, said):
         status = await process.wait()
 
-    assert said == b"listenctl: stdout: events can't be written, its reader is gone; no more calls are taken\n"
+    assert said == b"listenctl: stdout: events can't be written, its reader is gone; no more calls are accepted\n"
     assert status == 1
 
 

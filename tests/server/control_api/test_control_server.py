@@ -76,7 +76,7 @@ async def test_the_live_calls_are_listed_oldest_first(tmp_path: Path) -> None:
     [
         ("/", 404, b"there are /calls, /calls/CALL and /events\n"),
         ("/calls/none", 404, b"there is no live call none\n"),
-        ("/calls/a", 409, b"a can mean 2 live calls:\na-1\na-2\n"),
+        ("/calls/a", 409, b"a matches 2 live calls:\na-1\na-2\n"),
         ("/calls/a%0A%1B[2J", 404, b"there is no live call a\xef\xbf\xbd\xef\xbf\xbd[2J\n"),
         ("/calls/a-1", 426, None),
     ],

@@ -28,9 +28,12 @@ COMMANDS = {
     "events": ("live_calls.events_command", "Print the events of a running server as they happen"),
     "play-to-call": ("live_calls.play_to_call", "Play a sound to the caller of a live call"),
     "mark": ("live_calls.mark", "Mark the end of the queued audio and report when it plays"),
-    "kill-audio": ("live_calls.kill_audio", "Stop the audio that plays to the caller and clear the queue"),
-    "clear-marks": ("live_calls.clear_marks", "Clear all pending marks of a call"),
-    "disconnect": ("live_calls.disconnect", "End the listen session of a call"),
+    "kill-audio": (
+        "live_calls.plain_commands:kill_audio",
+        "Stop the audio playing to the caller and clear the queue",
+    ),
+    "clear-marks": ("live_calls.plain_commands:clear_marks", "Clear all pending marks of a call"),
+    "disconnect": ("live_calls.plain_commands:disconnect", "End the listen session of a call"),
     "send-json": ("live_calls.send_json", "Send a JSON text to jambonz unchanged"),
     "monitor": ("monitor.command", "Listen to live calls and watch their levels"),
     "call": ("call.command", "Place a simulated call to a listen server"),
@@ -41,7 +44,7 @@ COMMANDS = {
     "recover": ("recover", "Repair recordings with a broken header"),
     "passwd": ("passwd", "Set the password of a user in an auth file"),
 }
-"""The module of each command below ``listenctl.commands`` and its summary, most useful first."""
+"""The module of each command below ``listenctl.commands``, its name there, and its summary; most useful first."""
 
 # Typer exports one of its parser's errors; this is the base of all of them.
 ParserError: type[Exception] = typer.BadParameter.__bases__[0].__bases__[0]
@@ -54,6 +57,11 @@ _WRONG_NUMBERS = (
 )
 
 
+_SECTION_PLACES = {"Arguments": -1, "Server": 1, "Connection": 1, "Waiting": 2, "Output": 3, "Options": 4}
+"""Where sections of the help are that aren't between these."""
+_METAVARS = {"int": "NUMBER", "float": "SECONDS", "path": "FILE"}
+
+
 class LazyGroup(TyperGroup):
     """A group that imports a command's module only when that command is used. (Typer's own context type is private.)"""
 
@@ -63,8 +71,9 @@ class LazyGroup(TyperGroup):
     def get_command(self, _ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
-        module, _ = COMMANDS[cmd_name]
-        return _make_command(cmd_name, import_module(f"listenctl.commands.{module}").command)
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        found = import_module(f"listenctl.commands.{module}")
+        return _make_command(cmd_name, getattr(found, attribute or "command"))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Show the summaries of the commands, which takes none of their modules."""
@@ -82,14 +91,17 @@ class SectionedCommand(TyperCommand):
     The boxes that rich draws take longer than everything else that a ``--help`` does.
     """
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the usage without the braces that Typer puts around a required argument."""
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             if record := parameter.get_help_record(ctx):
                 usual = "Arguments" if isinstance(parameter, TyperArgument) else "Options"
                 sections.setdefault(getattr(parameter, "rich_help_panel", None) or usual, []).append(record)
-        order = {"Arguments": -1, "Options": 1}
-        for title in sorted(sections, key=lambda title: order.get(title, 0)):
+        for title in sorted(sections, key=lambda title: _SECTION_PLACES.get(title, 0)):
             with formatter.section(title):
                 formatter.write_dl(sections[title])
 
@@ -102,8 +114,8 @@ def _make_command(name: str, function: Callable[..., int]) -> TyperCommand:
     # The line breaks of a docstring don't belong in the help.
     found.help = "\n\n".join(" ".join(part.split()) for part in (found.help or "").split("\n\n"))
     for parameter in found.params:
-        if isinstance(parameter, TyperArgument):
-            parameter.metavar = parameter.metavar or str(parameter.name).upper()
+        named = str(parameter.name).upper() if isinstance(parameter, TyperArgument) else None
+        parameter.metavar = parameter.metavar or named or _METAVARS.get(parameter.type.name.split()[0])
     return found
 
 
@@ -121,7 +133,9 @@ def _root(
     config: Annotated[
         Path | None,
         typer.Option(
-            envvar="LISTENCTL_CONFIG", help="Settings file [default: listenctl/config.toml in the XDG places]"
+            envvar="LISTENCTL_CONFIG",
+            metavar="FILE",
+            help="Settings file [default: ~/.config/listenctl/config.toml, else below /etc/xdg]",
         ),
     ] = None,
     version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and exit.")] = False,

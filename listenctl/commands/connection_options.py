@@ -3,17 +3,18 @@
 import os
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from listenctl.commands.shared_options import OUTPUT, option
+from listenctl.commands.shared_options import option, output
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
     from listenctl.net.server_address import CallTarget
     from listenctl.protocol.opening_handshake import Credentials
 
-CONNECTION = "Connection"
+connection = partial(option, panel="Connection")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 AUTH_VARIABLE = "LISTENCTL_AUTH"
 """``user:password``, as for the server."""
@@ -23,23 +24,20 @@ AUTH_VARIABLE = "LISTENCTL_AUTH"
 class ConnectionOptions:
     """Options of how to connect."""
 
-    auth_file: Annotated[
-        Path | None,
-        option("File with user:password in clear text", panel=CONNECTION),
-    ] = None
-    ca: Annotated[Path | None, option("Certificates (PEM) to trust for wss://", panel=CONNECTION)] = None
-    insecure: Annotated[bool, option("Trust any certificate", "--insecure", panel=CONNECTION)] = False
-    user_agent: Annotated[str | None, option("User-Agent to send; jambonz sends none", panel=CONNECTION)] = None
-    subprotocol: Annotated[str, option("WebSocket subprotocol to offer", panel=CONNECTION)] = "audio.jambonz.org"
+    auth_file: Annotated[Path | None, connection("File with user:password in plain text")] = None
+    ca: Annotated[Path | None, connection("CA certificates (PEM) to trust for wss://")] = None
+    insecure: Annotated[bool, connection("Accept any certificate")] = False
+    user_agent: Annotated[str | None, connection("User-Agent to send; jambonz sends none", metavar="TEXT")] = None
+    subprotocol: Annotated[str, connection("WebSocket subprotocol to offer", metavar="TOKEN")] = "audio.jambonz.org"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
-    """Options of what a call reports."""
+    """Options of what is reported about calls."""
 
-    json: Annotated[bool, option("Print each event as a JSON line", "--json", panel=OUTPUT)] = False
-    events: Annotated[Path | None, option("Append each event as a JSON line to a file", panel=OUTPUT)] = None
-    quiet: Annotated[bool, option("Print only errors", "--quiet", "-q", panel=OUTPUT)] = False
+    json: Annotated[bool, output("Print each event as a JSON line")] = False
+    events: Annotated[Path | None, output("Append each event as a JSON line to a file")] = None
+    quiet: Annotated[bool, output("Print only errors", "--quiet", "-q")] = False
 
 
 def target_of(

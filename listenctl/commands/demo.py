@@ -16,7 +16,7 @@ def demo(
     """
     Record a simulated call on this machine and show the result.
 
-    It takes ten seconds and needs no jambonz, no sound device and no network.
+    It takes ten seconds and needs no jambonz, sound device or network.
     """
     from listenctl.commands.demo_run import run_demo
     from listenctl.media.files.recording_names import RecordingDestination

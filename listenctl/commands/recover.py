@@ -18,14 +18,14 @@ def recover(
     raw: Annotated[
         bool, typer.Option("--raw", help="Read files without a header as 16-bit little-endian samples")
     ] = False,
-    sample_rate: Annotated[int, typer.Option(help="Sample rate of --raw in Hz", min=1, max=384000)] = 8000,
+    sample_rate: Annotated[int, typer.Option(help="Sample rate of --raw", metavar="HZ", min=1, max=384000)] = 8000,
     mix_type: Annotated[MixType, typer.Option(help="Mix type of --raw")] = MixType.MONO,
 ) -> int:
     """
     Repair recordings with a broken header.
 
-    The sizes in such a header are zero, too large, or those of 37 hours. The repaired copy is written beside the
-    original, which is never changed. Files without a fault are left alone.
+    A broken header has sizes that are zero, too large, or those of 37 hours. The repaired copy is written beside the
+    original, which is never changed. Intact files are left alone.
     """
     if output is not None and str(output) == "-":
         raise UsageError("--output -: a repaired recording can't go to stdout, because its header is written last")

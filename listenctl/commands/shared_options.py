@@ -9,8 +9,9 @@ import inspect
 import re
 from collections.abc import Callable, Coroutine
 from dataclasses import MISSING, dataclass, fields
+from functools import partial
 from math import isfinite
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
 
@@ -38,7 +39,7 @@ def with_options(options: type[Options], run: Callable[[Options], int]) -> Calla
             field.name,
             inspect.Parameter.KEYWORD_ONLY,
             default=inspect.Parameter.empty if field.default is MISSING else field.default,
-            annotation=_with_variable(field.name, hints[field.name]),
+            annotation=_completed(field.name, hints[field.name]),
         )
         for field in fields(options)  # type: ignore[arg-type]
         if field.name not in optional
@@ -76,14 +77,21 @@ def option(help_text: str, *names: str, panel: str, **more: Any) -> Any:
     return typer.Option(*names, help=help_text, rich_help_panel=panel, **more)
 
 
-OUTPUT = "Output"
+output = partial(option, panel="Output")
+waiting = partial(option, panel="Waiting")
+
+TotalTimeout = Annotated[
+    float, waiting("Exit with status 124 after this many seconds [default: no limit]", min=0.001, show_default=False)
+]
 
 
-def _with_variable(name: str, annotation: Any) -> Any:
-    """Let ``LISTENCTL_NAME`` set an option too, unless it names another variable."""
+def _completed(name: str, annotation: Any) -> Any:
+    """Let ``LISTENCTL_NAME`` set an option too, unless it names another variable; a flag has no opposite."""
     for parameter in annotation.__metadata__:
         parameter.envvar = parameter.envvar or f"LISTENCTL_{name.rstrip('_').upper()}"
         parameter.show_envvar = False
+        if annotation.__origin__ is bool and parameter.default is ...:
+            parameter.param_decls = (f"--{option_name(name)}",)
     return annotation
 
 

@@ -53,7 +53,7 @@ class ListenServer:
         self.settings = settings
         self.reporter = reporter
         self.recorder = recorder  # records every call; None records none
-        self.stop_after = stop_after  # calls to accept before the server ends; None accepts calls until ``shutdown.begin``
+        self.stop_after = stop_after  # calls to accept before the server ends; None accepts until ``shutdown.begin``
         self.unix_clock = unix_clock
         self.watchers: list[LevelWatcher] = []
         self.start_dump: Callable[[], CallDump] | None = None  # begins the dump of a call, if calls are dumped

@@ -144,12 +144,12 @@ def test_recover_mends_a_file_beside_it(tmp_path: Path) -> None:
     assert soundfile.read(tmp_path / "a.recovered.wav", dtype="int16")[0].tolist() == list(range(800))
 
 
-def test_recover_leaves_a_healthy_file_alone(tmp_path: Path) -> None:
+def test_recover_leaves_an_intact_file_alone(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(wav_header(AudioFormat(8000, 1), len(AUDIO)) + AUDIO)
 
     run = listenctl("recover", "a.wav", home=tmp_path)
 
-    assert (run.returncode, run.stdout) == (0, "a.wav: healthy, 0.10 s\n")
+    assert (run.returncode, run.stdout) == (0, "a.wav: intact, 0.10 s\n")
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
 
 

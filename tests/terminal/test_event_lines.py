@@ -42,7 +42,10 @@ ENDED: dict[str, Any] = {
             event("server-started", url="ws://127.0.0.1:3000/", recording=True),
             "recording calls at ws://127.0.0.1:3000/",
         ),
-        (event("server-started", url="ws://127.0.0.1:3000/", recording=False), "accepting calls at ws://127.0.0.1:3000/"),
+        (
+            event("server-started", url="ws://127.0.0.1:3000/", recording=False),
+            "accepting calls at ws://127.0.0.1:3000/",
+        ),
         (
             event("server-started", url="ws://127.0.0.1:3000/", recording=False, upstream="ws://bot/"),
             "accepting calls at ws://127.0.0.1:3000/ → ws://bot/",

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,7 +12,10 @@ from listenctl.commands.connection_options import ConnectionOptions, ReportOptio
 from listenctl.commands.shared_options import ProfileName, option, run_async, with_options
 from listenctl.protocol.audio import MixType
 
-CALL, CALLER, PLAYOUT, FAULTS = "Call", "Caller", "Playout", "Faults"
+listen = partial(option, panel="Call")
+caller_side = partial(option, panel="Caller")
+playout = partial(option, panel="Playout")
+faults = partial(option, panel="Faults")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,101 +24,77 @@ class SimulatedCallOptions:
 
     verb: Annotated[
         str | None,
-        option(
-            "File with the listen verb or application that places the call; - is stdin", panel=CALL, metavar="FILE|-"
-        ),
+        listen("File with the listen verb, or with the application that has it; - is stdin", metavar="FILE|-"),
     ] = None
-    base_url: Annotated[
-        str | None, option("URL of the application, for relative URLs in the verb", panel=CALL, metavar="URL")
-    ] = None
+    base_url: Annotated[str | None, listen("URL of the application, for relative URLs in the verb", metavar="URL")] = (
+        None
+    )
     kind: Annotated[
         Literal["inbound", "outbound", "dial", "config", "record", "room"] | None,
-        option("What starts the listen [default: by the nesting of the verb, else inbound]", panel=CALL),
+        listen("What starts the listen verb [default: by the nesting of the verb, else inbound]"),
     ] = None
-    mix_type: Annotated[MixType | None, option("Mix type [default: mono]", panel=CALL)] = None
+    mix_type: Annotated[MixType | None, listen("Mix type [default: mono]")] = None
     sample_rate: Annotated[
-        int | None, option("Sample rate to send [default: 8000]", panel=CALL, metavar="HZ", min=1000, max=384000)
+        int | None, listen("Sample rate to send [default: 8000]", metavar="HZ", min=1000, max=384000)
     ] = None
     metadata: Annotated[
         list[str] | None,
-        option(
+        listen(
             "Metadata for the first text: KEY=TEXT, KEY:=JSON or @FILE; repeatable",
             "--metadata",
             "-m",
-            panel=CALL,
             metavar="KEY=TEXT",
         ),
     ] = None
-    pass_dtmf: Annotated[bool | None, option("Send DTMF events to the server [default: no]", panel=CALL)] = None
+    pass_dtmf: Annotated[bool | None, listen("Send DTMF events to the server [default: no]")] = None
     finish_on_key: Annotated[
-        str | None,
-        option("Hang up when this key is pressed; see the manual for several keys", panel=CALL, metavar="KEYS"),
+        str | None, listen("Key that hangs up; see the manual for several keys", metavar="KEYS")
     ] = None
-    max_length: Annotated[
-        float | None,
-        option("Hang up after this many seconds, including the handshake", panel=CALL, metavar="SECONDS"),
-    ] = None
-    play_beep: Annotated[bool | None, option("Play a beep before connecting", panel=CALL)] = None
+    max_length: Annotated[float | None, listen("Hang up after this many seconds, including the handshake")] = None
+    play_beep: Annotated[bool | None, listen("Play a beep before connecting")] = None
     silence_timeout: Annotated[
-        float | None,
-        option(
-            "Hang up after this many seconds of silence (`timeout` of the verb; ideal only)",
-            panel=CALL,
-            metavar="SECONDS",
-        ),
+        float | None, listen("Hang up after this many seconds of silence (the verb's `timeout`; needs --profile ideal)")
     ] = None
-    action_hook: Annotated[str | None, option("URL to post the result to", panel=CALL, metavar="URL")] = None
-    from_: Annotated[str | None, option("Number of the caller", "--from", panel=CALL, metavar="NUMBER")] = None
-    to: Annotated[str | None, option("Number that is called", panel=CALL, metavar="NUMBER")] = None
+    action_hook: Annotated[str | None, listen("URL to post the result to", metavar="URL")] = None
+    from_: Annotated[str | None, listen("Caller's number", "--from", metavar="NUMBER")] = None
+    to: Annotated[str | None, listen("Called number", metavar="NUMBER")] = None
     audio: Annotated[
         str,
-        option(
-            "Sound file, tone:HZ, tone:HZ@DBFS, silence, speech, mic, mic:DEVICE, or - for stdin",
-            panel=CALLER,
-            metavar="SOURCE",
+        caller_side(
+            "Sound file, tone:HZ, tone:HZ@DBFS, silence, speech, mic, mic:DEVICE, or - for stdin", metavar="SOURCE"
         ),
     ] = "speech"
     callee: Annotated[
-        str | None,
-        option("Other party, for stereo and mixed [default: channel 2 of --audio]", panel=CALLER, metavar="SOURCE"),
+        str | None, caller_side("Other party, for stereo and mixed [default: channel 2 of --audio]", metavar="SOURCE")
     ] = None
-    loop: Annotated[bool, option("Repeat files", "--loop", panel=CALLER)] = False
+    loop: Annotated[bool, caller_side("Repeat files")] = False
     duration: Annotated[
-        float | None,
-        option("Hang up after this many seconds [default: at the end of --audio]", panel=CALLER, metavar="SECONDS"),
+        float | None, caller_side("Hang up after this many seconds [default: at the end of --audio]")
     ] = None
     dtmf: Annotated[
-        str,
-        option("Keys to press and when, such as '2.0:1 3.5:#'", panel=CALLER, metavar="TIME:KEYS", show_default=False),
+        str, caller_side("Keys to press and when, such as '2.0:1 3.5:#'", metavar="TIME:KEYS", show_default=False)
     ] = ""
-    ptime: Annotated[int, option("Milliseconds of a frame: 10, 20, 30, 40 or 60", panel=CALLER, metavar="MS")] = 20
-    call_rate: Annotated[
-        int, option("Sample rate of the phone's codec: 8000, 16000 or 48000", panel=CALLER, metavar="HZ")
-    ] = 8000
-    profile: Annotated[ProfileName, option("Version of jambonz to simulate", panel=PLAYOUT)] = "current"
+    ptime: Annotated[int, caller_side("Frame duration in milliseconds: 10, 20, 30, 40 or 60", metavar="MS")] = 20
+    call_rate: Annotated[int, caller_side("Sample rate of the phone's codec: 8000, 16000 or 48000", metavar="HZ")] = (
+        8000
+    )
+    profile: Annotated[ProfileName, listen("Version of jambonz to simulate")] = "current"
     streaming: Annotated[
-        int | None,
-        option("Play binary audio at this rate [default: playAudio only]", panel=PLAYOUT, metavar="HZ", min=1000),
+        int | None, playout("Play binary audio at this rate [default: playAudio only]", metavar="HZ", min=1000)
     ] = None
     disable_bidirectional_audio: Annotated[
         bool | None,
-        option(
-            "Disable the playback of audio from the server",
-            "--disable-bidirectional-audio",
-            panel=PLAYOUT,
-            show_default=False,
-        ),
+        playout("Don't play audio from the server", "--disable-bidirectional-audio", show_default=False),
     ] = None
     heard: Annotated[
-        Path | None, option("Record the call as WAV: left the caller, right what the caller hears", panel=PLAYOUT)
+        Path | None, playout("Record the call as WAV: the caller on the left, what the caller hears on the right")
     ] = None
-    speaker: Annotated[bool, option("Play what the caller hears", "--speaker", panel=PLAYOUT)] = False
-    speaker_device: Annotated[
-        str | None, option("Device to play it on [default: the system's]", panel=PLAYOUT, metavar="DEVICE")
-    ] = None
+    speaker: Annotated[bool, playout("Play what the caller hears")] = False
+    speaker_device: Annotated[str | None, playout("Device to play it on [default: the system's]", metavar="DEVICE")] = (
+        None
+    )
     fault: Annotated[
-        list[str] | None,
-        option("Simulate a fault; repeatable, listed in the manual", panel=FAULTS, metavar="NAME[=VALUE]"),
+        list[str] | None, faults("Simulate a fault; repeatable, listed in the manual", metavar="NAME[=VALUE]")
     ] = None
 
 
@@ -129,8 +109,8 @@ def call(options: CallOptions) -> int:
     """
     Place a simulated call to a listen server.
 
-    Behaves like jambonz and reports what jambonz would do with the answers of the server. On a terminal it shows both
-    sides live, and the keyboard sends DTMF; q hangs up.
+    Behaves like jambonz and reports what jambonz would do with the server's answers. On a terminal it shows both sides
+    live, and the keyboard sends DTMF; q hangs up.
     """
     from listenctl.commands.call.plan import plan_of
     from listenctl.commands.call.run import run_call

@@ -2,19 +2,22 @@
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from listenctl.commands.shared_options import OUTPUT, ProfileName, option, with_options
+from listenctl.commands.shared_options import ProfileName, option, output, with_options
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
     from listenctl.commands.inspect.run import InspectPlan
     from listenctl.media.files.recording_names import RecordingDestination
 
-INPUT, FILES = "Input", "Output files"
+reading = partial(option, panel="Input")
+checks = partial(option, panel="Checks")
+writing = partial(option, panel="Output files")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,48 +27,40 @@ class InspectOptions:
     files: Annotated[
         list[str], typer.Argument(metavar="FILE...", help="pcap, pcapng, dump, HAR or recording; - is stdin")
     ]
-    keylog: Annotated[Path | None, option("TLS secrets (SSLKEYLOGFILE)", panel=INPUT, metavar="FILE")] = None
+    keylog: Annotated[Path | None, reading("TLS secrets (SSLKEYLOGFILE)")] = None
     call: Annotated[
         list[str] | None,
-        option("Only this call: its id or callSid, a unique prefix, or @latest; repeatable", panel=INPUT),
+        reading("Only this call: its id or callSid, a unique prefix, or @latest; repeatable", metavar="CALL"),
     ] = None
     stream_rate: Annotated[
         int | None,
-        option(
-            "Rate of the audio that the application streams, 0 if it plays clips [default: detected]",
-            panel=INPUT,
+        checks(
+            "Rate of the audio that the application streams; 0 if it plays clips [default: detected]",
             metavar="HZ",
             min=0,
             max=384_000,
         ),
     ] = None
-    profile: Annotated[ProfileName, option("Version of jambonz to compare with", panel=INPUT)] = "current"
-    detect_dtmf: Annotated[
-        bool, option("Also detect DTMF tones in the audio (slower)", "--detect-dtmf", panel=INPUT)
-    ] = False
-    timeline: Annotated[bool, option("Print every event of both directions", "--timeline", panel=OUTPUT)] = False
-    ladder: Annotated[bool, option("Print every event as an arrow between the two sides", "--ladder", panel=OUTPUT)] = (
-        False
-    )
-    json: Annotated[
-        bool, option("Print a JSON object per call, or per event with --timeline", "--json", panel=OUTPUT)
-    ] = False
-    csv: Annotated[bool, option("Print a table of the calls as CSV", "--csv", panel=OUTPUT)] = False
+    profile: Annotated[ProfileName, checks("Version of jambonz to compare with")] = "current"
+    detect_dtmf: Annotated[bool, checks("Also detect DTMF tones in the audio (slower)")] = False
+    timeline: Annotated[bool, output("Print every event of both directions")] = False
+    ladder: Annotated[bool, output("Print every event as an arrow between the two sides")] = False
+    json: Annotated[bool, output("Print a JSON object per call, or per event with --timeline")] = False
+    csv: Annotated[bool, output("Print a table of the calls as CSV")] = False
     fail_on: Annotated[
-        Literal["error", "warning"] | None,
-        option("Exit with status 3 if a rule of at least this severity is broken", panel=OUTPUT),
+        Literal["error", "warning"] | None, checks("Exit with status 3 if a rule of at least this severity is broken")
     ] = None
     extract: Annotated[
-        str | None, option("Write the audio of each call to this folder or name template", panel=FILES, metavar="DEST")
+        str | None, writing("Write the audio of each call to this folder or name template", metavar="DEST")
     ] = None
     format: Annotated[
-        str | None, option("File type of --extract: wav, flac, ogg, mp3 or raw [default: wav]", panel=FILES)
+        str | None, writing("File type of --extract: wav, flac, ogg, mp3 or raw [default: wav]", metavar="FORMAT")
     ] = None
     plot: Annotated[
-        Path | None, option("Plot each call: waveforms, spectrograms and messages", panel=FILES, metavar="FILE.png")
+        Path | None, writing("Plot each call: waveforms, spectrograms and messages", metavar="FILE.png")
     ] = None
     split: Annotated[
-        Path | None, option("Write each call to a capture file of its own in this folder", panel=FILES, metavar="DIR")
+        Path | None, writing("Write each call to its own capture file in this folder", metavar="FOLDER")
     ] = None
 
 
@@ -73,7 +68,7 @@ def inspect(options: InspectOptions) -> int:
     """
     Explain captured calls and check them against the protocol.
 
-    Reads captures of tcpdump and Wireshark, dumps of `serve --dump`, HAR files of browsers, and recordings.
+    Reads captures from tcpdump and Wireshark, dumps from `serve --dump`, HAR files from browsers, and recordings.
     """
     from listenctl.commands.inspect.run import run_inspect
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from listenctl.commands.live_calls.live_call_options import ServerNameOptions, socket_of
-from listenctl.commands.shared_options import OUTPUT, option, with_options
+from listenctl.commands.shared_options import output, waiting, with_options
 from listenctl.errors import UsageError
 
 
@@ -13,9 +13,9 @@ from listenctl.errors import UsageError
 class CallsOptions(ServerNameOptions):
     """All options of ``calls``."""
 
-    timeout: Annotated[float, option("Seconds to wait for the server", panel=OUTPUT, min=0.001, max=3600)] = 10.0
-    watch: Annotated[bool, option("Update the table every second", "--watch", "-w", panel=OUTPUT)] = False
-    json: Annotated[bool, option("Print one JSON object", "--json", panel=OUTPUT)] = False
+    timeout: Annotated[float, waiting("Seconds to wait for the server", min=0.001, max=3600)] = 10.0
+    watch: Annotated[bool, output("Update the table every second", "--watch", "-w")] = False
+    json: Annotated[bool, output("Print one JSON object")] = False
 
 
 def calls(options: CallsOptions) -> int:

@@ -2,14 +2,17 @@
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from listenctl.commands.live_calls.live_call_options import ServerNameOptions, check_call, socket_of
-from listenctl.commands.shared_options import OUTPUT, check_finite, option, run_async, with_options
+from listenctl.commands.shared_options import check_finite, option, output, run_async, waiting, with_options
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
     from listenctl.commands.live_calls.events_run import EventFilter
+
+selection = partial(option, panel="Selection")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,16 +21,15 @@ class EventsOptions(ServerNameOptions):
 
     call: Annotated[
         str | None,
-        option("Only events of this call: its id or callSid, a prefix of either, or @latest", panel=OUTPUT),
+        selection("Only events of this call: its id or callSid, a prefix of either, or @latest", metavar="CALL"),
     ] = None
     event: Annotated[
-        list[str] | None,
-        option("Only events of this kind, such as dtmf; repeatable", panel=OUTPUT, metavar="KIND"),
+        list[str] | None, selection("Only events of this kind, such as dtmf; repeatable", metavar="KIND")
     ] = None
     timeout: Annotated[
-        float | None, option("Exit with status 124 if no event arrives for this many seconds", panel=OUTPUT, min=0.001)
+        float | None, waiting("Exit with status 124 if no event arrives for this many seconds", min=0.001)
     ] = None
-    json: Annotated[bool, option("Print each event as a JSON line", "--json", panel=OUTPUT)] = False
+    json: Annotated[bool, output("Print each event as a JSON line")] = False
 
 
 def events(options: EventsOptions) -> int:

@@ -2,27 +2,29 @@
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from listenctl.commands.shared_options import check_finite, option
+from listenctl.commands.shared_options import check_finite, option, output, waiting
 from listenctl.errors import UsageError
 from listenctl.net.runtime_folder import DEFAULT_NAME
 
 if TYPE_CHECKING:
     from listenctl.commands.live_calls.send_command_run import Recipient
 
-SERVER = "The server"
+server = partial(option, panel="Server")
+CommandTimeout = Annotated[float, waiting("Exit with status 124 after this many seconds", min=0.001)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServerNameOptions:
     """The server."""
 
-    name: Annotated[str, option("Name of the running server", panel=SERVER)] = DEFAULT_NAME
+    name: Annotated[str, server("Name of the running server", metavar="NAME")] = DEFAULT_NAME
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +32,8 @@ class RecipientOptions(ServerNameOptions):
     """The call, and how the result is printed."""
 
     call: Annotated[str, typer.Argument(help="Call: its id or callSid, a unique prefix, or @latest")]
-    timeout: Annotated[float, option("Seconds to wait (status 124 after that)", panel=SERVER, min=0.001)] = 10.0
-    json: Annotated[bool, option("Print one JSON object", "--json", panel=SERVER)] = False
+    timeout: CommandTimeout = 10.0
+    json: Annotated[bool, output("Print one JSON object")] = False
 
 
 def socket_of(options: ServerNameOptions) -> Path:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from listenctl.commands.live_calls.live_call_options import SERVER, RecipientOptions, recipient_of
-from listenctl.commands.shared_options import option, run_async, with_options
+from listenctl.commands.live_calls.live_call_options import CommandTimeout, RecipientOptions, recipient_of
+from listenctl.commands.shared_options import run_async, waiting, with_options
 from listenctl.errors import UsageError
 
 
@@ -17,10 +17,9 @@ class MarkOptions(RecipientOptions):
 
     mark: Annotated[str, typer.Argument(metavar="NAME", help="Name of the mark")]
     wait: Annotated[
-        bool | None,
-        option("Wait until the mark is reached or cleared [default: on a terminal]", "--wait/--no-wait", panel=SERVER),
+        bool | None, waiting("Wait until the mark is reached or cleared [default: on a terminal]", "--wait/--no-wait")
     ] = None
-    timeout: Annotated[float, option("Seconds to wait (status 124 after that)", panel=SERVER, min=0.001)] = 30.0
+    timeout: CommandTimeout = 30.0
 
 
 def mark(options: MarkOptions) -> int:

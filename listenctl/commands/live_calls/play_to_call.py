@@ -3,20 +3,30 @@
 import os
 import sys
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from listenctl.commands.live_calls.live_call_options import SERVER, RecipientOptions, recipient_of
-from listenctl.commands.shared_options import option, parse_lead, parse_seconds, run_async, with_options
+from listenctl.commands.live_calls.live_call_options import RecipientOptions, recipient_of
+from listenctl.commands.shared_options import (
+    TotalTimeout,
+    option,
+    parse_lead,
+    parse_seconds,
+    run_async,
+    waiting,
+    with_options,
+)
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
     from listenctl.play_to_call.settings import PlaySettings
     from listenctl.play_to_call.trim_and_gain import SoundEdits
 
-SOUND, PLAYING = "Sound", "Playback"
+playback = partial(option, panel="Playback")
+sound = partial(option, panel="Sound")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,40 +34,26 @@ class PlayOptions(RecipientOptions):
     """All options of ``play-to-call``."""
 
     source: Annotated[str, typer.Argument(help="Sound file, - for stdin, tone:HZ, mic, mic:DEVICE, speech or silence")]
-    mode: Annotated[
-        Literal["auto", "clip", "stream"], option("How to send the sound; auto asks the call", panel=PLAYING)
-    ] = "auto"
+    mode: Annotated[Literal["auto", "clip", "stream"], playback("How to send the sound; auto asks the call")] = "auto"
     stream_rate: Annotated[
         int | None,
-        option(
-            "Stream rate of the call (bidirectionalAudio.sampleRate); 0 for clips",
-            panel=PLAYING,
-            metavar="HZ",
-            min=0,
-            max=384000,
+        playback(
+            "Stream rate of the call (bidirectionalAudio.sampleRate); 0 for clips", metavar="HZ", min=0, max=384000
         ),
     ] = None
-    interrupt: Annotated[bool, option("Stop the current audio first", "--interrupt", panel=PLAYING)] = False
-    lead: Annotated[str, option("How far ahead a stream is sent, 20ms to 5s", panel=PLAYING, metavar="TIME")] = "200ms"
-    exact: Annotated[
-        bool, option("Stream samples of value -1 unchanged; jambonz takes them for marks", "--exact", panel=PLAYING)
-    ] = False
-    loop: Annotated[bool, option("Repeat a file", "--loop", panel=SOUND)] = False
-    gain: Annotated[float, option("Gain; negative is quieter", panel=SOUND, metavar="DB")] = 0.0
-    fade: Annotated[str | None, option("Duration of the fade-in and fade-out", panel=SOUND, metavar="TIME")] = None
-    start: Annotated[str | None, option("Where to start in the sound", panel=SOUND, metavar="TIME")] = None
-    duration: Annotated[str | None, option("How much to play", panel=SOUND, metavar="TIME")] = None
-    channel: Annotated[int | None, option("Channel of a file, from 1 [default: mix all]", panel=SOUND, min=1)] = None
+    interrupt: Annotated[bool, playback("Stop the current audio first")] = False
+    lead: Annotated[str, playback("How far ahead a stream is sent, 20ms to 5s", metavar="TIME")] = "200ms"
+    exact: Annotated[bool, playback("Stream samples of value -1 unchanged; jambonz takes them for marks")] = False
+    loop: Annotated[bool, sound("Repeat a file")] = False
+    gain: Annotated[float, sound("Gain; a negative one is quieter", metavar="DB")] = 0.0
+    fade: Annotated[str | None, sound("Duration of the fade-in and fade-out", metavar="TIME")] = None
+    start: Annotated[str | None, sound("Position to start at", metavar="TIME")] = None
+    duration: Annotated[str | None, sound("Duration to play", metavar="TIME")] = None
+    channel: Annotated[int | None, sound("Channel of a file to play, from 1 [default: mix of all]", min=1)] = None
     wait: Annotated[
-        bool | None,
-        option("Wait until the sound has been played [default: on a terminal]", "--wait/--no-wait", panel=SERVER),
+        bool | None, waiting("Wait until the sound has been played [default: on a terminal]", "--wait/--no-wait")
     ] = None
-    timeout: Annotated[
-        float,
-        option(
-            "Seconds in total (status 124 after that; default: no limit)", panel=SERVER, min=0.001, show_default=False
-        ),
-    ] = inf
+    timeout: TotalTimeout = inf
 
 
 def play_to_call(options: PlayOptions) -> int:

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import inf, isnan
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,15 +12,15 @@ import typer
 
 from listenctl.commands.config_sources import option_name
 from listenctl.commands.connection_options import ConnectionOptions, ReportOptions
-from listenctl.commands.live_calls.live_call_options import SERVER, ServerNameOptions, check_call, socket_of
-from listenctl.commands.shared_options import GivenOptions, option, run_async, with_options
+from listenctl.commands.live_calls.live_call_options import ServerNameOptions, check_call, socket_of
+from listenctl.commands.shared_options import GivenOptions, TotalTimeout, option, run_async, with_options
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
     from listenctl.commands.live_calls.send_command_run import Recipient
     from listenctl.simulator.plan import CallPlan
 
-DIGITS = "Digits"
+dialing = partial(option, panel="Digits")
 LEAD, TAIL = 0.3, 0.3
 """Seconds before the first digit and after the last digit of a new call."""
 _URL_ONLY = {
@@ -39,27 +40,15 @@ class DigitOptions:
 
     digit_ms: Annotated[
         int | None,
-        option(
-            "Duration of a digit in milliseconds, 50 to 24000 [default: 200, tones 100]",
-            panel=DIGITS,
-            min=50,
-            max=24000,
-        ),
+        dialing("Duration of a digit in milliseconds [default: 200; tones 100]", metavar="MS", min=50, max=24000),
     ] = None
     gap_ms: Annotated[
-        int,
-        option("Milliseconds between digits, up to 60000; between tones at least 40", panel=DIGITS, min=0, max=60000),
+        int, dialing("Milliseconds between digits; at least 40 between tones", metavar="MS", min=0, max=60000)
     ] = 100
-    tones: Annotated[bool, option("Also put the tones into the audio of a call to a URL", "--tones", panel=DIGITS)] = (
-        False
-    )
+    tones: Annotated[bool, dialing("Also put the tones in the audio of a call to a URL")] = False
     as_: Annotated[
         Literal["event", "tones"] | None,
-        option(
-            "How to send them to a live call [default: event to a simulated call, else tones]",
-            "--as",
-            panel=DIGITS,
-        ),
+        dialing("How to send them to a live call [default: event to a simulated call, else tones]", "--as"),
     ] = None
 
 
@@ -71,12 +60,7 @@ class SendDtmfOptions(ReportOptions, ConnectionOptions, ServerNameOptions, Digit
         str, typer.Argument(help="Live call (id, callSid, unique prefix or @latest) or server (ws:// or wss://)")
     ]
     digits: Annotated[str, typer.Argument(help="Digits to send: 0-9, *, #, A-D, and w for a pause of half a second")]
-    timeout: Annotated[
-        float,
-        option(
-            "Seconds in total (status 124 after that; default: no limit)", panel=SERVER, min=0.001, show_default=False
-        ),
-    ] = inf
+    timeout: TotalTimeout = inf
 
 
 def send_dtmf(options: SendDtmfOptions) -> int:

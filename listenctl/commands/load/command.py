@@ -1,19 +1,21 @@
 """``listenctl load``: place many simulated calls and measure the server."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from listenctl.commands.connection_options import ConnectionOptions, target_of
-from listenctl.commands.shared_options import OUTPUT, option, run_async, with_options
+from listenctl.commands.shared_options import option, output, run_async, with_options
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
     from listenctl.load.plan import LoadPlan
 
-LOAD, CHECKS = "Load", "Checks"
+placing = partial(option, panel="Load")
+checks = partial(option, panel="Checks")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,48 +23,38 @@ class LoadOptions(ConnectionOptions):
     """All options of ``load``."""
 
     url: Annotated[str, typer.Argument(help="Server, ws:// or wss://")]
-    calls: Annotated[int, option("Number of calls", panel=LOAD, min=1)] = 10
-    hold: Annotated[float, option("Seconds that each call lasts", panel=LOAD, min=0.02)] = 10.0
+    calls: Annotated[int, placing("Number of calls", min=1)] = 10
+    hold: Annotated[float, placing("Duration of each call in seconds", min=0.02)] = 10.0
     arrivals: Annotated[
-        float | None, option("Calls that start per second [default: 50]", panel=LOAD, metavar="NUMBER", min=0.001)
+        float | None, placing("Calls to start per second [default: 50]", metavar="NUMBER", min=0.001)
     ] = None
-    ramp: Annotated[
-        float | None,
-        option("Seconds in which all calls start, instead of --arrivals", panel=LOAD, metavar="SECONDS", min=0),
-    ] = None
-    mix: Annotated[
-        str, option("Formats and their shares, such as 8000:mono*3,16000:stereo", panel=LOAD, metavar="FORMATS")
-    ] = "8000:mono"
+    ramp: Annotated[float | None, placing("Seconds over which to start all calls, instead of --arrivals", min=0)] = None
+    mix: Annotated[str, placing("Formats and their shares, such as 8000:mono*3,16000:stereo", metavar="FORMATS")] = (
+        "8000:mono"
+    )
     streaming: Annotated[
-        int | None,
-        option("Play binary audio at this rate [default: playAudio only]", panel=LOAD, metavar="HZ", min=1000),
+        int | None, placing("Play binary audio at this rate [default: playAudio only]", metavar="HZ", min=1000)
     ] = None
     timeout: Annotated[
-        float | None, option("Hang up all calls after this many seconds and exit with status 124", panel=LOAD, min=0.1)
+        float | None, placing("Hang up all calls after this many seconds and exit with status 124", min=0.1)
     ] = None
-    echo_verify: Annotated[
-        bool, option("Send a pattern and check its echo: delay, loss, order, gain", "--echo-verify", panel=CHECKS)
-    ] = False
+    echo_verify: Annotated[bool, checks("Send a pattern and check its echo: delay, loss, order, gain")] = False
     fail_if: Annotated[
         list[str] | None,
-        option(
-            "Exit with status 3 on a condition such as handshake.p99>300ms; repeatable",
-            panel=CHECKS,
-            metavar="CONDITION",
+        checks(
+            "Exit with status 3 if a condition is met, such as handshake.p99>300ms; repeatable", metavar="CONDITION"
         ),
     ] = None
-    json: Annotated[bool, option("Print the report as one JSON object", "--json", panel=OUTPUT)] = False
-    per_call: Annotated[
-        Path | None, option("Append a JSON line for each call to a file", panel=OUTPUT, metavar="FILE")
-    ] = None
-    quiet: Annotated[bool, option("Print only errors", "--quiet", "-q", panel=OUTPUT)] = False
+    json: Annotated[bool, output("Print the report as one JSON object")] = False
+    per_call: Annotated[Path | None, output("Append a JSON line for each call to a file")] = None
+    quiet: Annotated[bool, output("Print only errors", "--quiet", "-q")] = False
 
 
 def load(options: LoadOptions) -> int:
     """
     Place many simulated calls and measure the server.
 
-    The report shows the handshake, the first audio, the marks, our lateness, and what the server read too late.
+    The report covers handshakes, first audio, marks, our own lateness, and what the server read too late.
     """
     from listenctl.commands.load.run import STDOUT, run_load
 

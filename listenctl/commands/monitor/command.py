@@ -2,19 +2,20 @@
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from listenctl.commands.live_calls.live_call_options import ServerNameOptions, check_call, socket_of
-from listenctl.commands.shared_options import OUTPUT, option, run_async, with_options
+from listenctl.commands.shared_options import option, output, run_async, with_options
 from listenctl.errors import UsageError
 from listenctl.media.devices.mixer import ChannelChoice
 
 if TYPE_CHECKING:
     from listenctl.media.devices.sound_devices import SoundDevice
 
-SOUND = "Sound"
+sound = partial(option, panel="Sound")
 _DEVICE_HEADINGS = ("NUMBER", "NAME", "SYSTEM", "IN", "OUT", "RATE", "DEFAULT")
 
 
@@ -26,18 +27,17 @@ class MonitorOptions(ServerNameOptions):
         str | None,
         typer.Argument(help="Call: its id or callSid, a unique prefix, or @latest [default: all live calls]"),
     ] = None
-    all: Annotated[bool, option("Play all calls at once, spread from left to right", "--all", panel=SOUND)] = False
-    channel: Annotated[ChannelChoice, option("Channels of stereo calls to play", panel=SOUND)] = ChannelChoice.BOTH
-    mute: Annotated[bool, option("Start muted", "--mute", panel=SOUND)] = False
+    all: Annotated[bool, sound("Play all calls at once, spread from left to right")] = False
+    channel: Annotated[ChannelChoice, sound("Channels to play of stereo calls")] = ChannelChoice.BOTH
+    mute: Annotated[bool, sound("Start muted")] = False
     device: Annotated[
-        str | None, option("Number or part of the name of the sound device [default: the system's]", panel=SOUND)
+        str | None, sound("Sound device, by number or part of its name [default: the system's]", metavar="DEVICE")
     ] = None
-    list_devices: Annotated[bool, option("List the sound devices and exit", "--list-devices", panel=SOUND)] = False
+    list_devices: Annotated[bool, sound("List the sound devices and exit")] = False
     save: Annotated[
-        str | None,
-        option("Save the sound to a new WAV file; - writes raw samples to stdout", panel=OUTPUT, metavar="FILE"),
+        str | None, output("Save the sound to a new WAV file; - writes raw samples to stdout", metavar="FILE")
     ] = None
-    json: Annotated[bool, option("With --list-devices, print one JSON object", "--json", panel=OUTPUT)] = False
+    json: Annotated[bool, output("With --list-devices, print one JSON object")] = False
 
 
 def monitor(options: MonitorOptions) -> int:

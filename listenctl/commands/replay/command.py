@@ -1,13 +1,14 @@
 """``listenctl replay``: replay a captured call to a server or a client."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from listenctl.commands.connection_options import ConnectionOptions, given_credentials, target_of
-from listenctl.commands.shared_options import OUTPUT, option, run_async, with_options
+from listenctl.commands.shared_options import option, output, run_async, with_options
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from listenctl.replay.compare_answers import CompareSettings
     from listenctl.replay.replay_script import CapturedCall, CaptureFile
 
-CAPTURE, PLAYING, CHECKS = "Capture", "Replay", "Checks"
+capturing = partial(option, panel="Capture")
+playback = partial(option, panel="Replay")
+checks = partial(option, panel="Checks")
 FOREVER, FULL_SPEED = "forever", "max"
 MIN_SPEED, MAX_SPEED = 0.1, 100.0
 DEFAULT_TOLERANCE = 500
@@ -31,37 +34,31 @@ class ReplayOptions(ConnectionOptions):
     url: Annotated[str | None, typer.Argument(help="Server, ws:// or wss://", show_default=False)] = None
     call: Annotated[
         str | None,
-        option("Call to replay: number, callSid, unique prefix, or @latest [default: the first]", panel=CAPTURE),
+        capturing("Call to replay: number, callSid, unique prefix, or @latest [default: the first]", metavar="CALL"),
     ] = None
-    all: Annotated[bool, option("Replay all calls, each at its own start time", "--all", panel=CAPTURE)] = False
-    keylog: Annotated[Path | None, option("TLS secrets of the capture (SSLKEYLOGFILE)", panel=CAPTURE)] = None
-    speed: Annotated[str, option("Speed: 0.1 to 100, or max", panel=PLAYING, metavar="FACTOR|max")] = "1"
-    loop: Annotated[str, option("How many times, one after the other", panel=PLAYING, metavar="NUMBER|forever")] = "1"
-    calls: Annotated[int, option("How many copies at once", panel=PLAYING, min=1, max=10_000)] = 1
-    same_sid: Annotated[
-        bool, option("Keep the callSid [default: a new one for each call]", "--same-sid", panel=PLAYING)
-    ] = False
+    all: Annotated[bool, capturing("Replay all calls, each at its own start time")] = False
+    keylog: Annotated[Path | None, capturing("TLS secrets of the capture (SSLKEYLOGFILE)")] = None
+    speed: Annotated[str, playback("Speed factor from 0.1 to 100, or max", metavar="FACTOR|max")] = "1"
+    loop: Annotated[str, playback("Number of rounds, one after another", metavar="NUMBER|forever")] = "1"
+    calls: Annotated[int, playback("Number of copies at once", min=1, max=10_000)] = 1
+    same_sid: Annotated[bool, playback("Keep the callSid [default: a new one for each call]")] = False
     listen: Annotated[
-        str | None, option("Replay the application to clients that connect here", panel=PLAYING, metavar="[HOST:]PORT")
+        str | None, playback("Replay the application to clients that connect here", metavar="[HOST:]PORT")
     ] = None
     sync: Annotated[
         Literal["handshake", "answers"] | None,
-        option("What the application's times count from, with --listen [default: handshake]", panel=PLAYING),
+        playback("What the application's timing is relative to, with --listen [default: handshake]"),
     ] = None
-    compare: Annotated[
-        bool,
-        option("Compare the answers with the capture; exit with status 3 if they differ", "--compare", panel=CHECKS),
-    ] = False
+    compare: Annotated[bool, checks("Compare the answers with the capture; exit with status 3 if they differ")] = False
     tolerance: Annotated[
-        int | None,
-        option("Milliseconds by which an answer may be late [default: 500]", panel=CHECKS, metavar="MS", min=0),
+        int | None, checks("Milliseconds by which an answer may be late [default: 500]", metavar="MS", min=0)
     ] = None
     ignore: Annotated[
         list[str] | None,
-        option("Field of answers that may differ, such as id or mark.name, or audio; repeatable", panel=CHECKS),
+        checks("Field of answers that may differ, such as id or mark.name, or audio; repeatable", metavar="FIELD"),
     ] = None
-    json: Annotated[bool, option("Print a JSON line for each call", "--json", panel=OUTPUT)] = False
-    quiet: Annotated[bool, option("Print only errors", "--quiet", "-q", panel=OUTPUT)] = False
+    json: Annotated[bool, output("Print a JSON line for each call")] = False
+    quiet: Annotated[bool, output("Print only errors", "--quiet", "-q")] = False
 
 
 def replay(options: ReplayOptions) -> int:

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from listenctl.commands.serve.relay_options import RelayOptions, read_upstream
 from listenctl.commands.serve.responder_options import ResponderOptions, descriptors, make_responders
-from listenctl.commands.serve.server_options import RECORDING, ServerOptions
+from listenctl.commands.serve.server_options import ServerOptions, recording
 from listenctl.commands.shared_options import check_finite, parse_seconds, run_async, with_options
 from listenctl.errors import UsageError
 from listenctl.net.runtime_folder import DEFAULT_NAME, socket_path
@@ -32,14 +30,14 @@ SERVE_READ_INTERVAL = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServeOptions(ServerOptions, ResponderOptions, RelayOptions):
+class ServeOptions(RelayOptions, ResponderOptions, ServerOptions):
     """All options of ``serve``."""
 
     record: Annotated[
         str | None,
-        typer.Option(
-            help="Record each call to a folder, a name template such as {date}/{callSid}.wav, or - for stdout",
-            rich_help_panel=RECORDING,
+        recording(
+            "Record each call to a folder, a name template such as {date}/{callSid}.wav, or - for stdout",
+            metavar="DEST",
         ),
     ] = None
 

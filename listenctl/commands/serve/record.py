@@ -28,7 +28,7 @@ def record(options: RecordOptions) -> int:
     """
     Accept calls and record each to a file.
 
-    A recording is a playable WAV file at every moment, even after a crash. A JSON file beside it describes the call.
+    A recording is a playable WAV file at all times, even after a crash. A JSON file beside it describes the call.
     """
     return run_with_options(options, options.dest, RECORD_READ_INTERVAL)
 

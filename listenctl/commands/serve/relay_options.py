@@ -1,6 +1,7 @@
 """Options of a server that relays its calls to another application."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,22 +11,16 @@ from listenctl.errors import UsageError
 if TYPE_CHECKING:
     from listenctl.server.upstream import RelayTarget
 
-RELAY = "Relay"
+relay = partial(option, panel="Relay")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RelayOptions:
     """Where to relay calls to."""
 
-    upstream: Annotated[
-        str | None, option("Relay each call to the application at this URL", panel=RELAY, metavar="URL")
-    ] = None
-    upstream_ca: Annotated[Path | None, option("Certificates (PEM) to trust for a wss:// application", panel=RELAY)] = (
-        None
-    )
-    upstream_insecure: Annotated[
-        bool, option("Trust any certificate of the application", "--upstream-insecure", panel=RELAY)
-    ] = False
+    upstream: Annotated[str | None, relay("Relay each call to the application at this URL", metavar="URL")] = None
+    upstream_ca: Annotated[Path | None, relay("CA certificates (PEM) to trust for a wss:// application")] = None
+    upstream_insecure: Annotated[bool, relay("Accept any certificate of the application")] = False
 
 
 def read_upstream(options: RelayOptions) -> "RelayTarget | None":

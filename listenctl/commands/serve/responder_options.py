@@ -2,6 +2,7 @@
 
 import shlex
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from listenctl.commands.config_sources import option_name
@@ -11,7 +12,7 @@ from listenctl.errors import UsageError
 if TYPE_CHECKING:
     from listenctl.server.responders.call_responders import Responder
 
-ANSWER = "Answering the caller"
+answering = partial(option, panel="Answering the caller")
 PIPES = 4
 """Open files for a program: its three pipes, and one for its end."""
 
@@ -20,30 +21,22 @@ PIPES = 4
 class ResponderOptions(GivenOptions):
     """How a server answers the caller."""
 
-    play: Annotated[
-        str | None,
-        option("Greet each caller with a sound file, or `speech`", panel=ANSWER, metavar="SOURCE"),
-    ] = None
-    echo: Annotated[bool, option("Send the caller's audio back", "--echo", panel=ANSWER)] = False
+    play: Annotated[str | None, answering("Greet each caller with a sound file, or `speech`", metavar="SOURCE")] = None
+    echo: Annotated[bool, answering("Send the caller's audio back")] = False
     exec: Annotated[
         str | None,
-        option(
+        answering(
             "Run a program for each call: it reads the audio, and the caller hears what it writes",
-            "--exec",
-            panel=ANSWER,
             metavar="COMMAND",
         ),
     ] = None
     exec_channel: Annotated[
-        Literal["as-is", "left", "right", "mix"],
-        option("Channels of a stereo call that the program reads", panel=ANSWER),
+        Literal["as-is", "left", "right", "mix"], answering("Channels of a stereo call that the program reads")
     ] = "as-is"
-    exec_end: Annotated[
-        Literal["stay", "disconnect"], option("What happens to the call when the program ends", panel=ANSWER)
-    ] = "stay"
-    lead: Annotated[
-        str, option("How far ahead of playback audio is sent to the caller", panel=ANSWER, metavar="TIME")
-    ] = "200ms"
+    exec_end: Annotated[Literal["stay", "disconnect"], answering("What happens to the call when the program ends")] = (
+        "stay"
+    )
+    lead: Annotated[str, answering("How far ahead of playback audio is sent to the caller", metavar="TIME")] = "200ms"
 
 
 def make_responders(options: ResponderOptions) -> "list[Responder]":

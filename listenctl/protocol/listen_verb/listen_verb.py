@@ -93,7 +93,7 @@ def _ending_quirks(verb: ListenVerb, profile: Profile) -> Iterator[str]:
     if _as_documented(profile):
         return
     if verb.timeout:
-        yield "jambonz ignores timeout; only --profile ideal ends a silent call"
+        yield "timeout has no effect in jambonz; only --profile ideal ends a silent call"
     if len(verb.finish_on_key) > 1:
         yield f"finishOnKey {verb.finish_on_key!r} never matches: jambonz compares it with one digit"
 

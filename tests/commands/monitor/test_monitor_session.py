@@ -228,7 +228,7 @@ async def test_ambiguous_name_is_status_4(tmp_path: Path) -> None:
         async with monitor("ab", "--mute", home=tmp_path) as command:
             status = await command.end()
 
-    assert (status, command.said) == (4, "listenctl: ab can mean 2 live calls: ab1, ab2\n")
+    assert (status, command.said) == (4, "listenctl: ab matches 2 live calls: ab1, ab2\n")
 
 
 async def test_dropped_call_is_attached_again(tmp_path: Path) -> None:

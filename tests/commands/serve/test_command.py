@@ -173,7 +173,7 @@ async def test_no_call_in_time_is_status_124(tmp_path: Path) -> None:
         status, said = await server.status()
 
     assert status == 124
-    assert said == "listenctl: no call came within 0.2 s\n"
+    assert said == "listenctl: no call arrived within 0.2 s\n"
 
 
 async def test_the_timeout_never_cuts_a_call(tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ async def test_a_connection_that_never_became_a_call_doesnt_stop_the_timeout(tmp
         status, said = await server.status()
 
     assert status == 124
-    assert "no call came within 0.5 s" in said
+    assert "no call arrived within 0.5 s" in said
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_silence_ends_a_call_only_as_documented() -> None:
         "next": None,
     }
     assert quirks(verb, IDEAL) == ()
-    assert quirks(verb, NEXT) == ("jambonz ignores timeout; only --profile ideal ends a silent call",)
+    assert quirks(verb, NEXT) == ("timeout has no effect in jambonz; only --profile ideal ends a silent call",)
 
 
 def test_there_is_no_bidirectional_audio_in_a_dial_as_documented() -> None:
@@ -86,7 +86,7 @@ NO_RATE = BidirectionalAudio(streaming=True)
             "current old next",
             "finishOnKey '#*' never matches: jambonz compares it with",
         ),
-        (ListenVerb(timeout=5), "current old next", "jambonz ignores timeout; only --profile ideal ends"),
+        (ListenVerb(timeout=5), "current old next", "timeout has no effect in jambonz; only --profile ideal ends"),
         (ListenVerb(bidirectional=NO_RATE), "current next ideal", "streaming needs bidirectionalAudio.sampleRate too"),
         (ListenVerb(bidirectional=STREAMING), "old", "the profile old has no streaming: clips are played, binary"),
         (

@@ -110,7 +110,7 @@ def test_every_option_is_read() -> None:
         transcribe=True,
         channel=2,
         notes=(
-            "jambonz ignores timeout; only --profile ideal ends a silent call",
+            "timeout has no effect in jambonz; only --profile ideal ends a silent call",
             "transcribe is accepted but not simulated",
             "the answer to the actionHook is not run",
         ),

@@ -26,9 +26,9 @@ async def test_a_call_of_any_name_is_attached_to_with_its_metadata_and_audio(tmp
     [
         ((HTTPStatus.NOT_FOUND, "there is no live call 7f"), NotFoundError, r"^there is no live call 7f$"),
         (
-            (HTTPStatus.CONFLICT, "7f can mean 2 live calls:\n7f1c\n7f2d\n"),
+            (HTTPStatus.CONFLICT, "7f matches 2 live calls:\n7f1c\n7f2d\n"),
             NotFoundError,
-            r"^7f can mean 2 live calls: 7f1c, 7f2d$",
+            r"^7f matches 2 live calls: 7f1c, 7f2d$",
         ),
         ((HTTPStatus.SERVICE_UNAVAILABLE, ""), RefusedError, "the server answers 503"),
     ],

@@ -116,7 +116,7 @@ async def test_server_that_hangs_is_status_5(command: list[str], tmp_path: Path)
     ("refusal", "printed"),
     [
         ((HTTPStatus.NOT_FOUND, "there is no live call 7f"), "there is no live call 7f"),
-        ((HTTPStatus.CONFLICT, "7f can mean 2 live calls:\na\nb"), "7f can mean 2 live calls: a, b"),
+        ((HTTPStatus.CONFLICT, "7f matches 2 live calls:\na\nb"), "7f can mean 2 live calls: a, b"),
     ],
     ids=["unknown", "ambiguous"],
 )

@@ -12,15 +12,17 @@ from listenctl.protocol.json_repair import MAX_FAULTS, MAX_SKIPS, ObjectRepair
         ('{"x":["a","b "c" d",{"e":"f "g""},null]}', {"x": ["a", 'b "c" d', {"e": 'f "g"'}, None]}),
         ('{"x":"{"a":"b"}","y":1}', {"x": '{"a":"b"}', "y": 1}),
         ('{"x":"a, "b", c","y":1}', {"x": 'a, "b", c', "y": 1}),
+        # The last of equal names wins.
+        ('{"a":"x","a":"say "y""}', {"a": 'say "y"'}),
         ('{"x":"well \\"escaped\\" and "not"" , "y\\"z" : 1}', {"x": 'well "escaped" and "not"', 'y"z': 1}),
     ],
 )
 def test_quotes_that_lost_their_escapes_belong_to_the_string(text: str, fields: dict[str, object]) -> None:
-    repaired = ObjectRepair(text)
-
-    assert repaired.fields == fields
-    assert repaired.end == len(text)
-    assert not repaired.cut
+    # What follows the object is left.
+    for repaired in (ObjectRepair(text), ObjectRepair(text + '\'{"event":"dtmf"}')):
+        assert repaired.fields == fields
+        assert repaired.end == len(text)
+        assert not repaired.cut
 
 
 def test_a_fault_names_its_field() -> None:
@@ -86,16 +88,6 @@ def test_what_cannot_be_read_costs_only_itself(text: str, fields: dict[str, obje
 
     assert repaired.fields == fields
     assert len(repaired.faults) == 1
-
-
-def test_the_last_of_equal_names_wins() -> None:
-    assert ObjectRepair('{"a":"x","a":"say "y""}').fields == {"a": 'say "y"'}
-
-
-def test_what_follows_the_object_is_left() -> None:
-    text = '{"x":"say "hi""}\'{"event":"dtmf"}'
-
-    assert text[ObjectRepair(text).end :] == '\'{"event":"dtmf"}'
 
 
 def test_nesting_is_bounded() -> None:

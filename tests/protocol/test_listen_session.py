@@ -190,12 +190,8 @@ def test_any_first_text_starts_the_call_and_its_faults_are_reported(
     assert events[0] == CallStarted(session.metadata, audio_format)
     assert rules(events) == found
     assert len(events) == 1 + len(found)
-
-
-def test_a_missing_mix_type_is_reported_with_the_default() -> None:
-    events = first_text(b'{"sampleRate":16000,"callSid":"c"}')
-
-    assert events[1:] == [ProtocolViolation(0, "first-frame", "no usable mixType; assuming 1 channel")]
+    if audio_format == AudioFormat(16_000, 1):
+        assert events[1:] == [ProtocolViolation(0, "first-frame", "no usable mixType; assuming 1 channel")]
 
 
 # Texts.
@@ -324,13 +320,9 @@ def test_marks_tell_their_round_trip_in_the_order_sent() -> None:
     assert round_trips(from_jambonz(session, answer, at=5.0)) == [3.0]
     assert round_trips(from_jambonz(session, answer, at=6.0)) == [None]
 
-
-def test_cleared_marks_are_forgotten() -> None:
-    session = started()
-    from_application(session, MarkCommand("m").serialize(), 1.0)
-    from_application(session, ClearMarks().serialize(), 2.0)
-
-    assert round_trips(from_jambonz(session, Mark("m", "playout").serialize(), at=3.0)) == [None]
+    from_application(session, mark, 7.0)
+    from_application(session, ClearMarks().serialize(), 8.0)
+    assert round_trips(from_jambonz(session, answer, at=9.0)) == [None]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from listenctl.protocol.application_commands import ClearMarks, MarkCommand, PlayAudio
+from listenctl.protocol.application_commands import ClearMarks, MarkCommand
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.frames.raw_frame_reader import RawFrame, RawFrameReader
 from listenctl.protocol.frames.websocket_messages import (
@@ -17,7 +17,7 @@ from listenctl.protocol.frames.websocket_messages import (
 )
 from listenctl.protocol.gaps.gap_ledger import GapKind, GapLedger
 from listenctl.protocol.gaps.lateness import ClockDrift
-from listenctl.protocol.jambonz_messages import Dtmf, Mark, PlayDone
+from listenctl.protocol.jambonz_messages import Mark
 from listenctl.protocol.listen_session import (
     AudioReceived,
     AudioSent,
@@ -100,20 +100,6 @@ def test_both_directions_of_a_stream_with_marks_are_there() -> None:
     assert sum(len(event.data) for event in events if isinstance(event, AudioSent)) > 16_000
 
 
-def test_clips_and_their_answers_are_there() -> None:
-    events = events_of("e_playaudio_featureserver")
-
-    assert [event for event in events if isinstance(event, CommandSent) and isinstance(event.command, PlayAudio)]
-    assert [event for event in events if isinstance(event, MessageReceived) and isinstance(event.message, PlayDone)]
-    assert [event for event in events if isinstance(event, MessageReceived) and isinstance(event.message, Dtmf)]
-
-
-def test_a_pause_of_a_capture_is_found() -> None:
-    gaps = [event.gap.kind for event in events_of("f_pause_graceful") if isinstance(event, GapFound)]
-
-    assert GapKind.PAUSE in gaps
-
-
 def test_every_entry_has_its_time_and_sender() -> None:
     entries = fold(
         new_timeline(),
@@ -169,14 +155,6 @@ def test_audio_that_comes_at_once_after_a_silence_is_a_burst() -> None:
     (gap,) = [entry.event.gap for entry in entries if isinstance(entry.event, GapFound)]
     assert gap.kind is GapKind.BURST
     assert gap.length == pytest.approx(1.0, abs=0.03)
-
-
-def test_time_that_goes_back_stands_still() -> None:
-    entries = fold(
-        new_timeline(), (5.0, JAMBONZ, sent(TEXT, METADATA)), (1.0, APPLICATION, sent(BINARY, b"", masked=False))
-    )
-
-    assert [entry.at for entry in entries] == [5.0, 5.0]
 
 
 def test_audio_that_waited_for_metadata_is_there_at_the_end() -> None:

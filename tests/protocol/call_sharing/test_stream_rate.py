@@ -36,9 +36,6 @@ from listenctl.protocol.call_sharing.stream_rate import (
 )
 def test_metadata_say_the_rate_as_a_number_or_its_digits(value: object, rate: int | None) -> None:
     assert metadata_stream_rate({"streamRate": value}) == rate
-
-
-def test_metadata_without_it_say_nothing() -> None:
     assert metadata_stream_rate({"sampleRate": 8000}) is None
 
 
@@ -62,8 +59,9 @@ def test_what_is_no_rate_is_ignored_and_told_of(value: object, told: str) -> Non
 
 
 def test_metadata_go_before_a_tool_and_that_before_the_server() -> None:
+    assert (StreamRates().best, StreamRates().streaming) == (StreamRate(None, None), None)
     rates = StreamRates(0)
-    assert rates.best == StreamRate(0, "server")
+    assert (rates.best, rates.streaming) == (StreamRate(0, "server"), None)
 
     rates.tool = 16_000
     assert rates.best == StreamRate(16_000, "tool")
@@ -72,10 +70,3 @@ def test_metadata_go_before_a_tool_and_that_before_the_server() -> None:
     assert rates.best == StreamRate(8000, "metadata")
     # Whoever streams knows what it streams.
     assert rates.streaming == 16_000
-
-
-def test_nothing_said_is_nothing_known() -> None:
-    rates = StreamRates()
-
-    assert (rates.best, rates.streaming) == (StreamRate(None, None), None)
-    assert StreamRates(0).streaming is None

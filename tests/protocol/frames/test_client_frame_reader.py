@@ -245,14 +245,6 @@ def test_a_message_is_the_same_whole_and_byte_by_byte(size: int) -> None:
     ] == expected
 
 
-def test_bytes_behind_a_message_wait_for_the_rest_of_theirs() -> None:
-    reader, _ = open_reader()
-
-    assert reader.receive_data(binary(b"abcd") + b"\x82\x84\x00") == [BinaryMessages(b"abcd", 4, 1)]
-    assert reader.receive_data(b"\x00\x00\x00ef") == []
-    assert reader.receive_data(b"gh") == [BinaryMessages(b"efgh", 4, 1)]
-
-
 def test_an_empty_binary_message_stays_a_message() -> None:
     reader, _ = open_reader()
 
@@ -298,14 +290,6 @@ def test_nothing_is_taken_after_a_close_or_after_we_gave_up_on_the_peer() -> Non
     assert reader.receive_data(binary(b"ab")) == []
     assert expand(closed.receive_data(close(1000) + binary(b"ab"))) == [("close", b"\x03\xe8")]
     assert closed.receive_data(binary(b"ab")) == []
-
-
-def test_audio_is_taken_while_the_peer_has_not_answered_our_close() -> None:
-    reader, protocol = open_reader()
-
-    protocol.send_close(1001)
-
-    assert reader.receive_data(binary(b"ab")) == [BinaryMessages(b"ab", 2, 1)]
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+import pytest
+
 from listenctl.protocol.gaps.message_sizes import MessageSizes
 
 
@@ -9,9 +11,19 @@ def sizes_of(*messages: int) -> MessageSizes:
     return sizes
 
 
-def test_a_size_is_usual_when_it_comes_twice_in_a_row() -> None:
-    assert sizes_of(19_520, 320).usual == 0
-    assert sizes_of(19_520, 320, 320).usual == 320
+@pytest.mark.parametrize(
+    ("messages", "usual"),
+    [
+        ((19_520, 320), 0),
+        ((19_520, 320, 320), 320),
+        # Frames that came two at once are corrected.
+        ((640, 640, 320, 320), 320),
+        ((320, 320, 640, 640), 320),
+        ((440, 442, 440, 442), 0),
+    ],
+)
+def test_a_size_is_usual_when_it_comes_twice_in_a_row(messages: tuple[int, ...], usual: int) -> None:
+    assert sizes_of(*messages).usual == usual
 
 
 def test_a_run_is_usual_at_once() -> None:
@@ -22,28 +34,10 @@ def test_a_run_is_usual_at_once() -> None:
     assert sizes.usual == 320
 
 
-def test_frames_that_came_two_at_once_are_corrected() -> None:
-    assert sizes_of(640, 640, 320, 320).usual == 320
-    assert sizes_of(320, 320, 640, 640).usual == 320
-
-
-def test_sizes_that_alternate_have_none_that_is_usual() -> None:
-    assert sizes_of(440, 442, 440, 442).usual == 0
-
-
-def test_a_message_that_lacks_16_bytes_is_a_slip() -> None:
+def test_a_message_that_lacks_16_bytes_is_a_slip_and_one_of_many_frames_a_backlog() -> None:
     # V5: 640 bytes are one frame of stereo, 624 what comes after a loss.
-    assert sizes_of(640, 640, 624).slip == 1280
-    assert sizes_of(640, 640, 6384).slip == 1280
-    assert sizes_of(640, 640, 640, 1280).slip == -1
-
-
-def test_a_message_of_many_frames_is_a_backlog() -> None:
-    assert sizes_of(320, 320, 1280).backlog == -1
-    assert sizes_of(320, 320, 32_000).backlog == 640
-
-
-def test_a_first_message_without_its_head_is_noticed_when_the_usual_size_is_known() -> None:
-    assert not sizes_of(8304, 320).first_lacks_head
-    assert sizes_of(8304, 320, 320).first_lacks_head
-    assert not sizes_of(8320, 320, 320).first_lacks_head
+    assert [sizes_of(640, 640, size).slip for size in (624, 6384, 1280)] == [1280, 1280, -1]
+    assert [sizes_of(320, 320, size).backlog for size in (1280, 32_000)] == [-1, 640]
+    # A first message without its head is noticed when the usual size is known.
+    first = [(8304, 320), (8304, 320, 320), (8320, 320, 320)]
+    assert [sizes_of(*messages).first_lacks_head for messages in first] == [False, True, False]

@@ -34,16 +34,9 @@ def test_the_pre_buffer_grows_with_the_ratio_of_the_rates(
     buffered = stream.buffered
     stream.add_samples(tone(later - 1))
     assert (stream.held, stream.buffered) == (later - 1, buffered)
-    stream.add_samples(tone(1))
-    assert stream.held == 0
-
-
-def test_what_the_ratio_of_the_rates_does_not_divide_stays_in_the_pre_buffer() -> None:
-    stream = current(16000, 8000).stream
-
-    stream.add_samples(tone(2561))
-
-    assert stream.held == 1
+    # What the ratio does not divide stays.
+    stream.add_samples(tone(2))
+    assert stream.held == (sample_rate == 2 * call_rate)
 
 
 def test_a_mark_in_front_takes_the_place_of_a_sample() -> None:
@@ -83,15 +76,6 @@ def test_bytes_of_two_samples_that_look_like_a_marker_are_none() -> None:
 
     assert line.answers == [(0, "a", "playout"), (160, "b", "playout")]
     assert line.faults == {}
-
-
-def test_minus_one_is_just_a_sample_while_no_mark_is_in_use() -> None:
-    line = current()
-
-    line.stream.add_samples(tone(1280, -1))
-    line.run(160)
-
-    assert b"".join(tick.audio for tick in line.ticks) == tone(1280, -1)
 
 
 def test_clear_marks_answers_nothing_and_swallows_later_marks() -> None:
@@ -369,15 +353,39 @@ def test_where_marks_survive_resampling_nothing_is_said(profile: Profile) -> Non
     assert words(*verdicts) == ["queued", "finished"]
 
 
-def test_a_mark_behind_all_audio_is_answered_in_a_resampled_stream_too() -> None:
-    call = streaming(sample_rate=24000)
-    call.playout.take_audio(tone(24000))
-    call.playout.take_text(mark())
+@pytest.mark.parametrize(
+    ("rates", "sent", "reason", "sentence"),
+    [
+        # Behind all audio a mark is answered in a resampled stream, too.
+        ((24000, 8000), [tone(24000), mark()], "", "playout reached it"),
+        # Halfway between the two values the resampler takes a sample: a -1 that nobody sent.
+        (
+            (12000, 8000),
+            [mark(), (tone(1, -2) + tone(1, 0)) * 6000],
+            "resampled",
+            f"answered by chance, at a sample of value -1, since {DOWN.replace('24', '12')} lost its marker: {REMEDY}",
+        ),
+        (
+            (8000, 16000),
+            [tone(8000), mark(), tone(8000)],
+            "resampled",
+            f"answered early, since {UP} moved its marker: {REMEDY}",
+        ),
+        # At the call's own rate resampling is never the reason: the first -1 is the mark's own.
+        ((8000, 8000), [mark(), tone(1280, -1)], "", "playout reached it"),
+    ],
+    ids=["behind all audio", "by chance", "early", "own rate"],
+)
+def test_an_answer_that_resampling_has_brought_is_named(
+    rates: tuple[int, int], sent: list[bytes], reason: str, sentence: str
+) -> None:
+    call = streaming(sample_rate=rates[0], call_rate=rates[1])
+    call.send(*sent)
 
-    verdicts = call.run(1.2)
+    (verdict,) = call.run(1.2)
 
-    assert words(*verdicts) == ["finished"]
-    assert not verdicts[0].wrong
+    assert words(verdict) == [f"finished {reason}".strip()]
+    assert (verdict.sentence, verdict.wrong) == (sentence, bool(reason))
 
 
 def test_a_mark_that_resampling_has_lost_is_named_at_the_end() -> None:
@@ -396,39 +404,3 @@ def test_a_mark_that_resampling_has_lost_is_named_at_the_end() -> None:
     ]
     assert [verdict.command for verdict in verdicts] == [1, 3]
     assert all(verdict.wrong for verdict in verdicts)
-
-
-def test_a_minus_one_that_nobody_sent_is_not_blamed_on_the_application() -> None:
-    call = streaming(sample_rate=12000)
-    call.playout.take_text(mark())
-    # Halfway between the two the resampler takes a sample.
-    call.playout.take_audio((tone(1, -2) + tone(1, 0)) * 6000)
-
-    verdicts = call.run(1.2)
-
-    assert words(*verdicts) == ["finished resampled"]
-    lost = "resampling from 12000 to 8000 Hz lost its marker"
-    assert verdicts[0].sentence == f"answered by chance, at a sample of value -1, since {lost}: {REMEDY}"
-    assert verdicts[0].wrong
-
-
-def test_a_mark_that_resampling_has_moved_to_the_front_is_named() -> None:
-    call = streaming(call_rate=16000)
-    call.playout.take_audio(tone(8000))
-    call.playout.take_text(mark())
-    call.playout.take_audio(tone(8000))
-
-    verdicts = call.run(0.04)
-
-    assert words(*verdicts) == ["finished resampled"]
-    assert verdicts[0].sentence == f"answered early, since {UP} moved its marker: {REMEDY}"
-    assert verdicts[0].wrong
-
-
-def test_at_the_calls_own_rate_resampling_is_never_the_reason() -> None:
-    call = streaming()
-    queued = call.playout.take_text(mark())
-    call.playout.take_audio(tone(1280, -1))
-
-    # The first -1 is the mark's own.
-    assert words(*queued, *call.run(0.02)) == ["queued", "finished"]

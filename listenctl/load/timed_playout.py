@@ -60,7 +60,7 @@ class TimedPlayout:
         return due
 
     def _play_clip(self, command: PlayAudio, now: float) -> bool:
-        clip = ClipDecoder(CURRENT, CALL_RATE, lambda *_: _same, read_clip_wav, PlayoutOutbox()).decode_clip(command)
+        clip = ClipDecoder(CURRENT, CALL_RATE, None, read_clip_wav, PlayoutOutbox()).decode_clip(command)
         if clip is None:
             return False
         seconds = clip.source_samples / clip.source_rate
@@ -82,7 +82,3 @@ class TimedPlayout:
 
 def _cleared(message: Mark | PlayDone) -> Mark | PlayDone:
     return replace(message, event="cleared") if isinstance(message, Mark) else message
-
-
-def _same(samples: bytes, *, last: bool = False) -> bytes:  # noqa: ARG001 - a resampler's parameter
-    return samples

@@ -49,14 +49,6 @@ class Fault:
         return self.start <= elapsed < self.start + self.number
 
 
-@dataclass(frozen=True, slots=True)
-class FaultNote:
-    name: str
-    value: str
-    detail: str
-    time: float
-
-
 def parse_fault(spec: str) -> Fault:
     name, equals, value = spec.partition("=")
     kind = FAULT_KINDS.get(name)
@@ -106,7 +98,7 @@ class InjectedFaults:
         self._stalls = tuple(fault for fault in faults if fault.name == "stall")
         self._pauses = tuple(fault for fault in faults if fault.name == "pause")
         _check_conflicts(faults, channels)
-        self._notes = sorted((_note(fault) for fault in faults), key=lambda note: note.time)
+        self._coming = sorted(faults, key=lambda fault: fault.start)
         # Samples are only moved, so the host's byte order doesn't matter.
         self._delayed_channel = array("h", bytes(2 * int(self._number("skew"))))
         self.backlog = self._number("burst")
@@ -168,9 +160,9 @@ class InjectedFaults:
     def allows_reading(self, elapsed: float, received_bytes: int) -> bool:
         return self.read_rate is None or received_bytes < self.read_rate * elapsed
 
-    def begun_faults(self, elapsed: float) -> tuple[FaultNote, ...]:
-        begun = tuple(note for note in self._notes if note.time <= elapsed)
-        del self._notes[: len(begun)]
+    def begun_faults(self, elapsed: float) -> tuple[Fault, ...]:
+        begun = tuple(fault for fault in self._coming if fault.start <= elapsed)
+        del self._coming[: len(begun)]
         return begun
 
     def _number(self, name: str) -> float:
@@ -193,7 +185,3 @@ def _check_conflicts(faults: Sequence[Fault], channels: int) -> None:
             raise UsageError(f"--fault {names}: each of these decides the {thing}; keep one of them")
     if channels != 2 and any(fault.name == "skew" for fault in faults):
         raise UsageError("--fault skew: there is no right channel to delay; use --mix-type stereo")
-
-
-def _note(fault: Fault) -> FaultNote:
-    return FaultNote(fault.name, fault.text, fault.kind.describe(fault.text), fault.start)

@@ -212,8 +212,8 @@ class CallExchange:
     def _take_frame(self, frame: CallFrame, lateness: float) -> None:
         elapsed = self._time.connected_for
         connected = self.connection is not None
-        for note in self._faults.begun_faults(elapsed) if connected else ():
-            self._log.report_fault(note)
+        for fault in self._faults.begun_faults(elapsed) if connected else ():
+            self._log.report_fault(fault)
         for tick in frame.ticks:
             self._answer(tick)
         self._throttle_reading(elapsed)

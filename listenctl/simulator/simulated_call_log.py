@@ -28,7 +28,7 @@ from listenctl.protocol.jambonz_model.command_verdicts import Verdict
 from listenctl.protocol.jambonz_model.send_buffer import HEADER_SLIP
 from listenctl.protocol.opening_handshake import basic_authorization
 from listenctl.simulator.action_hook import HookAnswer
-from listenctl.simulator.injected_faults import FaultNote
+from listenctl.simulator.injected_faults import Fault
 from listenctl.simulator.plan import CallPlan
 
 UNKNOWN_CALL = "unknown-1"
@@ -124,8 +124,9 @@ class SimulatedCallLog:
         if state.text:
             self.warn(state.rule, state.text)
 
-    def report_fault(self, note: FaultNote) -> None:
-        self._emit(FaultEvent(name=note.name, value=note.value, detail=note.detail, time=round(note.time, 3)))
+    def report_fault(self, fault: Fault) -> None:
+        detail, time = fault.kind.describe(fault.text), round(fault.start, 3)
+        self._emit(FaultEvent(name=fault.name, value=fault.text, detail=detail, time=time))
 
     def add_frame(self, samples: int, lateness: float, lost: int) -> None:
         """Count a frame, at which ``lost`` samples were dropped; report a hole when it is over."""

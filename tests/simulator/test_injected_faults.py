@@ -15,7 +15,7 @@ from listenctl.protocol.jambonz_model.first_text import BROKEN_FIRST_TEXTS
 from listenctl.protocol.jambonz_model.send_buffer import SendBuffer
 from listenctl.server.calls.live_call_log import EMPTY_MESSAGE
 from listenctl.simulator.fault_catalogue import FAULT_KINDS, FaultValue
-from listenctl.simulator.injected_faults import ClosingMode, FaultNote, InjectedFaults, parse_fault
+from listenctl.simulator.injected_faults import ClosingMode, InjectedFaults, parse_fault
 from listenctl.simulator.simulated_call import SimulatedCall
 from tests.helpers.scripted_server import serving, shake_hands
 from tests.helpers.server import Events, faster, running
@@ -239,14 +239,12 @@ def test_a_slow_reader_reads_so_many_bytes_a_second() -> None:
 
 
 def test_faults_are_reported_once_when_they_begin() -> None:
-    noted = faults_of("stall=1@4", "odd-chunks", "pause=2@3")
+    faults = faults_of("stall=1@4", "odd-chunks", "pause=2@3")
 
-    assert noted.begun_faults(0.0) == (
-        FaultNote("odd-chunks", "", "binary messages end in the middle of a sample", 0.0),
-    )
-    assert noted.begun_faults(2.98) == ()
-    assert [(note.name, note.time) for note in noted.begun_faults(5.0)] == [("pause", 3.0), ("stall", 4.0)]
-    assert noted.begun_faults(100.0) == ()
+    assert [fault.name for fault in faults.begun_faults(0.0)] == ["odd-chunks"]
+    assert faults.begun_faults(2.98) == ()
+    assert [(fault.name, fault.start) for fault in faults.begun_faults(5.0)] == [("pause", 3.0), ("stall", 4.0)]
+    assert faults.begun_faults(100.0) == ()
 
 
 def test_a_fault_has_a_default_if_it_takes_a_value() -> None:

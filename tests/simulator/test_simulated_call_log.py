@@ -15,7 +15,7 @@ from listenctl.protocol.jambonz_model.profiles import OLD
 from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio, ListenVerb
 from listenctl.protocol.opening_handshake import Credentials
 from listenctl.simulator.action_hook import HookAnswer
-from listenctl.simulator.injected_faults import FaultNote, parse_fault
+from listenctl.simulator.injected_faults import parse_fault
 from listenctl.simulator.plan import CallPlan
 from listenctl.simulator.simulated_call_log import UNKNOWN_CALL, SimulatedCallLog, SimulatedCallResult
 from tests.helpers.scripted_server import target
@@ -123,12 +123,17 @@ def test_faults_and_digits_are_reported() -> None:
     call, events = new_log()
     call.add_frame(160, 0.0, 0)
 
-    call.report_fault(FaultNote("pause", "3", "no audio", 2.00049))
+    call.report_fault(parse_fault("pause=3@2.00049"))
     call.add_digit("5")
     call.report_dtmf(Dtmf("5", "1600"), 0.02049)
     close(call)
 
-    assert own_fields(events.of("fault")[0]) == {"name": "pause", "value": "3", "detail": "no audio", "time": 2.0}
+    assert own_fields(events.of("fault")[0]) == {
+        "name": "pause",
+        "value": "3@2.00049",
+        "detail": "no audio is sent for 3 s, and nothing announces that; texts are still sent",
+        "time": 2.0,
+    }
     assert own_fields(events.of("dtmf")[0]) == {
         "digit": "5", "duration": "1600", "duration_ms": 200, "position": 160, "time": 0.02,
     }  # fmt: skip

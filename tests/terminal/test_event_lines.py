@@ -8,7 +8,7 @@ import pytest
 
 from listenctl.json_lines import json_line
 from listenctl.simulator.fault_catalogue import FAULT_KINDS
-from listenctl.simulator.injected_faults import InjectedFaults, parse_fault
+from listenctl.simulator.injected_faults import parse_fault
 from listenctl.terminal.event_lines import format_event, is_lasting
 from listenctl.terminal.printable_text import TextStyle
 
@@ -228,9 +228,10 @@ def test_an_event_of_a_simulated_call_is_one_line_for_people(report: dict[str, A
 
 @pytest.mark.parametrize("name", [name for name, kind in FAULT_KINDS.items() if kind.value])
 def test_a_fault_with_a_value_is_said_with_it(name: str) -> None:
-    (note,) = InjectedFaults([parse_fault(name)], channels=2).begun_faults(3600.0)
+    fault = parse_fault(name)
+    detail = fault.kind.describe(fault.text)
 
-    line = format_event(event("fault", name=note.name, value=note.value, detail=note.detail, time=note.time), PLAIN)
+    line = format_event(event("fault", name=fault.name, value=fault.text, detail=detail, time=fault.start), PLAIN)
 
     amount = FAULT_KINDS[name].default
     assert line.split(" ")[3] == f"{name}={amount}"

@@ -7,7 +7,6 @@ from typing import Generic, TypeVar
 from listenctl.inspection.rule_violations import MessagePlace
 from listenctl.json_lines import MAX_TEXT, Report
 from listenctl.protocol.application_commands import MarkCommand, PlayAudio
-from listenctl.protocol.audio import Resampler
 from listenctl.protocol.jambonz_messages import Mark, PlayDone
 from listenctl.protocol.jambonz_model.command_verdicts import PlayoutOutbox, VerdictReason
 from listenctl.protocol.jambonz_model.profiles import Profile
@@ -155,7 +154,7 @@ class SentClips(_SentRecords[ClipRecord]):
         from listenctl.protocol.jambonz_model.clip_decoder import ClipDecoder
 
         described = CommandEvent.of(clip).serialize()
-        decoded = ClipDecoder(self._profile, 1, _no_resampler, read_clip_wav, PlayoutOutbox()).decode_clip(clip)
+        decoded = ClipDecoder(self._profile, 1, None, read_clip_wav, PlayoutOutbox()).decode_clip(clip)
         record = ClipRecord(
             command=described,
             id=described["id"],
@@ -182,12 +181,3 @@ def _key_of(clip_id: object) -> str:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
-
-
-def _no_resampler(_from_rate: int, _to_rate: int) -> Resampler:
-    """Return a resampler that leaves samples unchanged: only their number matters."""
-    return _same_samples
-
-
-def _same_samples(samples: bytes, *, last: bool = False) -> bytes:  # noqa: ARG001 - a resampler's parameter
-    return samples

@@ -59,7 +59,7 @@ class Clip:
 class ClipDecoder:
     profile: Profile
     call_rate: int
-    resampler: ResamplerFactory
+    resampler: ResamplerFactory | None  # None where only the number of samples as sent matters
     read_wav: WavReader
     outbox: PlayoutOutbox
 
@@ -68,7 +68,7 @@ class ClipDecoder:
         try:
             sound = self._sound(command)
         except _NoClip as why:
-            self.outbox.add_verdict(why.outcome, why.reason, str(why), wrong=True)
+            self.outbox.add_verdict(why.outcome, why.reason, str(why))
             return None
         if self.profile.mangles_play_done and isinstance(command.id, str) and _MANGLED.search(command.id):
             self._misread(VerdictReason.ID_MANGLED, "quotes and escapes in its id don't survive into the playDone")
@@ -78,7 +78,7 @@ class ClipDecoder:
         return Clip(self.outbox.number, command.id, self._at_call_rate(sound), sound.sample_rate, source_samples)
 
     def _at_call_rate(self, sound: DecodedSound) -> bytes:
-        if sound.sample_rate == self.call_rate:
+        if sound.sample_rate == self.call_rate or self.resampler is None:
             return sound.samples
         return self.resampler(sound.sample_rate, self.call_rate)(sound.samples, last=True)
 
@@ -144,7 +144,7 @@ class ClipDecoder:
             decoded = len(digits) * 3 // 4
             where = f"audioContent ends at character {len(digits) + 1}, which is not base64"
             sentence = f"{where}: {decoded} bytes are decoded; send it in one line, without a prefix"
-            self.outbox.add_verdict(CommandOutcome.TRUNCATED, VerdictReason.BASE64_ENDS, sentence, wrong=True)
+            self.outbox.add_verdict(CommandOutcome.TRUNCATED, VerdictReason.BASE64_ENDS, sentence)
         digits = digits[: len(digits) - (len(digits) % 4 == 1)]
         return base64.b64decode(digits + "=" * (-len(digits) % 4))
 

@@ -52,9 +52,7 @@ class ClipPlayout:
     def play_clip(self, command: PlayAudio) -> None:
         crashes = self._profile.crashes_without_type and not isinstance(command.audio_content_type, str)
         if self._disabled and not crashes:
-            self._outbox.add_verdict(
-                CommandOutcome.IGNORED, VerdictReason.DISABLED, "bidirectional audio is disabled", wrong=True
-            )
+            self._outbox.add_verdict(CommandOutcome.IGNORED, VerdictReason.DISABLED, "bidirectional audio is disabled")
             return
         clip = self._reader.decode_clip(command)
         if self._profile.queues_always or _is_true(command.queue_play):
@@ -121,7 +119,7 @@ class ClipPlayout:
         waiting = len(self._waiting)
         if waiting >= self._profile.max_waiting:
             sentence = f"{waiting} clips are waiting already"
-            self._add_verdict(clip, CommandOutcome.IGNORED, VerdictReason.QUEUE_FULL, sentence, wrong=True)
+            self._add_verdict(clip, CommandOutcome.IGNORED, VerdictReason.QUEUE_FULL, sentence)
         elif self._serving_queue:
             self._waiting.append(clip)
             self._add_verdict(clip, CommandOutcome.QUEUED, VerdictReason.NONE, f"waits as number {waiting + 1}")
@@ -140,9 +138,8 @@ class ClipPlayout:
     def _finish_clip(self, finished: _Playing) -> None:
         played = finished.position // SAMPLE_BYTES
         self._outbox.add_message(finished.clip.play_done(self._profile.play_done, played=played, killed=False))
-        self._add_verdict(
-            finished.clip, CommandOutcome.FINISHED, VerdictReason.NONE, f"played to its end, {played} samples"
-        )
+        sentence = f"played to its end, {played} samples"
+        self._add_verdict(finished.clip, CommandOutcome.FINISHED, VerdictReason.NONE, sentence)
         self._start_next(finished)
 
     def _start_next(self, finished: _Playing) -> None:
@@ -159,12 +156,12 @@ class ClipPlayout:
         self._waiting.clear()
 
     def _add_verdict(
-        self, clip: Clip, outcome: CommandOutcome, reason: VerdictReason, sentence: str, *, wrong: bool = False
+        self, clip: Clip, outcome: CommandOutcome, reason: VerdictReason, sentence: str, *, wrong: bool | None = None
     ) -> None:
         self._outbox.add_verdict(outcome, reason, sentence, wrong=wrong, command=clip.command)
 
     def _ignore(self, sentence: str) -> None:
-        self._outbox.add_verdict(CommandOutcome.IGNORED, self._why_no_stream, sentence, wrong=True)
+        self._outbox.add_verdict(CommandOutcome.IGNORED, self._why_no_stream, sentence)
 
 
 def _is_true(value: object) -> bool:

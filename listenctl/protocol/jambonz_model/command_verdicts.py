@@ -23,6 +23,9 @@ class CommandOutcome(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+_FAULTS = (CommandOutcome.MISREAD, CommandOutcome.TRUNCATED, CommandOutcome.IGNORED, CommandOutcome.WOULD_CRASH)
+
+
 class VerdictReason(StrEnum):
     """Why jambonz did that, as listenctl-call(1) explains; ``NONE`` where the outcome is enough."""
 
@@ -95,9 +98,11 @@ class PlayoutOutbox:
         reason: VerdictReason,
         sentence: str,
         *,
-        wrong: bool = False,
+        wrong: bool | None = None,
         command: int | None = None,
     ) -> None:
+        """Add a verdict on a message, by default the one being handled; by default, what is not accepted is wrong."""
+        wrong = outcome in _FAULTS if wrong is None else wrong
         self._verdicts.append(Verdict(self.number if command is None else command, outcome, reason, sentence, wrong))
 
     def add_message(self, message: Mark | PlayDone) -> None:

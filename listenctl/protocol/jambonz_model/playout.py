@@ -121,9 +121,8 @@ class Playout:
             case ClearMarks():
                 self._mode.clear_marks()
             case Disconnect():
-                self._outbox.add_verdict(
-                    CommandOutcome.OBEYED, VerdictReason.NONE, "jambonz closes the connection with 1000"
-                )
+                sentence = "jambonz closes the connection with 1000"
+                self._outbox.add_verdict(CommandOutcome.OBEYED, VerdictReason.NONE, sentence)
             case UnknownCommand():
                 self._report_unknown(command)
         return self._outbox.take_verdicts()
@@ -155,23 +154,22 @@ class Playout:
     def _report_unknown(self, command: UnknownCommand) -> None:
         if command.type == "error":
             sentence = "ends the verb, while the connection stays open and audio goes on; send disconnect instead"
-            self._outbox.add_verdict(CommandOutcome.MISREAD, VerdictReason.ENDS_VERB_ONLY, sentence, wrong=True)
+            self._outbox.add_verdict(CommandOutcome.MISREAD, VerdictReason.ENDS_VERB_ONLY, sentence)
         elif command.type in _UNKNOWN:
-            self._outbox.add_verdict(CommandOutcome.IGNORED, *_UNKNOWN[command.type], wrong=True)
+            self._outbox.add_verdict(CommandOutcome.IGNORED, *_UNKNOWN[command.type])
         else:
             self._report_unknown_type(command.type or "")
 
     def _report_unknown_type(self, kind: str) -> None:
-        self._outbox.add_verdict(
-            CommandOutcome.IGNORED, VerdictReason.UNKNOWN_TYPE, f"jambonz knows no type {kind[:40]!r}", wrong=True
-        )
+        sentence = f"jambonz knows no type {kind[:40]!r}"
+        self._outbox.add_verdict(CommandOutcome.IGNORED, VerdictReason.UNKNOWN_TYPE, sentence)
 
     def _is_lost(self, data: bytes, *, fragmented: bool) -> bool:
         if not fragmented or len(data) <= MAX_FRAGMENTED_BYTES:
             return False
         self._outbox.number += 1
         sentence = f"lost: {len(data)} bytes in fragments, at most {MAX_FRAGMENTED_BYTES} are taken; use a single frame"
-        self._outbox.add_verdict(CommandOutcome.IGNORED, VerdictReason.FRAGMENTS_TOO_LONG, sentence, wrong=True)
+        self._outbox.add_verdict(CommandOutcome.IGNORED, VerdictReason.FRAGMENTS_TOO_LONG, sentence)
         return True
 
 

@@ -269,9 +269,8 @@ class StreamPlayout:
         return self._stream.outstanding
 
     def play_clip(self, command: PlayAudio) -> None:  # noqa: ARG002 - every clip is ignored
-        self._outbox.add_verdict(
-            CommandOutcome.IGNORED, VerdictReason.STREAMING, "playAudio does nothing in streaming mode", wrong=True
-        )
+        sentence = "playAudio does nothing in streaming mode"
+        self._outbox.add_verdict(CommandOutcome.IGNORED, VerdictReason.STREAMING, sentence)
 
     def kill_audio(self) -> None:
         self._stream.kill_audio()
@@ -280,10 +279,10 @@ class StreamPlayout:
     def add_mark(self, name: str) -> None:
         if not self._stream.add_mark(PendingMark(self._outbox.number, name)):
             sentence = f"dropped: {len(self._stream.outstanding)} marks are outstanding already"
-            self._outbox.add_verdict(CommandOutcome.IGNORED, VerdictReason.TOO_MANY_MARKS, sentence, wrong=True)
+            self._outbox.add_verdict(CommandOutcome.IGNORED, VerdictReason.TOO_MANY_MARKS, sentence)
         elif not mark_name_is_safe(name):
             sentence = "answered with broken JSON, since its name is not escaped"
-            self._outbox.add_verdict(CommandOutcome.MISREAD, VerdictReason.NAME_NOT_ESCAPED, sentence, wrong=True)
+            self._outbox.add_verdict(CommandOutcome.MISREAD, VerdictReason.NAME_NOT_ESCAPED, sentence)
         elif (fate := self._stream.marker_fate) and not self._knows_resampling:
             # No fault yet: a mark that no audio follows is still answered in its place.
             self._knows_resampling = True
@@ -293,15 +292,10 @@ class StreamPlayout:
             self._outbox.add_verdict(CommandOutcome.QUEUED, VerdictReason.NONE, "answered when playout reaches it")
 
     def clear_marks(self) -> None:
-
         forgotten = self._stream.forget_marks()
+        sentence = "forgotten because of clearMarks"
         for mark in forgotten:
-            self._outbox.add_verdict(
-                CommandOutcome.INTERRUPTED,
-                VerdictReason.FORGOTTEN,
-                "forgotten because of clearMarks",
-                command=mark.command,
-            )
+            self._add_mark_verdict(mark, CommandOutcome.INTERRUPTED, VerdictReason.FORGOTTEN, sentence)
         self._outbox.add_verdict(CommandOutcome.OBEYED, VerdictReason.NONE, f"forgets {len(forgotten)} marks")
 
     def take_audio(self, data: bytes) -> None:
@@ -318,9 +312,7 @@ class StreamPlayout:
             self._send_answer(answer)
         if ticked.killed:
             sentence = f"{ticked.killed} samples came too soon after killAudio and were cleared too; wait 40 ms"
-            self._outbox.add_verdict(
-                CommandOutcome.IGNORED, VerdictReason.TOO_SOON, sentence, wrong=True, command=self._last_audio
-            )
+            self._outbox.add_verdict(CommandOutcome.IGNORED, VerdictReason.TOO_SOON, sentence, command=self._last_audio)
         return ticked.audio
 
     def end_listen(self) -> None:
@@ -330,51 +322,42 @@ class StreamPlayout:
             self._report_unanswered(mark, idle=idle)
 
     def _report_unplayed(self, *, idle: bool) -> None:
-        held = self._stream.held
-        seconds = self._stream.buffered / self._call_rate + held / self._sample_rate
-        if idle:
-            self._report_held_tail(self._stream.held_sound)
-        elif seconds:
-            sentence = f"{_duration(seconds)} of audio were still to be played when the call ended"
-            self._outbox.add_verdict(
-                CommandOutcome.INTERRUPTED, VerdictReason.CALL_ENDED, sentence, command=self._last_audio
-            )
-
-    def _report_held_tail(self, samples: int) -> None:
-        if samples:
+        seconds = self._stream.buffered / self._call_rate + self._stream.held / self._sample_rate
+        if idle and (samples := self._stream.held_sound):
             # Twice as much as listenctl-protocol(7) 6.2 asks for, because the very first release needs twice as much.
             sentence = f"the last {samples} samples were never played; end with 160 ms of zeros"
-            self._outbox.add_verdict(
-                CommandOutcome.TRUNCATED, VerdictReason.TAIL_HELD, sentence, wrong=True, command=self._last_audio
-            )
+            outcome, reason = CommandOutcome.TRUNCATED, VerdictReason.TAIL_HELD
+        elif seconds and not idle:
+            sentence = f"{_duration(seconds)} of audio were still to be played when the call ended"
+            outcome, reason = CommandOutcome.INTERRUPTED, VerdictReason.CALL_ENDED
+        else:
+            return
+        self._outbox.add_verdict(outcome, reason, sentence, command=self._last_audio)
 
     def _report_unanswered(self, mark: PendingMark, *, idle: bool) -> None:
         if lost := self._stream.lost:
             # Marks behind a lost one wait for it forever (listenctl-protocol(7) 6.4).
             whose = "its marker" if mark in lost else "the marker of one before it"
             sentence = f"never answered, since {self._resampling(whose)}"
-            self._outbox.add_verdict(
-                CommandOutcome.INTERRUPTED, VerdictReason.RESAMPLED, sentence, wrong=True, command=mark.command
-            )
+            self._add_mark_verdict(mark, CommandOutcome.INTERRUPTED, VerdictReason.RESAMPLED, sentence, wrong=True)
             return
         stuck = idle and mark in self._stream.stuck
         sentence = "stuck: it would never be answered" if stuck else "not answered before the end of the listen"
-        self._outbox.add_verdict(
-            CommandOutcome.INTERRUPTED, VerdictReason.UNANSWERED, sentence, wrong=stuck, command=mark.command
-        )
+        self._add_mark_verdict(mark, CommandOutcome.INTERRUPTED, VerdictReason.UNANSWERED, sentence, wrong=stuck)
 
     def _send_answer(self, answer: MarkAnswer) -> None:
-        self._outbox.add_message(Mark(answer.mark.name, answer.event))
-        command = answer.mark.command
+        mark, fault = answer.mark, answer.fault
+        self._outbox.add_message(Mark(mark.name, answer.event))
         if answer.event == "cleared":
-            self._outbox.add_verdict(
-                CommandOutcome.INTERRUPTED, VerdictReason.KILLED, "cleared by killAudio", command=command
-            )
+            self._add_mark_verdict(mark, CommandOutcome.INTERRUPTED, VerdictReason.KILLED, "cleared by killAudio")
         else:
-            wrong = bool(answer.fault)
-            self._outbox.add_verdict(
-                CommandOutcome.FINISHED, answer.fault, self._answer_sentence(answer), wrong=wrong, command=command
-            )
+            sentence = self._answer_sentence(answer)
+            self._add_mark_verdict(mark, CommandOutcome.FINISHED, fault, sentence, wrong=bool(fault))
+
+    def _add_mark_verdict(
+        self, mark: PendingMark, outcome: CommandOutcome, reason: VerdictReason, sentence: str, *, wrong: bool = False
+    ) -> None:
+        self._outbox.add_verdict(outcome, reason, sentence, wrong=wrong, command=mark.command)
 
     def _answer_sentence(self, answer: MarkAnswer) -> str:
         if answer.fault is not VerdictReason.RESAMPLED:

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, chdir, redirect_stderr, redirect_std
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Any
 from unittest.mock import patch
 
 from listenctl.commands.command_line import command_group, run_command_line
@@ -44,6 +45,11 @@ def listenctl(
     )
 
 
+async def listenctl_beside(*arguments: str, home: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end, while the event loop goes on."""
+    return await asyncio.to_thread(listenctl, *arguments, home=home, **options)
+
+
 def listenctl_here(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
     """Run one command in this process, which is faster; it must end by itself, as wrong usage does."""
     handler = signal.getsignal(signal.SIGINT)
@@ -62,12 +68,25 @@ def listenctl_here(*arguments: str, home: Path) -> subprocess.CompletedProcess[s
     return subprocess.CompletedProcess(arguments, status, *said)
 
 
+def refusal(*arguments: str, home: Path, status: int = 2) -> str:
+    """Run a command that refuses its arguments, and return what it says: one line on stderr."""
+    run = listenctl_here(*arguments, home=home)
+    assert (run.returncode, run.stdout, run.stderr.count("\n")) == (status, "", 1), run.stderr
+    assert run.stderr.startswith("listenctl: ")
+    return run.stderr
+
+
 @dataclass(slots=True)
 class Service:
-    """A server in a process of its own that reports events as JSON lines into a file or on stdout."""
+    """A command in a process of its own; a server reports events as JSON lines on stdout."""
 
     process: Process
-    events: asyncio.StreamReader
+    said: str = ""
+
+    @property
+    def events(self) -> asyncio.StreamReader:
+        assert self.process.stdout is not None
+        return self.process.stdout
 
     async def next(self, kind: str) -> Event:
         """Return the next event of a kind."""
@@ -75,7 +94,20 @@ class Service:
             event: Event = json.loads(line)
             if event["event"] == kind:
                 return event
-        raise AssertionError(f"the server ended without {kind}")
+        raise AssertionError(f"the command ended without {kind}")
+
+    async def started(self) -> Event:
+        """Return the event that says where a server listens."""
+        return await self.next("server-started")
+
+    async def says(self, text: str) -> str:
+        """Wait for a line with ``text`` on stderr and return it."""
+        assert self.process.stderr is not None
+        while line := (await self.process.stderr.readline()).decode():
+            self.said += line
+            if text in line:
+                return line
+        raise AssertionError(f"the command ended without {text!r}: {self.said!r}")
 
     async def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """Send a signal; return the exit status and what stood on stderr."""
@@ -85,20 +117,33 @@ class Service:
     async def status(self) -> tuple[int, str]:
         """Wait for the end; return the exit status and what stood on stderr."""
         assert self.process.stderr is not None
-        said = await self.process.stderr.read()
-        return await self.process.wait(), said.decode()
+        self.said += (await self.process.stderr.read()).decode()
+        return await self.process.wait(), self.said
+
+    async def give(self, data: bytes) -> None:
+        """Write to stdin."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(data)
+        await self.process.stdin.drain()
+
+    async def result(self, given: bytes | None = None) -> tuple[int, str, str]:
+        """Wait for the end; return the exit status, and what stood on stdout and on stderr."""
+        printed, said = await self.process.communicate(given)
+        assert self.process.returncode is not None
+        return self.process.returncode, (printed or b"").decode(), self.said + said.decode()
 
 
 @asynccontextmanager
-async def service(*arguments: str, home: Path, env: Mapping[str, str] | None = None) -> AsyncIterator[Service]:
-    """Run a server with its events on stdout."""
+async def service(
+    *arguments: str, home: Path, env: Mapping[str, str] | None = None, stdin: int | None = None, stdout: int = PIPE
+) -> AsyncIterator[Service]:
+    """Run a command, which is killed at the end of the block if it still runs."""
     async with asyncio.timeout(LIMIT):
         process = await asyncio.create_subprocess_exec(
-            *COMMAND, *arguments, cwd=home, env=environment(home, env), stdout=PIPE, stderr=PIPE
+            *COMMAND, *arguments, cwd=home, env=environment(home, env), stdin=stdin, stdout=stdout, stderr=PIPE
         )
-        assert process.stdout is not None
         try:
-            yield Service(process, process.stdout)
+            yield Service(process)
         finally:
             if process.returncode is None:
                 process.kill()

@@ -20,7 +20,8 @@ from websockets.typing import Subprotocol
 from listenctl.protocol.call_sharing.shared_call import SharedCall
 from listenctl.protocol.call_sharing.sharing_actions import RefuseTool, TextToEveryone, TextToJambonz, TextToTool
 from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
-from tests.helpers.server import LIMIT, Event, Running, faster, running
+from tests.helpers.frames import text
+from tests.helpers.server import LIMIT, Event, Peer, Running, faster, running, until
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,17 @@ class Controlled:
         async with self.open(f"/calls/{quote(call, safe='')}{'?audio=1' * audio}") as tool:
             await tool.text()
             yield tool
+
+    async def place_call(self, call: str, *, rate: int = 8000, mix: str = "mono") -> Peer:
+        """Place a call and wait until it is live."""
+        number = len(self.run.events.of("call-started"))
+        peer = await self.run.call(text(json.dumps({"callSid": call, "sampleRate": rate, "mixType": mix})))
+        await self.run.events.wait_for("call-started", number + 1)
+        return peer
+
+    async def wait_for_tools(self, number: int = 1) -> None:
+        """Wait until there are so many calls and each has a tool."""
+        await until(lambda: [len(call.tools or ()) for call in self.run.server.live] == [1] * number)
 
     async def get(self, target: str) -> tuple[int, bytes]:
         """Return the status and the body of an answer."""

@@ -2,19 +2,18 @@
 
 import asyncio
 import contextlib
-import os
 import signal
 import subprocess
 import threading
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from tests.helpers.cli import COMMAND, environment
+from tests.helpers.cli import Service, environment, service
 from tests.helpers.server import until
 from tests.helpers.simulated_calls import Pcm
 
@@ -50,6 +49,10 @@ class SoundSystem:
         await until(lambda: self.ask("info").returncode == 0)
         # What the sink plays is what a microphone hears.
         assert self.ask("set-default-source", "null.monitor").returncode == 0
+
+    def command(self, *arguments: str) -> AbstractAsyncContextManager[Service]:
+        """Run a command of ours that uses it."""
+        return service(*arguments, home=self.folder, env=self.env)
 
     def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run pactl."""
@@ -139,46 +142,6 @@ async def sound_system(folder: Path) -> AsyncIterator[SoundSystem]:
         yield system
     finally:
         await system.kill()
-
-
-@asynccontextmanager
-async def running_command(*arguments: str, system: SoundSystem, stdout: int = DEVNULL) -> AsyncIterator["Command"]:
-    """Run a command in the environment of a sound system; it is killed in the end, if it still runs."""
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND, *arguments, cwd=system.folder, env=system.env, stdin=DEVNULL, stdout=stdout, stderr=PIPE
-    )
-    command = Command(process)
-    try:
-        yield command
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.communicate()
-
-
-@dataclass(slots=True)
-class Command:
-    """A command and what it says on stderr."""
-
-    process: Process
-    said: str = ""
-
-    async def says(self, text: str) -> str:
-        """Wait for a line with ``text`` and return it."""
-        assert self.process.stderr is not None
-        while line := (await self.process.stderr.readline()).decode():
-            self.said += line
-            if text in line:
-                return line
-        raise AssertionError(f"the command ended without {text!r}: {self.said!r}")
-
-    async def end(self, number: int | None = None) -> int:
-        """Send a signal, if there is one to send; return the exit status."""
-        assert self.process.stderr is not None
-        if number is not None:
-            os.kill(self.process.pid, number)
-        self.said += (await self.process.stderr.read()).decode()
-        return await self.process.wait()
 
 
 def tone(frequency: float, seconds: float, rate: int, level: float = 0.25) -> Pcm:

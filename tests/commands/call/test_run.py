@@ -1,7 +1,9 @@
 """``call`` and ``send-dtmf`` to a recorder in another process."""
 
+import asyncio
 import json
 import signal
+from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +16,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
 from tests.helpers.cli import Service, listenctl, service
-from tests.helpers.server import Event
+from tests.helpers.server import Event, recorded_audio, running
+from tests.helpers.sound_devices import consists_of, sound_system, tone
 
 URL = "ws://127.0.0.1:1/"
 
@@ -32,11 +35,10 @@ class Recorder:
 
 
 @asynccontextmanager
-async def recorder(folder: Path, *options: str) -> AsyncIterator[Recorder]:
+async def recorder(folder: Path, env: dict[str, str] | None = None) -> AsyncIterator[Recorder]:
     """Run a recorder on a free port."""
-    async with service("record", "out/", "--port", "0", "--json", *options, home=folder) as server:
-        started = await server.next("server-started")
-        yield Recorder(server, started["url"], folder)
+    async with service("record", "out/", "--port", "0", "--json", home=folder, env=env) as server:
+        yield Recorder(server, (await server.started())["url"], folder)
 
 
 def events(text: str) -> list[Event]:
@@ -70,10 +72,8 @@ async def test_audio_metadata_and_digits_are_recorded(tmp_path: Path) -> None:
 
 async def test_credentials_of_verb_and_file(tmp_path: Path) -> None:
     (tmp_path / "users").write_text("listen:s3cret")
-    async with service(
-        "record", "out/", "--port", "0", "--json", home=tmp_path, env={"LISTENCTL_AUTH": "listen:s3cret"}
-    ) as server:
-        url = (await server.next("server-started"))["url"]
+    async with recorder(tmp_path, env={"LISTENCTL_AUTH": "listen:s3cret"}) as server:
+        url = server.url
         verb = {"verb": "listen", "url": url, "wsAuth": {"username": "listen", "password": "s3cret"}, "maxLength": 0.5}
         by_verb = listenctl("call", "--verb", "-", home=tmp_path, given=json.dumps(verb))
         by_file = listenctl("call", url, "--duration", "0.2", "--auth-file", "users", home=tmp_path)
@@ -158,3 +158,46 @@ def test_source_without_audio_is_reported(tmp_path: Path) -> None:
     assert (by_stdin.returncode, by_file.returncode) == (1, 1)
     assert by_stdin.stderr == "listenctl: stdin: ended without any audio; pipe raw 16-bit samples or a WAV in\n"
     assert by_file.stderr == "listenctl: empty.wav: holds no audio; for a silent caller use silence\n"
+
+
+# With a sound system.
+
+
+async def test_caller_hears_the_server_also_after_the_loudspeaker_was_away(tmp_path: Path) -> None:
+    options = ("--speaker", "--streaming", "8000", "-m", "streamRate:=8000", "--json", "--audio", "tone:440@-12")
+    level = 10 ** (-12 / 20)
+    async with (
+        sound_system(tmp_path) as system,
+        service("serve", "--json", "--port", "0", "--once", "--echo", home=tmp_path) as server,
+        system.command("call", (await server.started())["url"], *options) as call,
+    ):
+        async with system.listening() as listener:
+            await listener.tones({440: level}, {440: level})
+        await system.kill()
+        gone = await call.next("warning")
+        await system.start()
+        back = await call.next("warning")
+        async with system.listening() as again:
+            await again.loud()
+        assert await call.end() == (0, "")
+
+    assert (gone["rule"], back["rule"]) == ("no-sound", "sound-back")
+    assert gone["call"] == gone["call_sid"] is not None
+
+
+async def test_caller_speaks_into_the_microphone(tmp_path: Path) -> None:
+    async with sound_system(tmp_path) as system, running(record=tmp_path) as run:
+        (tmp_path / "spoken.raw").write_bytes(tone(700, 60, 48000).tobytes())
+        pacat = ["pacat", "-d", "null", "--format=s16le", "--rate=48000", "--channels=1", "spoken.raw"]
+        speaking = await asyncio.create_subprocess_exec(*pacat, env=system.env, cwd=tmp_path, stderr=DEVNULL)
+        try:
+            options = ("--audio", "mic", "--duration", "10")
+            async with system.command("call", f"ws://127.0.0.1:{run.port}/", *options) as call:
+                assert (await call.status())[0] == 0
+            saved = await run.events.wait_for("recording-saved")
+        finally:
+            speaking.kill()
+            await speaking.wait()
+
+    heard = np.frombuffer(recorded_audio(saved), "<i2")
+    assert any(consists_of(heard[at : at + 4000], {700: 0.25}, 8000) for at in range(0, len(heard) - 4000, 400))

@@ -2,44 +2,34 @@ import asyncio
 import json
 import os
 import signal
-from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.cli import COMMAND, Service, environment, listenctl, listenctl_here, service
+from tests.helpers.cli import Service, listenctl, listenctl_beside, refusal, service
 from tests.helpers.scripted_server import serving, shake_hands
 from tests.helpers.terminals import on_terminal
 
 
-async def ended(process: Process) -> tuple[int, str, str]:
-    said, complained = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, said.decode(), complained.decode()
-
-
-async def placing(home: Path, *arguments: str, stdout: int = PIPE) -> Process:
-    return await asyncio.create_subprocess_exec(
-        *COMMAND, "load", *arguments, cwd=home, env=environment(home), stdout=stdout, stderr=PIPE
-    )
+async def load(home: Path, *arguments: str) -> tuple[int, str, str]:
+    done = await listenctl_beside("load", *arguments, home=home)
+    return done.returncode, done.stdout, done.stderr
 
 
 @asynccontextmanager
 async def recording(home: Path) -> AsyncIterator[tuple[Service, str]]:
     async with service("record", "out", "--port", "0", "--json", home=home) as server:
-        port = (await server.next("server-started"))["port"]
-        yield server, f"ws://127.0.0.1:{port}/"
+        yield server, (await server.started())["url"]
 
 
 async def test_all_calls_arrive_whole_and_the_report_says_so(tmp_path: Path) -> None:
     async with recording(tmp_path) as (server, url):
-        process = await placing(
-            tmp_path, url, "--calls", "6", "--hold", "0.4", "--mix", "8000*2,16000:stereo", "--json",
-            "--per-call", "calls.jsonl", "--ramp", "0.1", "--fail-if", "handshake.max>10s",
-        )  # fmt: skip
-        status, said, complained = await ended(process)
+        options = ("--mix", "8000*2,16000:stereo", "--per-call", "calls.jsonl", "--fail-if", "handshake.max>10s")
+        status, said, complained = await load(
+            tmp_path, url, "--calls", "6", "--hold", "0.4", "--ramp", "0.1", *options, "--json"
+        )
         recorded = {(event := await server.next("recording-saved"))["call_sid"]: event for _ in range(6)}
 
     report = json.loads(said)
@@ -60,8 +50,7 @@ async def test_all_calls_arrive_whole_and_the_report_says_so(tmp_path: Path) -> 
 
 async def test_a_threshold_that_is_not_met_is_status_3(tmp_path: Path) -> None:
     async with recording(tmp_path) as (_, url):
-        process = await placing(tmp_path, url, "--calls", "1", "--hold", "0.1", "--fail-if", "first-audio.p95>1s")
-        status, said, _ = await ended(process)
+        status, said, _ = await load(tmp_path, url, "--calls", "1", "--hold", "0.1", "--fail-if", "first-audio.p95>1s")
 
     assert status == 3
     assert "first-audio.p95>1s: FAILED (first-audio was never measured)" in said
@@ -69,33 +58,33 @@ async def test_a_threshold_that_is_not_met_is_status_3(tmp_path: Path) -> None:
 
 async def test_an_echo_that_never_comes_is_status_3(tmp_path: Path) -> None:
     async with recording(tmp_path) as (_, url):
-        process = await placing(tmp_path, url, "--calls", "1", "--hold", "0.1", "--echo-verify", "--quiet")
-        status, said, _ = await ended(process)
+        status, said, _ = await load(tmp_path, url, "--calls", "1", "--hold", "0.1", "--echo-verify", "--quiet")
 
     assert (status, said) == (3, "")
 
 
 async def test_an_interrupt_hangs_up_reports_and_is_status_130(tmp_path: Path) -> None:
-    async with recording(tmp_path) as (server, url):
-        process = await placing(tmp_path, url, "--calls", "2", "--hold", "600", "--json")
+    async with (
+        recording(tmp_path) as (server, url),
+        service("load", url, "--calls", "2", "--hold", "600", "--json", home=tmp_path) as command,
+    ):
         await server.next("call-started")
         await server.next("call-started")
-        process.send_signal(signal.SIGINT)
-        closes = [(await server.next("call-ended")) for _ in range(2)]
-        status, said, _ = await ended(process)
+        command.process.send_signal(signal.SIGINT)
+        for _ in range(2):
+            await server.next("call-ended")
+        status, said, _ = await command.result()
 
     assert status == 130
     assert json.loads(said)["interrupted"]
-    assert len(closes) == 2
 
 
 @pytest.mark.parametrize(("calls", "lost"), [("1", "1 call"), ("2", "2 calls"), ("7", "7 calls")])
 async def test_calls_that_cannot_be_written_down_are_all_counted(tmp_path: Path, calls: str, lost: str) -> None:
     async with recording(tmp_path) as (_, url):
-        process = await placing(
+        status, _, complained = await load(
             tmp_path, url, "--calls", calls, "--hold", "0.1", "--ramp", "0.3", "--per-call", "/dev/full", "--quiet"
         )
-        status, _, complained = await ended(process)
 
     assert status == 1
     assert complained == f"listenctl: /dev/full: {lost} couldn't be written, no space left on device\n"
@@ -103,8 +92,9 @@ async def test_calls_that_cannot_be_written_down_are_all_counted(tmp_path: Path,
 
 async def test_calls_go_to_stdout_where_no_report_does(tmp_path: Path) -> None:
     async with recording(tmp_path) as (_, url):
-        process = await placing(tmp_path, url, "--calls", "2", "--hold", "0.1", "--quiet", "--per-call", "-")
-        status, said, complained = await ended(process)
+        status, said, complained = await load(
+            tmp_path, url, "--calls", "2", "--hold", "0.1", "--quiet", "--per-call", "-"
+        )
 
     assert (status, complained) == (0, "")
     assert {json.loads(line)["call"] for line in said.splitlines()} == {0, 1}
@@ -115,12 +105,13 @@ async def test_a_report_that_nobody_reads_is_told(tmp_path: Path, form: list[str
     reader, writer = os.pipe()
     os.close(reader)
     async with recording(tmp_path) as (_, url):
-        process = await placing(tmp_path, url, "--calls", "1", "--hold", "0.1", *form, stdout=writer)
-        os.close(writer)
-        _, complained = await process.communicate()
-
-    assert process.returncode == 1
-    assert complained == b"listenctl: stdout: the report can't be written, its reader is gone\n"
+        options = ("--calls", "1", "--hold", "0.1", *form)
+        async with service("load", url, *options, home=tmp_path, stdout=writer) as command:
+            os.close(writer)
+            assert await command.status() == (
+                1,
+                "listenctl: stdout: the report can't be written, its reader is gone\n",
+            )
 
 
 async def test_a_second_interrupt_leaves_the_progress_on_a_line_of_its_own(tmp_path: Path) -> None:
@@ -148,8 +139,9 @@ async def test_a_second_interrupt_leaves_the_progress_on_a_line_of_its_own(tmp_p
 
 async def test_a_load_that_is_not_over_in_time_is_status_124(tmp_path: Path) -> None:
     async with recording(tmp_path) as (_, url):
-        process = await placing(tmp_path, url, "--calls", "1", "--hold", "600", "--timeout", "0.3", "--quiet")
-        status, _, complained = await ended(process)
+        status, _, complained = await load(
+            tmp_path, url, "--calls", "1", "--hold", "600", "--timeout", "0.3", "--quiet"
+        )
 
     assert status == 124
     assert complained == "listenctl: the load did not end within 0.3 s; its calls were hung up\n"
@@ -179,8 +171,4 @@ def test_nobody_there_is_status_5_in_one_line(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_usage_is_status_2_and_says_what_to_do(tmp_path: Path, arguments: list[str], problem: str) -> None:
-    run = listenctl_here("load", "ws://127.0.0.1:1/", *arguments, home=tmp_path)
-
-    assert run.returncode == 2
-    assert problem in run.stderr
-    assert run.stderr.count("\n") == 1
+    assert problem in refusal("load", "ws://127.0.0.1:1/", *arguments, home=tmp_path)

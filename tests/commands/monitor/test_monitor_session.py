@@ -3,23 +3,21 @@
 import asyncio
 import os
 import signal
-from asyncio.subprocess import PIPE
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from tests.helpers.cli import COMMAND, ROOT, environment, listenctl
+from tests.helpers.cli import ROOT, listenctl_beside, service
 from tests.helpers.control import controlled, fake_control, live_call
 from tests.helpers.frames import binary, text
-from tests.helpers.monitored import attached, monitor, place
 from tests.helpers.server import mode_of, until
 from tests.helpers.simulated_calls import interleave
 from tests.helpers.sound_devices import tone
 
-LIMIT = 120
 NO_DEVICE = ("--device", "no such thing")
 TONE = tone(440, 0.5, 8000)
 DTMF = '{"event": "dtmf", "dtmf": "5", "duration": "1600"}'
@@ -28,6 +26,8 @@ SERVER_WARNING = {"v": 1, "ts": "2026-11-20T22:33:44.567Z", "event": "warning", 
     "rule": "no-sound",
     "detail": "no sound: speaker: gone",
 }
+
+monitor = partial(service, "monitor")
 
 
 @pytest.mark.parametrize(
@@ -46,17 +46,16 @@ async def test_samples_of_a_call_are_saved_unchanged_without_a_device(
     pcm = TONE.tobytes() if mix == "mono" else interleave(TONE, TONE // 2)
     path = tmp_path / "saved.wav"
     options = ("one", "--channel", channel, "--save", str(path), *NO_DEVICE)
-    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
-        peer = await place(server, "one", mix=mix)
+    async with controlled(tmp_path) as server:
+        peer = await server.place_call("one", mix=mix)
         async with monitor(*options, home=tmp_path) as command:
-            await attached(server)
+            await server.wait_for_tools()
             await peer.send(binary(pcm))
             await peer.close()
-            status = await command.end()
+            status, _ = await command.status()
 
     samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
-    assert status == 0
-    assert rate == 8000
+    assert (status, rate) == (0, 8000)
     assert np.array_equal(samples, np.stack(saved, axis=1))
     assert mode_of(path) == 0o600
     assert "one: the call has ended" in command.said
@@ -65,29 +64,26 @@ async def test_samples_of_a_call_are_saved_unchanged_without_a_device(
 
 
 async def test_raw_samples_on_stdout(tmp_path: Path) -> None:
-    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
-        peer = await place(server, "one")
-        async with monitor("one", "--save", "-", "--mute", home=tmp_path, stdout=PIPE) as command:
+    async with controlled(tmp_path) as server:
+        peer = await server.place_call("one")
+        async with monitor("one", "--save", "-", "--mute", home=tmp_path) as command:
             await command.says("stdout: 16-bit little-endian samples at 8000 Hz, one channel")
-            await attached(server)
+            await server.wait_for_tools()
             await peer.send(binary(TONE.tobytes()))
             await peer.close()
-            assert command.process.stdout is not None
-            heard = await command.process.stdout.read()
-            status = await command.end()
+            heard = await command.events.read()
+            status, _ = await command.status()
 
-    assert status == 0
-    assert heard == TONE.tobytes()
+    assert (status, heard) == (0, TONE.tobytes())
 
 
 async def test_closed_pipe_ends_the_monitor(tmp_path: Path) -> None:
-    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
-        await place(server, "one")
-        async with monitor("--save", "-", "--mute", home=tmp_path, stdout=PIPE) as command:
-            assert command.process.stdout is not None
-            await command.process.stdout.read(1000)
+    async with controlled(tmp_path) as server:
+        await server.place_call("one")
+        async with monitor("--save", "-", "--mute", home=tmp_path) as command:
+            await command.events.read(1000)
             command.process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
-            status = await command.end()
+            status, _ = await command.status()
 
     assert (status, command.said.count("listenctl:")) == (0, 1)
 
@@ -100,16 +96,16 @@ def saves_whole_tones(path: Path) -> bool:
 
 async def test_mix_of_several_calls_is_saved(tmp_path: Path) -> None:
     path = tmp_path / "saved.wav"
-    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
-        peers = [await place(server, "one"), await place(server, "two")]
+    async with controlled(tmp_path) as server:
+        peers = [await server.place_call("one"), await server.place_call("two")]
         async with monitor("--all", "--mute", "--save", str(path), home=tmp_path) as command:
-            await attached(server, 2)
+            await server.wait_for_tools(2)
             # The mix is saved from the moment at which its mixer is ready.
             await until(lambda: path.exists() and len(soundfile.read(path)[0]) > 0)
             await peers[0].send(binary(tone(440, 0.18, 8000).tobytes()))
             await peers[1].send(binary(tone(1000, 0.18, 8000).tobytes()))
             await until(lambda: saves_whole_tones(path))
-            status = await command.end(signal.SIGINT)
+            status, _ = await command.end(signal.SIGINT)
 
     samples, rate = soundfile.read(path)
     spectra = [np.abs(np.fft.rfft(samples[:, side], 48000)) for side in (0, 1)]
@@ -119,20 +115,16 @@ async def test_mix_of_several_calls_is_saved(tmp_path: Path) -> None:
 
 
 async def test_missing_device_is_reported_once(tmp_path: Path) -> None:
-    async with (
-        asyncio.timeout(LIMIT),
-        controlled(tmp_path) as server,
-        monitor(*NO_DEVICE, home=tmp_path) as command,
-    ):
+    async with controlled(tmp_path) as server, monitor(*NO_DEVICE, home=tmp_path) as command:
         await command.says("no sound: speaker no such thing: can't be opened: No output device matching")
-        peer = await place(server, "one")
+        peer = await server.place_call("one")
         await command.says("call-started one")
-        await attached(server)
+        await server.wait_for_tools()
         await peer.send(text(DTMF))
         await command.says("dtmf one 5")
         await peer.close()
         await command.says("call-ended one")
-        status = await command.end(signal.SIGINT)
+        status, _ = await command.end(signal.SIGINT)
 
     assert status == 0
     assert command.said.count("no sound") == 1
@@ -143,33 +135,31 @@ async def test_missing_portaudio_is_reported_and_audio_still_saved(tmp_path: Pat
     missing.mkdir()
     (missing / "sounddevice.py").write_text('raise OSError("PortAudio library not found")\n')
     env = {"PYTHONPATH": f"{missing}:{ROOT}"}
-    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
-        peer = await place(server, "one")
-        running = asyncio.create_task(
-            asyncio.to_thread(lambda: listenctl("monitor", "one", "--save", "saved.wav", home=tmp_path, env=env))
-        )
-        await attached(server)
-        await peer.send(binary(TONE.tobytes()))
-        await peer.close()
-        done = await running
-        listed = await asyncio.to_thread(lambda: listenctl("monitor", "--list-devices", home=tmp_path, env=env))
+    async with controlled(tmp_path) as server:
+        peer = await server.place_call("one")
+        async with monitor("one", "--save", "saved.wav", home=tmp_path, env=env) as command:
+            await server.wait_for_tools()
+            await peer.send(binary(TONE.tobytes()))
+            await peer.close()
+            status, said = await command.status()
+        listed = await listenctl_beside("monitor", "--list-devices", home=tmp_path, env=env)
 
     sentence = "sound devices need the PortAudio library, which is missing; install it"
-    assert done.returncode == 0
-    assert f"listenctl: no sound: {sentence}" in done.stderr
+    assert status == 0
+    assert f"listenctl: no sound: {sentence}" in said
     assert np.array_equal(soundfile.read(tmp_path / "saved.wav", dtype="int16")[0], TONE)
     assert (listed.returncode, listed.stdout) == (1, "")
     assert listed.stderr.startswith(f"listenctl: {sentence}")
 
 
 async def test_monitor_ends_with_the_server(tmp_path: Path) -> None:
-    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
-        await place(server, "one")
+    async with controlled(tmp_path) as server:
+        await server.place_call("one")
         async with monitor("--mute", home=tmp_path) as command:
-            await attached(server)
+            await server.wait_for_tools()
             server.run.server.shutdown.begin()
             await server.run.ended
-            status = await command.end()
+            status, _ = await command.status()
 
     assert status == 0
     assert command.said.endswith("listenctl: the server has ended\n")
@@ -177,13 +167,12 @@ async def test_monitor_ends_with_the_server(tmp_path: Path) -> None:
 
 async def test_lost_connection_is_status_1(tmp_path: Path) -> None:
     async with (
-        asyncio.timeout(LIMIT),
         fake_control(tmp_path, calls=[live_call()], hold_events=True) as control,
         monitor("--mute", home=tmp_path) as command,
     ):
         await until(lambda: len(control.connections) == 2)
         control.abort()
-        status = await command.end()
+        status, _ = await command.status()
 
     assert status == 1
     assert "listenctl: the connection to the server broke" in command.said
@@ -191,7 +180,6 @@ async def test_lost_connection_is_status_1(tmp_path: Path) -> None:
 
 async def test_skipped_audio_is_reported(tmp_path: Path) -> None:
     async with (
-        asyncio.timeout(LIMIT),
         fake_control(tmp_path, calls=[live_call()], hold_events=True) as control,
         monitor("7f1c", "--mute", home=tmp_path) as command,
     ):
@@ -202,39 +190,30 @@ async def test_skipped_audio_is_reported(tmp_path: Path) -> None:
     assert printed == "listenctl: 7f1c9a52-aaaa: 2.5 s of sound skipped, because this computer was too slow\n"
 
 
-@pytest.mark.parametrize("arguments", [("nobody",), ("@latest",)])
-async def test_unknown_call_is_status_4(arguments: tuple[str, ...], tmp_path: Path) -> None:
-    async with asyncio.timeout(LIMIT), controlled(tmp_path), monitor(*arguments, "--mute", home=tmp_path) as command:
-        status = await command.end()
-
-    assert (status, command.said) == (4, "listenctl: there is no live call\n")
+@pytest.mark.parametrize(
+    ("name", "calls", "printed"),
+    [
+        ("nobody", [], "there is no live call"),
+        ("@latest", [], "there is no live call"),
+        ("ab", ["ab1", "ab2"], "ab matches 2 live calls: ab1, ab2"),
+    ],
+)
+async def test_name_of_no_call_is_status_4(name: str, calls: list[str], printed: str, tmp_path: Path) -> None:
+    async with controlled(tmp_path) as server:
+        for call in calls:
+            await server.place_call(call)
+        async with monitor(name, "--mute", home=tmp_path) as command:
+            assert await command.status() == (4, f"listenctl: {printed}\n")
 
 
 async def test_call_that_isnt_listed_is_status_4(tmp_path: Path) -> None:
-    async with (
-        asyncio.timeout(LIMIT),
-        fake_control(tmp_path, hold_events=True),
-        monitor("7f1c", "--mute", home=tmp_path) as command,
-    ):
-        status = await command.end()
-
-    assert (status, command.said) == (4, "listenctl: there is no live call 7f1c\n")
-
-
-async def test_ambiguous_name_is_status_4(tmp_path: Path) -> None:
-    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
-        for call in ("ab1", "ab2"):
-            await place(server, call)
-        async with monitor("ab", "--mute", home=tmp_path) as command:
-            status = await command.end()
-
-    assert (status, command.said) == (4, "listenctl: ab matches 2 live calls: ab1, ab2\n")
+    async with fake_control(tmp_path, hold_events=True), monitor("7f1c", "--mute", home=tmp_path) as command:
+        assert await command.status() == (4, "listenctl: there is no live call 7f1c\n")
 
 
 async def test_dropped_call_is_attached_again(tmp_path: Path) -> None:
     calls = [live_call("one"), live_call("two")]
     async with (
-        asyncio.timeout(LIMIT),
         fake_control(tmp_path, calls=calls, hold_events=True) as control,
         monitor("--mute", home=tmp_path) as command,
     ):
@@ -243,7 +222,7 @@ async def test_dropped_call_is_attached_again(tmp_path: Path) -> None:
         await one.close(1008, "too slow")
         printed = await command.says("closed the connection")
         await until(lambda: len([target for target in control.targets if "/one" in target]) == 2)
-        status = await command.end(signal.SIGINT)
+        status, _ = await command.end(signal.SIGINT)
 
     assert printed == "listenctl: one: the server closed the connection: too slow; reconnecting\n"
     assert len([target for target in control.targets if "/two" in target]) == 1
@@ -251,17 +230,13 @@ async def test_dropped_call_is_attached_again(tmp_path: Path) -> None:
 
 
 async def test_dropped_events_are_followed_again(tmp_path: Path) -> None:
-    async with (
-        asyncio.timeout(LIMIT),
-        fake_control(tmp_path, hold_events=True) as control,
-        monitor("--mute", home=tmp_path) as command,
-    ):
+    async with fake_control(tmp_path, hold_events=True) as control, monitor("--mute", home=tmp_path) as command:
         await command.says("waiting for a call")
         control.calls = [live_call("one")]
         await control.connections[0].close(1008, "too slow")
         printed = await command.says("closed the connection")
         await until(lambda: "/calls/one?audio=1" in control.targets)
-        status = await command.end(signal.SIGINT)
+        status, _ = await command.end(signal.SIGINT)
 
     assert printed.startswith("listenctl: events: the server closed the connection: too slow; reconnecting")
     assert status == 0
@@ -269,7 +244,6 @@ async def test_dropped_events_are_followed_again(tmp_path: Path) -> None:
 
 async def test_warning_about_the_sound_of_the_server_names_it(tmp_path: Path) -> None:
     async with (
-        asyncio.timeout(LIMIT),
         fake_control(tmp_path, events=[SERVER_WARNING], hold_events=True),
         monitor("--mute", home=tmp_path) as command,
     ):
@@ -279,34 +253,29 @@ async def test_warning_about_the_sound_of_the_server_names_it(tmp_path: Path) ->
 
 
 async def test_interrupts_during_the_end_are_ignored(tmp_path: Path) -> None:
-    command, env = [*COMMAND, "monitor", "--name", "nosuch"], environment(tmp_path)
-    async with asyncio.timeout(LIMIT):
-        process = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, env=env, stderr=PIPE)
-        assert process.stderr is not None
-        printed = await process.stderr.readline()
+    async with monitor("--name", "nosuch", home=tmp_path) as command:
+        await command.says("")
         for _ in range(20):
             with suppress(ProcessLookupError):
                 # `send_signal` would collect the exit status of a process that has just ended.
-                os.kill(process.pid, signal.SIGINT)
+                os.kill(command.process.pid, signal.SIGINT)
             await asyncio.sleep(0)
-        printed += await process.stderr.read()
-        await process.wait()
+        status, said = await command.status()
 
-    assert process.returncode in (4, 130)
-    assert printed.count(b"\n") == 1
+    assert status in (4, 130)
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize(("name", "problem"), [("mine.wav", "already exists"), ("missing/saved.wav", "No such file")])
 async def test_unusable_file_is_status_2(name: str, problem: str, tmp_path: Path) -> None:
     (tmp_path / "mine.wav").write_text("mine")
     async with (
-        asyncio.timeout(LIMIT),
         fake_control(tmp_path, calls=[live_call()], hold_events=True),
         monitor("7f1c", "--mute", "--save", name, home=tmp_path) as command,
     ):
-        status = await command.end()
+        status, said = await command.status()
 
     assert status == 2
-    assert f"{name}: " in command.said
-    assert problem in command.said
+    assert f"{name}: " in said
+    assert problem in said
     assert (tmp_path / "mine.wav").read_text() == "mine"

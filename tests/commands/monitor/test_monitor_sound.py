@@ -1,6 +1,7 @@
 """The sound of ``monitor`` on a real sound system."""
 
 import asyncio
+import json
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,21 +14,20 @@ import soundfile
 from listenctl.background_task import background_task
 from listenctl.commands.monitor.monitor_sound import MonitorSound, SoundPlan
 from listenctl.media.pacing import Pacer
+from tests.helpers.cli import listenctl_beside
 from tests.helpers.control import Controlled, controlled
 from tests.helpers.frames import binary, text
-from tests.helpers.monitored import attached, place
 from tests.helpers.server import Peer, until
 from tests.helpers.simulated_calls import interleave
 from tests.helpers.simulated_time import simulated_loop
-from tests.helpers.sound_devices import SoundSystem, running_command, sound_system, tone
+from tests.helpers.sound_devices import SoundSystem, sound_system, tone
 
-LIMIT = 100
 LEVEL = 0.25
 
 
 @asynccontextmanager
 async def sound_and_server(folder: Path) -> AsyncIterator[tuple[SoundSystem, Controlled]]:
-    async with asyncio.timeout(LIMIT), sound_system(folder) as system, controlled(folder) as server:
+    async with sound_system(folder) as system, controlled(folder) as server:
         yield system, server
 
 
@@ -47,14 +47,14 @@ async def test_mono_call_is_played_on_both_sides_with_its_level(tmp_path: Path, 
     async with (
         sound_and_server(tmp_path) as (system, server),
         system.listening() as listener,
-        running_command("monitor", system=system) as monitor,
+        system.command("monitor") as monitor,
     ):
         await monitor.says("waiting for a call")
-        peer = await place(server, "one", rate=rate)
-        await attached(server)
+        peer = await server.place_call("one", rate=rate)
+        await server.wait_for_tools()
         async with background_task(send_audio(peer, tone(440, 1, rate).tobytes(), rate=rate)):
             await listener.tones({440: LEVEL}, {440: LEVEL})
-        status = await monitor.end(signal.SIGINT)
+        status, _ = await monitor.end(signal.SIGINT)
 
     assert status == 0
     assert np.array_equal(listener.sound[:, 0], listener.sound[:, 1])
@@ -64,11 +64,11 @@ async def test_call_with_late_metadata_is_played_at_its_rate(tmp_path: Path) -> 
     async with (
         sound_and_server(tmp_path) as (system, server),
         system.listening() as listener,
-        running_command("monitor", system=system) as monitor,
+        system.command("monitor") as monitor,
     ):
         await monitor.says("waiting for a call")
         peer = await server.run.call(binary(bytes(320)))
-        await attached(server)
+        await server.wait_for_tools()
         await peer.send(text('{"callSid": "late", "sampleRate": 16000, "mixType": "mono"}'))
         async with background_task(send_audio(peer, tone(440, 1, 16000).tobytes(), rate=16000)):
             await listener.tones({440: LEVEL}, {440: LEVEL})
@@ -90,25 +90,25 @@ async def test_channels_of_a_stereo_call(
     async with (
         sound_and_server(tmp_path) as (system, server),
         system.listening() as listener,
-        running_command("monitor", "--channel", channel, system=system) as monitor,
+        system.command("monitor", "--channel", channel) as monitor,
     ):
         await monitor.says("waiting for a call")
-        peer = await place(server, "one", rate=16000, mix="stereo")
-        await attached(server)
+        peer = await server.place_call("one", rate=16000, mix="stereo")
+        await server.wait_for_tools()
         async with background_task(send_audio(peer, wave, rate=16000, channels=2)):
             await listener.tones(left, right)
-        assert await monitor.end(signal.SIGINT) == 0
+        assert (await monitor.end(signal.SIGINT))[0] == 0
 
 
 async def test_calls_at_different_rates_are_spread_from_left_to_right(tmp_path: Path) -> None:
     level = LEVEL * (2 / 3) ** 0.5
     middle = level * 0.5**0.5
     async with sound_and_server(tmp_path) as (system, server):
-        peers = [await place(server, "one", rate=8000), await place(server, "two", rate=16000)]
-        async with system.listening() as listener, running_command("monitor", "--all", system=system):
-            await attached(server, 2)
-            peers.append(await place(server, "three", rate=48000))
-            await attached(server, 3)
+        peers = [await server.place_call("one", rate=8000), await server.place_call("two", rate=16000)]
+        async with system.listening() as listener, system.command("monitor", "--all"):
+            await server.wait_for_tools(2)
+            peers.append(await server.place_call("three", rate=48000))
+            await server.wait_for_tools(3)
             async with (
                 background_task(send_audio(peers[0], tone(400, 1, 8000).tobytes())),
                 background_task(send_audio(peers[1], tone(900, 1, 16000).tobytes(), rate=16000)),
@@ -119,9 +119,9 @@ async def test_calls_at_different_rates_are_spread_from_left_to_right(tmp_path: 
 
 async def test_failures_of_the_sound_system_are_reported_and_survived(tmp_path: Path) -> None:
     async with sound_and_server(tmp_path) as (system, server):
-        peer = await place(server, "one")
+        peer = await server.place_call("one")
         async with (
-            running_command("monitor", "one", system=system) as monitor,
+            system.command("monitor", "one") as monitor,
             background_task(send_audio(peer, tone(440, 1, 8000).tobytes())),
         ):
             async with system.listening() as listener:
@@ -139,7 +139,7 @@ async def test_failures_of_the_sound_system_are_reported_and_survived(tmp_path: 
                 await listener.tones({440: LEVEL}, {440: LEVEL})
                 # The command ends although the sound system hangs.
                 system.signal(signal.SIGSTOP)
-                status = await monitor.end(signal.SIGINT)
+                status, _ = await monitor.end(signal.SIGINT)
 
     assert status == 0
     assert [line for line in monitor.said.splitlines() if not line.startswith("listenctl: ")] == []
@@ -147,13 +147,29 @@ async def test_failures_of_the_sound_system_are_reported_and_survived(tmp_path: 
 
 async def test_unknown_device_is_status_2_and_lists_the_others(tmp_path: Path) -> None:
     async with sound_and_server(tmp_path) as (system, server):
-        await place(server, "one")
-        async with running_command("monitor", "one", "--device", "nosuch", system=system) as monitor:
-            status = await monitor.end()
+        await server.place_call("one")
+        async with system.command("monitor", "one", "--device", "nosuch") as monitor:
+            status, _ = await monitor.status()
 
     assert status == 2
     assert monitor.said.startswith("listenctl: speaker nosuch: No output device matching 'nosuch'; name one of these: ")
     assert " default" in monitor.said
+
+
+async def test_devices_are_listed_by_the_names_that_choose_them(tmp_path: Path) -> None:
+    async with sound_system(tmp_path) as system:
+        listed = [
+            await listenctl_beside("monitor", "--list-devices", *more, home=tmp_path, env=system.env)
+            for more in (["--json"], [])
+        ]
+
+    devices, table = json.loads(listed[0].stdout)["devices"], listed[1].stdout.splitlines()
+    default = next(device for device in devices if device["name"] == "default")
+    assert [one.returncode for one in listed] == [0, 0]
+    assert default["outputs"] >= 2
+    assert default["default_output"]
+    assert table[0].split() == ["NUMBER", "NAME", "SYSTEM", "IN", "OUT", "RATE", "DEFAULT"]
+    assert [str(default["number"]), "default"] in [line.split()[:2] for line in table]
 
 
 @pytest.mark.simulated_time

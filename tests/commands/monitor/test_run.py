@@ -1,6 +1,5 @@
 """``monitor`` on a terminal: the view and the keys."""
 
-import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,12 +7,10 @@ from pathlib import Path
 
 from tests.helpers.control import Controlled, controlled
 from tests.helpers.frames import binary, text
-from tests.helpers.monitored import attached, place
 from tests.helpers.simulated_calls import interleave
 from tests.helpers.sound_devices import tone
 from tests.helpers.terminals import OnTerminal, on_terminal
 
-LIMIT = 120
 TONE = tone(440, 0.5, 8000)
 DTMF = '{"event": "dtmf", "dtmf": "5", "duration": "1600"}'
 
@@ -21,13 +18,13 @@ DTMF = '{"event": "dtmf", "dtmf": "5", "duration": "1600"}'
 @asynccontextmanager
 async def on_screen(server: Controlled, *options: str, home: Path) -> AsyncIterator[OnTerminal]:
     async with on_terminal("monitor", "--mute", *options, home=home, owned=True) as terminal:
-        await attached(server, len(server.run.server.live))
+        await server.wait_for_tools(len(server.run.server.live))
         yield terminal
 
 
 async def test_levels_are_drawn_and_q_quits(tmp_path: Path) -> None:
-    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
-        peer = await place(server, "one", mix="stereo")
+    async with controlled(tmp_path) as server:
+        peer = await server.place_call("one", mix="stereo")
         async with on_screen(server, home=tmp_path) as terminal:
             await peer.send(binary(interleave(TONE, TONE)), text(DTMF))
             drawn = await terminal.until("█")
@@ -44,9 +41,9 @@ async def test_levels_are_drawn_and_q_quits(tmp_path: Path) -> None:
 
 
 async def test_keys_select_calls_and_channels_and_mute(tmp_path: Path) -> None:
-    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server:
+    async with controlled(tmp_path) as server:
         for call in ("one", "two", "three"):
-            await place(server, call)
+            await server.place_call(call)
         async with on_screen(server, home=tmp_path) as terminal:
             await terminal.until("3 live, 1 played")
             terminal.type("a")
@@ -70,9 +67,9 @@ async def test_keys_select_calls_and_channels_and_mute(tmp_path: Path) -> None:
 
 
 async def test_calls_appear_and_disappear(tmp_path: Path) -> None:
-    async with asyncio.timeout(LIMIT), controlled(tmp_path) as server, on_screen(server, home=tmp_path) as terminal:
+    async with controlled(tmp_path) as server, on_screen(server, home=tmp_path) as terminal:
         await terminal.until("waiting for a call")
-        peer = await place(server, "one")
+        peer = await server.place_call("one")
         await terminal.until("1 live, 1 played")
         await peer.close()
         await terminal.until("0 live, 0 played")

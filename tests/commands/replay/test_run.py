@@ -1,16 +1,16 @@
 """``listenctl replay`` as users run it."""
 
-import asyncio
 import gzip
 import json
 import signal
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.helpers.capture import FOLDER, received_audio
-from tests.helpers.cli import COMMAND, environment, service
+from tests.helpers.cli import Service, listenctl_beside, service
 from tests.helpers.dumps import CLOSE, METADATA, TEXT, application, jambonz, write_dump
-from tests.helpers.server import LIMIT
 from tests.helpers.terminals import on_terminal
 
 NORMAL = b"\x03\xe8"
@@ -18,34 +18,27 @@ CAPTURE = FOLDER / "a_mono8k_sip.pcap.gz"
 BIDIRECTIONAL = FOLDER / "c2_bidir_stream8k_marks_nominus1.pcap.gz"
 
 
-async def replaying(home: Path, *arguments: str | Path, given: int | None = None) -> Process:
-    words = [*COMMAND, "replay", *map(str, arguments)]
-    return await asyncio.create_subprocess_exec(
-        *words, cwd=home, env=environment(home), stdin=given, stdout=PIPE, stderr=PIPE
-    )
-
-
-async def ended(process: Process, given: bytes | None = None) -> tuple[int, str, str]:
-    async with asyncio.timeout(LIMIT):
-        printed, errors = await process.communicate(given)
-    assert process.returncode is not None
-    return process.returncode, printed.decode(), errors.decode()
-
-
 async def replay(home: Path, *arguments: str | Path) -> tuple[int, str, str]:
-    return await ended(await replaying(home, *arguments))
+    done = await listenctl_beside("replay", *map(str, arguments), home=home)
+    return done.returncode, done.stdout, done.stderr
 
 
-async def listening(home: Path, *arguments: str | Path) -> tuple[Process, str]:
-    process = await replaying(home, *arguments, "--listen", "0")
-    assert process.stderr is not None
-    line = (await process.stderr.readline()).decode()
-    return process, line.split()[-1]
+@asynccontextmanager
+async def listening(home: Path, *arguments: str | Path) -> AsyncIterator[tuple[Service, str]]:
+    async with service("replay", *map(str, arguments), "--listen", "0", home=home) as command:
+        url = (await command.says("ws://")).split()[-1]
+        command.said = ""
+        yield command, url
+
+
+@asynccontextmanager
+async def serving(home: Path, *command: str) -> AsyncIterator[tuple[Service, str]]:
+    async with service(*command, "--port", "0", "--json", home=home) as server:
+        yield server, (await server.started())["url"]
 
 
 async def test_copies_and_rounds_are_recorded_like_the_capture(tmp_path: Path) -> None:
-    async with service("record", "out", "--port", "0", "--json", home=tmp_path) as server:
-        url = f"ws://127.0.0.1:{(await server.next('server-started'))['port']}/"
+    async with serving(tmp_path, "record", "out") as (server, url):
         status, printed, errors = await replay(
             tmp_path, CAPTURE, url, "--speed", "max", "--calls", "2", "--loop", "2", "--json"
         )
@@ -60,25 +53,23 @@ async def test_copies_and_rounds_are_recorded_like_the_capture(tmp_path: Path) -
 
 
 async def test_capture_on_stdin(tmp_path: Path) -> None:
-    async with service("record", "out", "--port", "0", "--json", home=tmp_path) as server:
-        url = f"ws://127.0.0.1:{(await server.next('server-started'))['port']}/"
-        process = await replaying(tmp_path, "-", url, "--speed", "max", "--loop", "2", given=PIPE)
-        status, printed, _ = await ended(process, gzip.decompress(CAPTURE.read_bytes()))
+    async with serving(tmp_path, "record", "out") as (_, url):
+        options = ("--speed", "max", "--loop", "2")
+        async with service("replay", "-", url, *options, home=tmp_path, stdin=PIPE) as command:
+            status, printed, _ = await command.result(gzip.decompress(CAPTURE.read_bytes()))
 
     assert (status, len(printed.splitlines())) == (0, 3)
     assert printed.endswith("2 calls replayed, 2 successfully\n")
 
 
 async def test_both_sides_of_a_capture_replayed_to_each_other(tmp_path: Path) -> None:
-    process, url = await listening(tmp_path, BIDIRECTIONAL, "--speed", "20")
+    async with listening(tmp_path, BIDIRECTIONAL, "--speed", "20") as (command, url):
+        options = ("--speed", "20", "--compare", "--tolerance", "9000")
+        status, printed, errors = await replay(tmp_path, BIDIRECTIONAL, url, *options)
 
-    status, printed, errors = await replay(
-        tmp_path, BIDIRECTIONAL, url, "--speed", "20", "--compare", "--tolerance", "9000"
-    )
-
-    assert (status, errors) == (0, "")
-    assert "answered as in the capture: 17 of 17 texts, 144.0 kB of 144.0 kB of audio" in printed
-    status, printed, _ = await ended(process)
+        assert (status, errors) == (0, "")
+        assert "answered as in the capture: 17 of 17 texts, 144.0 kB of 144.0 kB of audio" in printed
+        status, printed, _ = await command.result()
     assert status == 0
     assert printed.startswith("caller 1, call 1: sent 178 frames in ")
 
@@ -90,15 +81,14 @@ async def test_differences_are_printed_with_status_3(tmp_path: Path) -> None:
         jambonz(0.2, CLOSE, NORMAL),
     ]
     changed = [frames[0], application(0.01, TEXT, b'{"type":"mark","data":{"name":"b"}}'), frames[2]]
-    process, url = await listening(tmp_path, write_dump(tmp_path / "changed", changed))
-
-    status, printed, errors = await replay(tmp_path, write_dump(tmp_path / "dump", frames), url, "--compare")
+    async with listening(tmp_path, write_dump(tmp_path / "changed", changed)) as (command, url):
+        status, printed, errors = await replay(tmp_path, write_dump(tmp_path / "dump", frames), url, "--compare")
+        assert (await command.status())[0] == 0
 
     assert (status, errors) == (3, "")
     assert "  1 difference to the answers in the capture: 1 of 1 texts" in printed
     assert '  different  0:00.0  mark: data.name: "a' in printed
     assert "\x1b" not in printed
-    assert (await ended(process))[0] == 0
 
 
 async def test_unreachable_server_is_reported_once(tmp_path: Path) -> None:
@@ -110,12 +100,11 @@ async def test_unreachable_server_is_reported_once(tmp_path: Path) -> None:
 
 
 async def test_signal_hangs_up(tmp_path: Path) -> None:
-    async with service("serve", "--port", "0", "--json", home=tmp_path) as server:
-        url = f"ws://127.0.0.1:{(await server.next('server-started'))['port']}/"
-        process = await replaying(tmp_path, CAPTURE, url, "--json")
-        await server.next("call-started")
-        process.send_signal(signal.SIGINT)
-        status, printed, errors = await ended(process)
+    async with serving(tmp_path, "serve") as (server, url):
+        async with service("replay", str(CAPTURE), url, "--json", home=tmp_path) as command:
+            await server.next("call-started")
+            command.process.send_signal(signal.SIGINT)
+            status, printed, errors = await command.result()
         over = await server.next("call-ended")
 
     assert (status, errors) == (130, "")
@@ -126,12 +115,13 @@ async def test_signal_hangs_up(tmp_path: Path) -> None:
 
 
 async def test_progress_is_drawn_on_a_terminal(tmp_path: Path) -> None:
-    async with service("serve", "--port", "0", "--json", home=tmp_path) as server:
-        url = f"ws://127.0.0.1:{(await server.next('server-started'))['port']}/"
-        async with on_terminal("replay", str(CAPTURE), url, home=tmp_path) as terminal:
-            await terminal.until("1 call live")
-            terminal.process.send_signal(signal.SIGINT)
-            drawn = await terminal.to_end()
+    async with (
+        serving(tmp_path, "serve") as (_, url),
+        on_terminal("replay", str(CAPTURE), url, home=tmp_path) as terminal,
+    ):
+        await terminal.until("1 call live")
+        terminal.process.send_signal(signal.SIGINT)
+        drawn = await terminal.to_end()
 
     assert terminal.process.returncode == 130
     last = drawn.rpartition("\r\x1b[K")[0].rpartition("\r\x1b[K")[2]
@@ -141,8 +131,6 @@ async def test_progress_is_drawn_on_a_terminal(tmp_path: Path) -> None:
 
 
 async def test_signal_ends_listening(tmp_path: Path) -> None:
-    process, _ = await listening(tmp_path, CAPTURE)
-
-    process.send_signal(signal.SIGTERM)
-
-    assert await ended(process) == (143, "", "")
+    async with listening(tmp_path, CAPTURE) as (command, _):
+        command.process.send_signal(signal.SIGTERM)
+        assert await command.result() == (143, "", "")

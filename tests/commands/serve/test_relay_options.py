@@ -10,7 +10,7 @@ import pytest
 
 from listenctl.events import Reporter
 from listenctl.simulator.simulated_call import SimulatedCall
-from tests.helpers.cli import listenctl, service
+from tests.helpers.cli import listenctl, listenctl_beside, refusal, service
 from tests.helpers.server import Events, read_sidecar, recorded_audio
 from tests.helpers.simulated_calls import make_noise, plan_for
 
@@ -21,9 +21,9 @@ async def test_a_call_through_two_processes_is_recorded_alike_by_both(tmp_path: 
     noise = make_noise(tmp_path, sample_rate=8000, samples=8000)
     events = Events()
     async with service(*SERVE, "--record", "app/", home=tmp_path) as application:
-        url = (await application.next("server-started"))["url"]
+        url = (await application.started())["url"]
         async with service(*SERVE, "--record", "tap/", "--upstream", url, home=tmp_path) as tap:
-            started = await tap.next("server-started")
+            started = await tap.started()
             summary = await SimulatedCall(plan_for(started["port"], noise), Reporter(events)).run()
             saved = [await one.next("recording-saved") for one in (application, tap)]
             ends = [await one.end() for one in (tap, application)]
@@ -42,9 +42,9 @@ async def test_an_application_that_is_killed_ends_the_call(tmp_path: Path) -> No
     noise = make_noise(tmp_path, sample_rate=8000, samples=80_000)
     events = Events()
     async with service(*SERVE, home=tmp_path) as application:
-        url = (await application.next("server-started"))["url"]
+        url = (await application.started())["url"]
         async with service(*SERVE, "--upstream", url, home=tmp_path) as tap:
-            port = (await tap.next("server-started"))["port"]
+            port = (await tap.started())["port"]
             call = asyncio.create_task(SimulatedCall(plan_for(port, noise), Reporter(events)).run())
             await application.next("call-started")
             application.process.send_signal(signal.SIGKILL)
@@ -56,10 +56,10 @@ async def test_an_application_that_is_killed_ends_the_call(tmp_path: Path) -> No
     assert "the application" in ended["close_reason"]
 
 
-async def test_other_hosts_may_be_let_in_since_the_application_decides(tmp_path: Path) -> None:
+def test_other_hosts_may_be_let_in_since_the_application_decides(tmp_path: Path) -> None:
     options = (*SERVE[:-1], "--host", "0.0.0.0", "--upstream", "ws://127.0.0.1:9/", "--timeout", "0")
 
-    run = await asyncio.to_thread(listenctl, *options, home=tmp_path)
+    run = listenctl(*options, home=tmp_path)
 
     assert run.returncode == 124
     assert "-> ws://127.0.0.1:9/" in run.stderr
@@ -77,11 +77,7 @@ async def test_other_hosts_may_be_let_in_since_the_application_decides(tmp_path:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_wrong_usage_is_one_line_and_status_2(options: list[str], line: str, tmp_path: Path) -> None:
-    run = listenctl(*SERVE, "--timeout", "0", *options, home=tmp_path)
-
-    assert run.returncode == 2
-    assert line in run.stderr
-    assert run.stderr.count("\n") == 1
+    assert line in refusal(*SERVE, "--timeout", "0", *options, home=tmp_path)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
@@ -89,28 +85,21 @@ def test_a_server_isnt_relayed_to_itself(host: str, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
 
-    run = listenctl(
-        *("serve", "--port", port, "--no-control", "--timeout", "0"),
-        *("--host", "0.0.0.0", "--upstream", f"ws://{host}:{port}/"),
-        home=tmp_path,
-    )
+    options = ("--port", port, "--no-control", "--timeout", "0", "--host", "0.0.0.0")
+    said = refusal("serve", *options, "--upstream", f"ws://{host}:{port}/", home=tmp_path)
 
-    assert run.returncode == 2
-    assert f"ws://{host}:{port}/: --upstream leads back to this server" in run.stderr
-    assert run.stderr.count("\n") == 1
+    assert f"ws://{host}:{port}/: --upstream leads back to this server" in said
 
 
 async def test_a_refusal_of_the_application_is_the_calls_refusal(tmp_path: Path) -> None:
     async with service(*SERVE, home=tmp_path, env={"LISTENCTL_AUTH": "listen:s3cret"}) as application:
-        url = (await application.next("server-started"))["url"]
+        url = (await application.started())["url"]
         async with service(*SERVE, "--upstream", url, home=tmp_path) as tap:
-            at = (await tap.next("server-started"))["url"]
-            refused = await asyncio.to_thread(listenctl, "call", at, "--json", home=tmp_path)
+            at = (await tap.started())["url"]
+            refused = await listenctl_beside("call", at, "--json", home=tmp_path)
             event = await tap.next("connection-refused")
             right = {"LISTENCTL_AUTH": "listen:s3cret"}
-            taken = await asyncio.to_thread(
-                listenctl, "call", at, "--duration", "0.2", "--json", home=tmp_path, env=right
-            )
+            taken = await listenctl_beside("call", at, "--duration", "0.2", "--json", home=tmp_path, env=right)
 
     assert refused.returncode == 5
     assert "401 Unauthorized" in refused.stderr

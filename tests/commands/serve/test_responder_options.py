@@ -1,15 +1,13 @@
 """What ``listenctl serve`` does with calls by itself, as users start it."""
 
-import asyncio
 import signal
-from asyncio.subprocess import DEVNULL
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from tests.helpers.cli import COMMAND, environment, listenctl, service
+from tests.helpers.cli import listenctl, refusal, service
 from tests.helpers.server import until
 from tests.helpers.simulated_calls import is_alive, without_silence
 
@@ -48,20 +46,14 @@ STREAMING = ("--streaming", "8000", "-m", "streamRate:=8000")
 def test_what_cant_be_done_is_refused_at_the_start(options: list[str], complaint: str, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "empty.wav", np.zeros(0, np.int16), 8000)
 
-    refused = listenctl("serve", "--port", "0", *options, home=tmp_path)
-
-    assert refused.returncode == 2
-    assert complaint in refused.stderr
-    assert refused.stderr.count("\n") == 1
+    assert complaint in refusal("serve", "--port", "0", *options, home=tmp_path)
 
 
 @pytest.mark.parametrize("option", ["--echo", "--upstream", "--play"])
 def test_what_serve_has_is_named_where_record_is_asked_for_it(option: str, tmp_path: Path) -> None:
-    refused = listenctl("record", option, "x", home=tmp_path)
+    said = refusal("record", option, "x", home=tmp_path)
 
-    assert refused.returncode == 2
-    assert f"record has no {option}, but `listenctl serve --record DEST` has" in refused.stderr
-    assert refused.stderr.count("\n") == 1
+    assert f"record has no {option}, but `listenctl serve --record DEST` has" in said
 
 
 def test_a_variable_may_say_of_a_program_what_is_of_no_use_today(tmp_path: Path) -> None:
@@ -77,7 +69,7 @@ async def test_a_server_greets_and_then_runs_a_program(tmp_path: Path) -> None:
     agent = 'sh -c \'echo "$LISTENCTL_CALL" >&2; head -c 3200 | tr "\\000-\\377" "\\020"; cat >/dev/null; exit 3\''
 
     async with service(*SERVE, "--play", "hello.wav", "--exec", agent, home=tmp_path) as server:
-        started = await server.next("server-started")
+        started = await server.started()
         called = listenctl(
             "call", started["url"], "--duration", "2.5", "--heard", "heard.wav", *STREAMING, home=tmp_path
         )
@@ -99,15 +91,12 @@ async def test_the_second_signal_ends_the_programs_too(tmp_path: Path) -> None:
     agent = "sh -c 'trap \"\" TERM; echo $$ >&2; while :; do sleep 60; done'"
 
     async with service(*SERVE, "--exec", agent, home=tmp_path) as server:
-        url = (await server.next("server-started"))["url"]
-        calling = await asyncio.create_subprocess_exec(
-            *COMMAND, "call", url, "--duration", "30", "--quiet", env=environment(tmp_path), stderr=DEVNULL
-        )
-        pid = int((await server.next("exec-said"))["line"])
-        server.process.send_signal(signal.SIGTERM)
-        await server.next("call-ended")
-        status, _ = await server.end(signal.SIGTERM)
-        await calling.wait()
+        url = (await server.started())["url"]
+        async with service("call", url, "--duration", "30", "--quiet", home=tmp_path):
+            pid = int((await server.next("exec-said"))["line"])
+            server.process.send_signal(signal.SIGTERM)
+            await server.next("call-ended")
+            status, _ = await server.end(signal.SIGTERM)
 
     assert status == 128 + signal.SIGTERM
     await until(lambda: not is_alive(pid))
@@ -117,8 +106,7 @@ async def test_what_happens_is_told_in_lines_for_people(tmp_path: Path) -> None:
     agent = "sh -c 'echo \"half\\033[2J\" >&2; cat; exit 1'"
 
     async with service("serve", "--port", "0", "--events", "events", "--exec", agent, home=tmp_path) as server:
-        assert server.process.stderr is not None
-        url = (await server.process.stderr.readline()).split()[-1].decode()
+        url = (await server.says("server-started")).split()[-1]
         listenctl("call", url, "--duration", "1", *STREAMING, home=tmp_path)
         status, told = await server.end(signal.SIGINT)
 

@@ -260,14 +260,6 @@ async def test_refused_calls_fail_and_the_others_are_measured() -> None:
     assert [outcome.handshake is None for outcome in outcomes].count(True) == 2
 
 
-async def test_a_closed_port_fails_all_calls() -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        report, _ = await run(LoadPlan(target=target(closed.getsockname()[1]), calls=3, hold=1))
-
-    assert (report.failed, report.connected, report.frames) == (3, 0, 0)
-
-
 @pytest.mark.parametrize("limit", [None, 1.0])
 async def test_a_load_that_is_stopped_or_takes_too_long_hangs_up_in_order(limit: float | None) -> None:
     up = asyncio.Event()

@@ -34,12 +34,6 @@ def test_a_prefix_of_several_call_sids_is_refused(tmp_path: Path) -> None:
         find_captured_calls(calls, "sec")
 
 
-def test_all_calls_are_found_with_their_begin(tmp_path: Path) -> None:
-    one, other = find_captured_calls(two_calls(tmp_path), every=True)
-
-    assert other.began - one.began == 1.0
-
-
 def test_a_missing_call_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"two.jsonl: contains no readable frame of a call 3"):
         find_captured_calls(two_calls(tmp_path), "3")

@@ -137,17 +137,6 @@ async def test_a_connection_that_broke_breaks_again(tmp_path: Path) -> None:
     assert (result.ok, result.error) == (True, "")
 
 
-async def test_a_capture_without_an_end_closes_the_call_and_is_reported(tmp_path: Path) -> None:
-    dump = write_dump(tmp_path / "d", [jambonz(0.0, TEXT, METADATA)])
-    server = KeepingServer()
-
-    async with serving(server.serve) as port:
-        result = await play(plan(dump, port))
-
-    assert server.calls[0][-1].payload == NORMAL
-    assert result.notes == ["the capture has no Close of jambonz (it ends before); closed with 1000"]
-
-
 async def test_the_servers_close_is_awaited_if_it_came_first(tmp_path: Path) -> None:
     frames = [jambonz(0.0, TEXT, METADATA), application(0.01, CLOSE, GOING_AWAY), jambonz(0.01, CLOSE, GOING_AWAY)]
 

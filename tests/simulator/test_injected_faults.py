@@ -158,22 +158,6 @@ def test_during_a_stall_nothing_leaves() -> None:
     assert stalled.captures_audio(6.0)
 
 
-def test_a_stall_longer_than_the_buffer_costs_a_buffer_full_and_sixteen_bytes() -> None:
-    stalled = faults_of("stall=4@2")
-    fork = SendBuffer(AudioFormat(8000, 1), seconds=3.0, resampled=False)
-    messages, lost = [], []
-
-    for number in range(350):
-        if samples := fork.add_frame(bytes(320)):
-            lost.append((number / 50, samples))
-        if stalled.allows_sending(number / 50):
-            messages.append(fork.take_message())
-
-    # V14: 3 s are gone at 5 s, and the next message, at 6 s, lacks its first 16 bytes.
-    assert lost == [(5.0, 24_008)]
-    assert [len(message) for message in messages] == [320] * 100 + [16_304] + [320] * 49
-
-
 @pytest.mark.parametrize(("seconds", "size"), [(0.5, 8_000), (1.5, 24_000), (4.0, 64_000), (5.0, 80_000)])
 def test_a_burst_is_one_message(seconds: float, size: int) -> None:
     burst = faults_of(f"burst={seconds}")

@@ -24,7 +24,6 @@ from tests.helpers.playout import play, tone
 from tests.helpers.scripted_server import target
 from tests.helpers.server import running
 from tests.helpers.simulated_calls import Noise, make_noise, place, plan_for
-from tests.helpers.simulated_time import simulated_loop
 
 pytestmark = pytest.mark.simulated_time
 
@@ -211,35 +210,8 @@ async def test_a_missing_file_leaves_nothing_open(tmp_path: Path) -> None:
             raise AssertionError
 
 
-async def test_the_beep_takes_as_long_as_it_is_heard() -> None:
-    started = simulated_loop().time()
-
-    async with opened(plan(sample_rate=16000)) as (audio, _):
-        await audio.play_beep()
-
-    assert simulated_loop().time() - started == pytest.approx(0.5)
-
-
 MIXES = ("mono", "stereo", "mixed")
 CHANNELS = {"mono": 1, "stereo": 2, "mixed": 1}
-PUBLIC = {
-    "sampleRate", "mixType", "callSid", "direction", "from", "to", "callId", "sbcCallid", "sipStatus", "sipReason",
-    "callStatus", "accountSid", "traceId", "applicationSid", "fsSipAddress", "fsPublicIp",
-}  # fmt: skip
-ORIGIN = {"originatingSipIp", "originatingSipTrunkName"}
-LEG = PUBLIC - {"fsSipAddress", "fsPublicIp"} | {
-    "hasRecording", "callerName", "parentCallSid", "callerId", "localSipAddress", "publicIp",
-}  # fmt: skip
-MEMBER = {"room", "memberId", "callSid", "accountSid", "tag", "sampleRate"}
-FIELDS = {
-    CallKind.INBOUND: PUBLIC | ORIGIN | {"tenant"},
-    CallKind.OUTBOUND: PUBLIC | {"tenant"},
-    CallKind.CONFIG: PUBLIC | ORIGIN | {"tenant"},
-    CallKind.RECORD: PUBLIC | ORIGIN,
-    CallKind.DIAL: LEG | {"tenant"},
-    CallKind.ROOM: MEMBER | {"tenant", "mixType"},
-}
-DIRECTIONS = {CallKind.ROOM: None, CallKind.OUTBOUND: "outbound", CallKind.DIAL: "outbound"}
 
 
 def noise_at(folder: Path, sample_rate: int, seed: int = 1) -> Noise:
@@ -265,9 +237,11 @@ async def test_each_kind_of_call_is_recorded_with_its_metadata(kind: CallKind, t
     for mix_type, placed in zip(mixes, calls, strict=True):
         sidecar, metadata = placed.sidecar, placed.sidecar["metadata"]
         assert metadata == placed.metadata.fields
-        assert set(metadata) == FIELDS[kind]
+        assert ("direction" in metadata, "parentCallSid" in metadata) == (
+            kind is not CallKind.ROOM,
+            kind is CallKind.DIAL,
+        )
         assert (metadata["sampleRate"], metadata["mixType"]) == (8000, mix_type)
-        assert metadata.get("direction") == DIRECTIONS.get(kind, "inbound")
         assert metadata.get("tenant") == (None if kind is CallKind.RECORD else "Zoë")
         assert (sidecar["metadata_valid"], sidecar["warnings"]) == (True, [])
         assert (sidecar["complete"], sidecar["audio"]["channels"]) == (True, CHANNELS[mix_type])
@@ -298,17 +272,3 @@ async def test_each_rate_is_recorded_sample_by_sample(mix_type: str, tmp_path: P
         assert (sidecar["complete"], sidecar["completeness"], sidecar["gaps"]) == (True, 1.0, [])
         assert sidecar["close"] == {"code": 1000, "reason": "", "by": "jambonz"}
         assert (placed.summary.taken, placed.summary.lost_samples, placed.summary.wrong) == (True, 0, 0)
-
-
-async def test_a_call_of_given_duration_goes_on_in_silence_or_is_cut(tmp_path: Path) -> None:
-    noise = noise_at(tmp_path, 8000)
-
-    async with running(record=tmp_path / "recordings") as run:
-        plan = plan_for(run.port, noise)
-        durations = (replace(plan, duration=duration) for duration in (0.1, 0.5))
-        cut, filled = await asyncio.gather(*(place(run, each) for each in durations))
-
-    assert cut.audio == noise.fork("mono")[:1600]
-    assert filled.audio == noise.fork("mono", 4000)
-    assert cut.sidecar["complete"]
-    assert filled.sidecar["complete"]

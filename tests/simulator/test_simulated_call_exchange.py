@@ -48,9 +48,9 @@ def audio(data: bytes) -> Frame:
     return Frame(Opcode.BINARY, data)
 
 
-def make_sender(clock: FakeClock, *specs: str, seconds: float = 2.0) -> CallSender:
+def make_sender(clock: FakeClock, *specs: str) -> CallSender:
     faults = InjectedFaults([parse_fault(fault) for fault in specs])
-    return CallSender(SendBuffer(MONO, seconds=seconds, resampled=False), faults, FIRST, connected(clock))
+    return CallSender(SendBuffer(MONO, resampled=False), faults, FIRST, connected(clock))
 
 
 def connected(clock: FakeClock) -> CallTime:
@@ -118,17 +118,6 @@ async def test_nothing_leaves_after_the_end() -> None:
         sender.flush()
 
     assert received == [text(FIRST), audio(ONE)]
-
-
-async def test_audio_that_overflows_before_the_connection_is_lost() -> None:
-    sender = make_sender(FakeClock(), seconds=0.04)
-
-    lost = [sender.send_frame(frame) for frame in (ONE, TWO, THREE)]
-    received = await sent(sender, FakeClock(), [])
-
-    # Two whole frames and 16 bytes of the one that didn't fit (listenctl-protocol(7) 3.3).
-    assert lost == [0, 0, 328]
-    assert received == [text(FIRST), audio(THREE[16:])]
 
 
 async def test_audio_waits_for_a_server_that_does_not_read() -> None:

@@ -248,22 +248,11 @@ def test_a_requested_stall_is_reported_but_is_no_loss_in_the_result() -> None:
     assert summary.lost_samples == 0
 
 
-@pytest.mark.parametrize(
-    ("end", "taken"),
-    [
-        (ConnectionEnd("server", 1000), True),
-        (ConnectionEnd("server", None), True),
-        (ConnectionEnd("server", 4001, "enough"), True),
-        (ConnectionEnd("server", 1011, "internal error"), False),
-        (ConnectionEnd("server", None, detail="the server closed the connection without a Close"), False),
-        (ConnectionEnd("jambonz", 1002, detail="the server sent a masked frame"), False),
-        (ConnectionEnd("nobody", None, detail="the connection broke"), False),
-    ],
-)
-def test_a_server_that_fails_has_not_taken_the_call(end: ConnectionEnd, taken: bool) -> None:
+@pytest.mark.parametrize(("code", "taken"), [(4001, True), (1011, False)])
+def test_a_server_that_fails_has_not_taken_the_call(code: int, taken: bool) -> None:
     call, events = new_log()
 
-    summary = close(call, end=end)
+    summary = close(call, end=ConnectionEnd("server", code))
 
     assert summary.taken is taken
     assert last(events)["taken"] is taken

@@ -141,15 +141,23 @@ def test_the_parts_of_a_message_are_joined_and_it_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    "head",
-    [b"\xc1\x7f", b"\x83\x05", b"\x82\xfe", b"\x89\x7e", b"\x09\x01", b"\x80\x7e", b"HE"],
+    ("head", "fault"),
+    [
+        (b"\xc1\x7f", "a frame with reserved bits"),
+        (b"\x83\x05", "a frame with the reserved opcode 3"),
+        (b"\x82\xfe", "a masked frame"),
+        (b"\x89\x7e", "a control frame that is fragmented or too long"),
+        (b"\x09\x01", "a control frame that is fragmented or too long"),
+        (b"\x80\x7e", "a continuation frame without a message"),
+        (b"HE", "a frame with reserved bits"),
+    ],
     ids=["RSV1", "reserved opcode", "masked", "long ping", "fragmented ping", "continuation", "garbage"],
 )
-def test_what_two_bytes_condemn_ends_at_once(head: bytes) -> None:
+def test_what_two_bytes_condemn_ends_at_once(head: bytes, fault: str) -> None:
     (end,) = through_frames([head[:1], head[1:]])
 
     assert isinstance(end, ServerStreamEnd)
-    assert end.fault
+    assert end.fault == fault
 
 
 def test_a_close_inside_a_fragmented_message_is_echoed_like_any_other() -> None:
@@ -184,12 +192,22 @@ def test_endless_empty_fragments_take_no_memory() -> None:
     assert frames._message == bytearray(b"ab")
 
 
-def test_a_message_without_end_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("opcode", "payload", "fault"),
+    [
+        (CONTINUATION, bytes(600), "an invalid message: "),
+        (TEXT, b"y", "a message inside a fragmented one"),
+    ],
+    ids=["without end", "interleaved"],
+)
+def test_a_fragmented_message_goes_on_with_its_own_fragments_up_to_a_limit(
+    opcode: int, payload: bytes, fault: str
+) -> None:
     frames = ServerFrameReader(1000)
 
     assert frames.receive_data(said(BINARY, bytes(600), fin=False)) == []
-    (end,) = frames.receive_data(said(CONTINUATION, bytes(600)))
+    (end,) = frames.receive_data(said(opcode, payload))
 
     assert isinstance(end, ServerStreamEnd)
-    assert end.fault.startswith("an invalid message: ")
+    assert end.fault.startswith(fault)
     assert end.answer == b""

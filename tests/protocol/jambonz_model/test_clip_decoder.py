@@ -9,7 +9,7 @@ import pytest
 from listenctl.protocol.jambonz_model.clip_decoder import DecodedSound
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, OLD, Profile
 from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio
-from tests.helpers.playout import V7, V7_SAMPLES, Call, new_playout, play, tone, words
+from tests.helpers.playout import V7, V7_SAMPLES, Call, new_playout, play, words
 
 
 def wav(samples: bytes, *, rate: int = 8000, channels: int = 1, bits: int = 16, kind: int = 1) -> bytes:
@@ -41,23 +41,17 @@ def test_a_clip_is_played_and_then_said_to_be_done() -> None:
     assert not any(verdict.wrong for verdict in call.verdicts)
 
 
-def test_a_clip_without_id_is_done_without_id() -> None:
-    call = Call()
+def test_a_sample_rate_in_quotes_is_16000_and_as_documented_that_rate_if_anything_has_it() -> None:
+    quoted = V7.replace(b"8000", b'"8000"')
 
-    call.send(play(tone(9920)))
-    call.run(1.4)
-
-    assert call.playout.profile.serialize_messages([message for _, message in call.messages]) == (
-        '{"type":"playDone","data":{"playbackSeconds":"1","playbackMilliseconds":"1240",'
-        '"playbackLastOffsetPos":"9920"}}',
-    )
-
-
-def test_a_sample_rate_in_quotes_is_16000() -> None:
-    verdicts, audio = heard(V7.replace(b"8000", b'"8000"'))
-
+    verdicts, audio = heard(quoted)
     assert verdicts == ["misread rate-no-number", "played"]
     assert audio.startswith(struct.pack("<3h", 0, -1000, 0))
+
+    verdicts, audio = heard(quoted, IDEAL)
+    assert verdicts == ["played"]
+    assert audio.startswith(V7_SAMPLES)
+    assert heard(V7.replace(b"8000", b'"11025"'), IDEAL)[0] == ["misread rate-unknown", "played"]
 
 
 @pytest.mark.parametrize(
@@ -89,19 +83,6 @@ def test_any_other_sample_rate_is_16000(sample_rate: bytes, reason: str, sentenc
     # That 16000 in quotes counts as 16000 is no fault.
     assert verdicts[0].wrong == bool(sentence)
     assert verdicts[0].sentence == sentence or not sentence
-
-
-def test_as_documented_a_number_in_quotes_is_no_rate_all_the_same_if_nothing_has_it() -> None:
-    verdicts = new_playout(IDEAL).take_text(V7.replace(b"8000", b'"11025"'))
-
-    assert words(*verdicts) == ["misread rate-unknown", "played"]
-
-
-def test_as_documented_a_rate_in_quotes_is_that_rate() -> None:
-    verdicts, audio = heard(V7.replace(b"8000", b'"8000"'), IDEAL)
-
-    assert verdicts == ["played"]
-    assert audio.startswith(V7_SAMPLES)
 
 
 def test_24000_is_read_as_24_bits_and_32000_as_32() -> None:

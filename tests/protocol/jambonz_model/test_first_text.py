@@ -43,31 +43,28 @@ def test_a_frame_without_oddities_arrives_as_jambonz_writes_it(text: bytes, prof
     assert first_text(json.loads(text), profile) == text
 
 
-def test_an_inbound_call_has_the_fields_of_a_real_one_in_order() -> None:
-    real = json.loads(INBOUND)
-    del real["customerData"]
+@pytest.mark.parametrize(
+    ("kind", "mix_type", "metadata", "real", "left_out", "ids"),
+    [
+        (CallKind.INBOUND, "mono", {"foo": "bar"}, INBOUND, ["customerData"], "id-1 id-2 id-3 id-4 id5 id-6"),
+        # A listen in a dial has the raw names of the called leg.
+        (CallKind.DIAL, "stereo", {}, NESTED, ["_customerData", "_sipHeaders"], "id1 id-2 id-3 id-4 id-5 id-6 id-7"),
+    ],
+    ids=["inbound", "dial"],
+)
+def test_a_call_has_the_fields_of_a_real_one_in_order_and_ids_of_its_own(
+    kind: CallKind, mix_type: str, metadata: dict[str, object], real: bytes, left_out: list[str], ids: str
+) -> None:
+    expected = {name: value for name, value in json.loads(real).items() if name not in left_out}
 
-    fields = fields_of(CallKind.INBOUND, foo="bar")
+    fields = fields_of(kind, mix_type, **metadata)
 
-    assert list(fields) == list(real)
-    assert {name: type(value) for name, value in fields.items()} == {name: type(value) for name, value in real.items()}
-    assert fields["direction"] == "inbound"
-    assert fields["from"] == "15083084809"
-    assert fields["to"] == "15084901000"
-
-
-def test_every_id_of_a_call_is_its_own() -> None:
-    fields = fields_of(CallKind.INBOUND)
-
-    assert [value for value in fields.values() if str(value).startswith("id")] == [
-        "id-1",
-        "id-2",
-        "id-3",
-        "id-4",
-        "id5",
-        "id-6",
+    assert [(name, type(value)) for name, value in fields.items()] == [
+        (name, type(value)) for name, value in expected.items()
     ]
-    assert fields["traceId"] == "id5"
+    assert fields["direction"] == expected["direction"]
+    assert (fields["from"], fields["to"]) == ("15083084809", "15084901000")
+    assert [value for value in fields.values() if str(value).startswith("id")] == ids.split()
 
 
 def test_outbound_and_background_calls_are_like_inbound_ones() -> None:
@@ -81,23 +78,12 @@ def test_outbound_and_background_calls_are_like_inbound_ones() -> None:
     assert fields_of(CallKind.CONFIG) == inbound
 
 
-def test_a_listen_in_a_dial_has_the_raw_names_of_the_called_leg() -> None:
-    real = json.loads(NESTED)
-    del real["_customerData"], real["_sipHeaders"]
-
-    fields = fields_of(CallKind.DIAL, "stereo")
-
-    assert list(fields) == list(real)
-    assert {name: type(value) for name, value in fields.items()} == {name: type(value) for name, value in real.items()}
-    assert fields["callSid"] != fields["parentCallSid"]
-
-
 def test_cloud_recording_is_stereo_without_metadata() -> None:
     fields = fields_of(CallKind.RECORD, "mono", customerData={"k": "v"}, foo="bar")
 
     assert fields["mixType"] == "stereo"
     assert list(fields)[:2] == ["sampleRate", "mixType"]
-    assert not {"foo", "customerData"} & fields.keys()
+    assert fields.keys() == fields_of(CallKind.INBOUND).keys()
 
 
 def test_a_tap_of_a_room_member_overwrites_the_metadata() -> None:
@@ -182,6 +168,7 @@ def test_without_the_command_line_everything_arrives(profile: Profile) -> None:
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
+        *((raw, "None") for raw in (b"{}", GOOD, INBOUND, b'{"a":"' + b"x" * 9000 + b'"}')),
         (b'{"a":"OBrien"}\'', "apostrophe"),
         (b'{"x":{"q":"say "hi""}}', "escapes"),
         (b'{"x":"1\n2"}', "escapes"),
@@ -194,11 +181,6 @@ def test_without_the_command_line_everything_arrives(profile: Profile) -> None:
 )
 def test_damage_is_said_in_a_sentence(raw: bytes, words: str) -> None:
     assert words in str(describe_damage(raw))
-
-
-@pytest.mark.parametrize("raw", [b"{}", GOOD, INBOUND, b'{"a":"' + b"x" * 9000 + b'"}'])
-def test_a_good_frame_has_no_damage(raw: bytes) -> None:
-    assert describe_damage(raw) is None
 
 
 @pytest.mark.parametrize(

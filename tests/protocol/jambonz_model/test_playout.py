@@ -421,30 +421,29 @@ def test_real_samples_of_minus_one_answer_marks_early() -> None:
     assert [verdict.wrong for verdict in finished] == [True, True, True, True, False]
 
 
+PLAYED = '"playbackSeconds":"1","playbackMilliseconds":"1240","playbackLastOffsetPos":"9920"}}'
+
+
 @pytest.mark.parametrize(
-    ("profile", "text"),
+    ("profile", "data", "text"),
     [
-        *(
-            (
-                profile,
-                '{"type":"playDone","data":{"id":"v8","playbackSeconds":"1","playbackMilliseconds":"1240",'
-                '"playbackLastOffsetPos":"9920"}}',
-            )
-            for profile in (CURRENT, OLD)
-        ),
+        (CURRENT, {"id": "v8"}, '{"type":"playDone","data":{"id":"v8",' + PLAYED),
+        (CURRENT, {}, '{"type":"playDone","data":{' + PLAYED),
+        (OLD, {"id": "v8"}, '{"type":"playDone","data":{"id":"v8",' + PLAYED),
         (
             NEXT,
+            {"id": "v8"},
             '{"type":"playDone","data":{"id":"v8","reason":"completed","playbackSeconds":1,'
             '"playbackMilliseconds":1240,"playbackLastOffsetPos":9920}}',
         ),
-        (IDEAL, '{"type":"playDone"}'),
+        (IDEAL, {"id": "v8"}, '{"type":"playDone"}'),
     ],
-    ids=["current", "old", "next", "ideal"],
+    ids=["current", "without id", "old", "next", "ideal"],
 )
-def test_each_implementation_says_its_own_play_done(profile: Profile, text: str) -> None:
+def test_each_implementation_says_its_own_play_done(profile: Profile, data: dict[str, object], text: str) -> None:
     playout = new_playout(profile)
 
-    playout.take_text(play(tone(9920), id="v8"))
+    playout.take_text(play(tone(9920), **data))
     messages = [message for _ in range(70) for message in playout.play_tick().messages]
 
     assert profile.serialize_messages(messages) == (text,)

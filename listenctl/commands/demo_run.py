@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TextIO
 
 from listenctl.background_task import background_task
-from listenctl.commands.serve.run import Presentation, run_server
+from listenctl.commands.connection_options import ReportOptions
+from listenctl.commands.serve.run import run_server
 from listenctl.errors import CheckFailedError, ExitStatus
 from listenctl.events import Reporter
 from listenctl.json_lines import Report
@@ -35,7 +36,10 @@ async def run_demo(folder: Path, out: TextIO) -> int:
     async with background_task(_place_call(url)) as call:
         status = await run_server(
             ServerSettings(port=0),
-            Presentation(title="the demo", on_start=url.set_result, on_event=note_saved),
+            ReportOptions(),
+            title="the demo",
+            on_start=url.set_result,
+            on_event=note_saved,
             recording=RecordSettings(RecordingDestination.parse(f"{folder}/")),
             stop_after=1,
             patience=10,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from listenctl.commands.live_calls.live_call_options import ServerNameOptions, check_call, socket_of
+from listenctl.commands.live_calls.live_call_options import ServerNameOptions, check_call
 from listenctl.commands.shared_options import option, output, run_async, with_options
 from listenctl.errors import UsageError
 from listenctl.media.devices.mixer import ChannelChoice
@@ -58,7 +58,9 @@ def monitor(options: MonitorOptions) -> int:
         check_call(options.call)
         if options.all:
             raise UsageError("--all plays all calls; give either a call or --all")
-    return _run(options)
+    from listenctl.commands.monitor.run import run_monitor
+
+    return run_async(run_monitor(options))
 
 
 command = with_options(MonitorOptions, monitor)
@@ -93,13 +95,3 @@ def _device_row(device: "SoundDevice") -> tuple[str, ...]:
     counts = (str(device.inputs or "-"), str(device.outputs or "-"))
     name, system = printable(device.name, 60), printable(device.system, 30)
     return (str(device.number), name, system, *counts, f"{device.sample_rate:g}", " ".join(default))
-
-
-def _run(options: MonitorOptions) -> int:
-    from listenctl.commands.monitor.monitor_session import MonitorPlan
-    from listenctl.commands.monitor.monitor_sound import SoundPlan
-    from listenctl.commands.monitor.run import run_monitor
-
-    sound = SoundPlan(channels=options.channel, muted=options.mute, device=options.device, save=options.save)
-    plan = MonitorPlan(socket=socket_of(options), call=options.call, every=options.all, sound=sound)
-    return run_async(run_monitor(plan))

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from listenctl.background_task import background_task
 from listenctl.call_listing import CallListing, ListedCall
+from listenctl.commands.live_calls.live_call_options import socket_of
 from listenctl.commands.monitor.call_selection import CallSelection
-from listenctl.commands.monitor.monitor_sound import MonitorSound, SoundPlan
+from listenctl.commands.monitor.monitor_sound import MonitorSound
 from listenctl.commands.monitor.monitored_call import MonitoredCall
 from listenctl.commands.monitor.view import MonitorSnapshot
 from listenctl.errors import NotFoundError
@@ -22,35 +22,32 @@ from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.call_sharing.tool_messages import ServerNotice
 from listenctl.protocol.find_named_call import find_named_calls
 
+if TYPE_CHECKING:
+    from listenctl.commands.monitor.command import MonitorOptions
+
 _CHANNEL_KEYS = {choice.value[0]: choice for choice in ChannelChoice}
 _MAX_NAME = 40
 _RECONNECT_DELAY = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MonitorPlan:
-    """What to play."""
-
-    socket: Path  # control socket of the server
-    sound: SoundPlan
-    call: str | None = None  # name of the only call; None means all live calls
-    every: bool = False  # play all calls at once instead of the selected one
 
 
 class Monitor:
     """Play the calls of a server until it ends, or until the only call ends."""
 
     def __init__(
-        self, plan: MonitorPlan, print_message: Callable[[str], None], print_event: Callable[[ServerEvent], None]
+        self,
+        options: "MonitorOptions",
+        print_message: Callable[[str], None],
+        print_event: Callable[[ServerEvent], None],
     ) -> None:
-        self.sound = MonitorSound(plan.sound, print_message, self.stop)
-        self._plan = plan
+        self.sound = MonitorSound(options, print_message, self.stop)
+        self._socket = socket_of(options)
+        self._wanted = options.call  # name of the only call; None means all live calls
         self._print_message = print_message  # called with a sentence for the user
         self._print_event = print_event  # called with each event of the server that concerns the monitored calls
         self._url = ""
         self._loop = asyncio.get_running_loop()
         self._calls: dict[str, MonitoredCall] = {}
-        self._selection = CallSelection(every=plan.every)
+        self._selection = CallSelection(every=options.all)
         self._only: str | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
 
@@ -68,7 +65,7 @@ class Monitor:
             UsageError: the sound can't be saved, or there is no such device.
             ListenctlError: the connection was lost, or the sound couldn't be saved.
         """
-        async with follow_events(self._plan.socket) as reports:
+        async with follow_events(self._socket) as reports:
             try:
                 async with background_task(self._watch_server(reports)):
                     await self._ended
@@ -77,7 +74,7 @@ class Monitor:
 
     async def _watch_server(self, reports: AsyncIterator[ServerEvent]) -> None:
         async with asyncio.TaskGroup() as self._tasks:
-            self._add_listed_calls(await asyncio.to_thread(list_calls, self._plan.socket))
+            self._add_listed_calls(await asyncio.to_thread(list_calls, self._socket))
             self._tasks.create_task(self._follow_events(reports))
             self._tasks.create_task(self.sound.play())
 
@@ -106,23 +103,23 @@ class Monitor:
         self._url = listing.server.url
         now = self._loop.time()
         calls = [MonitoredCall.listed(call, now) for call in listing.calls]
-        if self._plan.call is None:
+        if self._wanted is None:
             self._tasks.create_task(self.sound.save_mix())
             for call in calls:
                 self._add_call(call)
             if not calls:
                 self._print_message("waiting for a call")
             return
-        found = _find(listing, self._plan.call)
+        found = _find(listing, self._wanted)
         if found is None:
-            self._tasks.create_task(self._attach_by_name(self._plan.call))
+            self._tasks.create_task(self._attach_by_name(self._wanted))
         else:
             self._add_only_call(MonitoredCall.listed(found, now))
 
     async def _attach_by_name(self, name: str) -> None:
         """Attach by name: the server explains what is wrong with it, unless the call has started meanwhile."""
-        async with attach_to_call(self._plan.socket, name):
-            listing = await asyncio.to_thread(list_calls, self._plan.socket)
+        async with attach_to_call(self._socket, name):
+            listing = await asyncio.to_thread(list_calls, self._socket)
         found = _find(listing, name)
         if found is None:
             raise NotFoundError(f"there is no live call {name[:_MAX_NAME]}")
@@ -156,7 +153,7 @@ class Monitor:
                 self._print_message(f"{call.id[:_MAX_NAME]}: {problem}; reconnecting")
                 await asyncio.sleep(_RECONNECT_DELAY)
         except NotFoundError as exc:
-            if self._plan.call is not None:
+            if self._wanted is not None:
                 self._print_message(f"{call.id[:_MAX_NAME]}: {exc}")
                 self.stop()
         finally:
@@ -164,7 +161,7 @@ class Monitor:
 
     async def _play_until_dropped(self, call: MonitoredCall) -> DroppedByServerError:
         """Play the call until the server drops us, for example because we are too slow; return the reason."""
-        async with attach_to_call(self._plan.socket, call.id, audio=True) as attachment:
+        async with attach_to_call(self._socket, call.id, audio=True) as attachment:
             try:
                 while True:
                     self._take_message(call, attachment, await attachment.receive())
@@ -199,15 +196,15 @@ class Monitor:
                 self._print_message(f"events: {problem}; reconnecting; some events are missing")
                 await following.aclose()
                 await asyncio.sleep(_RECONNECT_DELAY)
-                reports = await following.enter_async_context(follow_events(self._plan.socket))
+                reports = await following.enter_async_context(follow_events(self._socket))
                 await self._catch_up()
         self._print_message("the server has ended")
         self.stop()
 
     async def _catch_up(self) -> None:
         """Add the calls that started while no events were received."""
-        listing = await asyncio.to_thread(list_calls, self._plan.socket)
-        for call in listing.calls if self._plan.call is None else ():
+        listing = await asyncio.to_thread(list_calls, self._socket)
+        for call in listing.calls if self._wanted is None else ():
             self._add_call(MonitoredCall.listed(call, self._loop.time()))
 
     async def _process_events(self, reports: AsyncIterator[ServerEvent]) -> DroppedByServerError | None:
@@ -221,7 +218,7 @@ class Monitor:
 
     def _process_event(self, report: ServerEvent) -> None:
         call = str(report["call"])
-        if self._plan.call is not None and call != self._only:
+        if self._wanted is not None and call != self._only:
             return
         self._print_event(_name_server(report))
         match report["event"]:

@@ -4,8 +4,8 @@ import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from listenctl.commands.monitor.monitored_call import MonitoredCall
 from listenctl.errors import ListenctlError, UsageError
@@ -16,6 +16,9 @@ from listenctl.media.files.audio_writer import AudioWriter
 from listenctl.media.resampling import to_pcm
 from listenctl.protocol.audio import AudioFormat
 
+if TYPE_CHECKING:
+    from listenctl.commands.monitor.command import MonitorOptions
+
 STDOUT = "-"
 
 _MIXED = AudioFormat(DEVICE_RATE, 2)
@@ -25,34 +28,24 @@ _MAX_LATE = DEVICE_RATE // 2
 _CHOICES = tuple(ChannelChoice)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SoundPlan:
-    """How calls are played."""
-
-    channels: ChannelChoice = ChannelChoice.BOTH
-    muted: bool = False  # don't open a device until the user unmutes
-    device: str | None = None  # number or part of the name; None means the system's default
-    save: str | None = None  # file to save the sound to, ``-`` for stdout, or None
-
-
 class MonitorSound:
     """The sound of a monitor."""
 
     def __init__(
-        self, plan: SoundPlan, print_message: Callable[[str], None], on_pipe_closed: Callable[[], None]
+        self, options: "MonitorOptions", print_message: Callable[[str], None], on_pipe_closed: Callable[[], None]
     ) -> None:
-        self.channels = plan.channels
-        self.muted = plan.muted
-        self._plan = plan
+        self.channels = options.channel
+        self.muted = options.mute
+        self._options = options
         self._print_message = print_message  # called with a sentence about each change
         self._on_pipe_closed = on_pipe_closed  # called when the reader of stdout has closed the pipe
         self._loop = asyncio.get_running_loop()
         self._calls: Sequence[MonitoredCall] = ()
         self._mixer = CallMixer()
-        self._mixer.muted = plan.muted
+        self._mixer.muted = options.mute
         self._state = PlaybackState(False, "starting the sound")
         self._unmuted = asyncio.Event()
-        if not plan.muted:
+        if not options.mute:
             self._unmuted.set()
         self._saver: AudioWriter | None = None
         self._saved_call: ChannelMap | None = None
@@ -64,7 +57,7 @@ class MonitorSound:
         if self.muted:
             return "muted", False
         if self._state.playing:
-            return f"sound on {self._plan.device or 'the default device'}", True
+            return f"sound on {self._options.device or 'the default device'}", True
         return self._state.text, False
 
     async def play(self) -> None:
@@ -72,8 +65,8 @@ class MonitorSound:
         Play until cancelled; a muted monitor opens the device when it is unmuted. Raises UsageError if the named device
         doesn't exist, but others do.
         """
-        player = PlaybackDevice(self._mixer, self._plan.device, self._set_state)
-        if self._unmuted.is_set() and self._plan.device is not None:
+        player = PlaybackDevice(self._mixer, self._options.device, self._set_state)
+        if self._unmuted.is_set() and self._options.device is not None:
             await _open(player)
         await self._unmuted.wait()
         await player.run()
@@ -83,23 +76,23 @@ class MonitorSound:
         Save the unchanged samples of one call, if the plan says so; raises UsageError if the file exists or can't be
         created.
         """
-        if self._plan.save is not None:
+        if self._options.save is not None:
             layout = (
                 ChannelLayout.AS_IS
-                if self._plan.channels is ChannelChoice.BOTH
-                else ChannelLayout(self._plan.channels.value)
+                if self._options.channel is ChannelChoice.BOTH
+                else ChannelLayout(self._options.channel.value)
             )
             self._saved_call = ChannelMap(layout, audio_format)
-            self._save(self._plan.save, self._saved_call.output_format)
+            self._save(self._options.save, self._saved_call.output_format)
 
     async def save_mix(self) -> None:
         """
         Save the mix of all calls in real time until cancelled, if the plan says so; raises UsageError if the file
         exists or can't be created.
         """
-        if self._plan.save is None:
+        if self._options.save is None:
             return
-        self._save(self._plan.save, _MIXED)
+        self._save(self._options.save, _MIXED)
         # Import numpy before the clock starts.
         await asyncio.to_thread(CallMixer().take_frames, 1)
         self._saved_mix = CallMixer()
@@ -178,7 +171,7 @@ class MonitorSound:
         if isinstance(problem, BrokenPipeError):
             self._on_pipe_closed()
         else:
-            self._print_message(f"{self._plan.save}: can't be written, {problem.strerror}; saving stopped")
+            self._print_message(f"{self._options.save}: can't be written, {problem.strerror}; saving stopped")
 
     def _set_state(self, state: PlaybackState) -> None:
         self._state = state

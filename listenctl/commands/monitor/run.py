@@ -3,9 +3,10 @@
 import asyncio
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from listenctl.background_task import background_task
-from listenctl.commands.monitor.monitor_session import Monitor, MonitorPlan
+from listenctl.commands.monitor.monitor_session import Monitor
 from listenctl.commands.monitor.view import render_monitor
 from listenctl.live_client.list_calls import ServerEvent
 from listenctl.terminal.event_lines import PRINTED_EVENTS, format_event, is_lasting
@@ -17,11 +18,14 @@ from listenctl.terminal.screen import can_draw
 from listenctl.terminal.standard_streams import reserve_stderr
 from listenctl.terminal.stop_signals import stop_at_signals
 
+if TYPE_CHECKING:
+    from listenctl.commands.monitor.command import MonitorOptions
+
 _KEYS = "n p next, previous call  a add the next  c l r m b channel  space mute  q quit"
 _MAX_MESSAGE = 300
 
 
-async def run_monitor(plan: MonitorPlan) -> int:
+async def run_monitor(options: "MonitorOptions") -> int:
     """
     Play and show calls until they end or the user quits; return the exit status.
 
@@ -32,13 +36,13 @@ async def run_monitor(plan: MonitorPlan) -> int:
     reserve_stderr()
     style = TextStyle.of_stream(sys.stderr, os.environ)
     if can_draw(sys.stderr, os.environ):
-        await _run_on_terminal(plan, style)
+        await _run_on_terminal(options, style)
     else:
-        await _run_with_lines(plan, style)
+        await _run_with_lines(options, style)
     return 0
 
 
-async def _run_with_lines(plan: MonitorPlan, style: TextStyle) -> None:
+async def _run_with_lines(options: "MonitorOptions", style: TextStyle) -> None:
     writer = LineWriter(sys.stderr.fileno(), sys.stderr.encoding)
 
     def print_event(report: ServerEvent) -> None:
@@ -46,21 +50,21 @@ async def _run_with_lines(plan: MonitorPlan, style: TextStyle) -> None:
             writer.write(format_event(report, style))
 
     try:
-        monitor = Monitor(plan, lambda text: writer.write(_message_line(text)), print_event)
+        monitor = Monitor(options, lambda text: writer.write(_message_line(text)), print_event)
         stop_at_signals(monitor.stop)
         await monitor.run()
     finally:
         await asyncio.to_thread(writer.close)
 
 
-async def _run_on_terminal(plan: MonitorPlan, style: TextStyle) -> None:
+async def _run_on_terminal(options: "MonitorOptions", style: TextStyle) -> None:
     def print_event(report: ServerEvent) -> None:
         if report["event"] in PRINTED_EVENTS and is_lasting(report):
             view.screen.print_above(format_event(report, style))
 
     # Import the width tables before audio arrives.
     cell_width("→")
-    monitor = Monitor(plan, lambda text: view.screen.print_above(_message_line(text)), print_event)
+    monitor = Monitor(options, lambda text: view.screen.print_above(_message_line(text)), print_event)
     keys = None
     if can_read_keys(sys.stdin):
         keys = KeypressReader(sys.stdin.fileno(), monitor.press_key, monitor.stop, monitor.press_key)

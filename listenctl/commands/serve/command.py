@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
 
-    from listenctl.commands.serve.run import Presentation
     from listenctl.server.check_credentials import CredentialsCheck
     from listenctl.server.recording.recording_writer import RecordSettings
     from listenctl.server.responders.call_responders import Responder
@@ -72,12 +71,16 @@ def run_with_options(
 
     recording = None if destination is None else record_settings(options, destination)
     settings, stop_after = server_settings(options, read_interval, upstream), options.calls
+    doing = [f"recording to {destination}"] if destination else []
+    doing += [f"→ {upstream.url}"] if upstream is not None else []
     if options.once or (recording and recording.destination.is_stdout):
         stop_after = 1
     return run_async(
         run_server(
             settings,
-            presentation(options, destination, upstream),
+            options,
+            title=" ".join(doing),
+            level_interval=parse_seconds(options.levels, "--levels") if options.levels else None,
             recording=recording,
             responders=responders,
             speaker=read_speaker(options),
@@ -180,23 +183,6 @@ def record_settings(options: ServerOptions, destination: str) -> "RecordSettings
         if layout is ChannelLayout.SPLIT:
             raise UsageError("stdout can't carry two files; use --channels left, right or mix")
     return RecordSettings(parsed, layout, fill=options.pauses == "fill", sync=read_sync(options.fsync))
-
-
-def presentation(
-    options: ServerOptions, destination: str | None, upstream: "RelayTarget | None" = None
-) -> "Presentation":
-    from listenctl.commands.serve.run import Presentation
-
-    doing = [f"recording to {destination}"] if destination else []
-    doing += [f"→ {upstream.url}"] if upstream is not None else []
-
-    return Presentation(
-        json=options.json,
-        events=options.events,
-        level_interval=parse_seconds(options.levels, "--levels") if options.levels else None,
-        quiet=options.quiet,
-        title=" ".join(doing),
-    )
 
 
 def read_credentials_check(options: ServerOptions) -> "CredentialsCheck | None":

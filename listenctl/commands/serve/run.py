@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +30,7 @@ from listenctl.terminal.standard_streams import reserve_stderr
 from listenctl.terminal.stop_signals import stop_at_signals
 
 if TYPE_CHECKING:
+    from listenctl.commands.connection_options import ReportOptions
     from listenctl.media.devices.playback_device import PlaybackState
     from listenctl.server.responders.call_responders import Responder
     from listenctl.server.responders.local_monitor import LocalMonitor
@@ -39,23 +39,14 @@ if TYPE_CHECKING:
 LOOK_AGAIN = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Presentation:
-    """What a server shows, and where."""
-
-    json: bool = False  # print events as JSON lines on stdout
-    events: Path | None = None  # a file to which they are appended as well
-    level_interval: float | None = None  # seconds of audio for each ``levels`` event; None for none
-    quiet: bool = False
-    title: str = ""  # what the server does, shown above the meters
-    on_start: Callable[[str], None] = lambda _: None  # called with the server's URL when it accepts calls
-    on_event: Sink | None = None  # called with every event
-
-
 async def run_server(
     settings: ServerSettings,
-    presentation: Presentation,
+    options: "ReportOptions",
     *,
+    title: str = "",
+    level_interval: float | None = None,
+    on_start: Callable[[str], None] = lambda _: None,
+    on_event: Sink | None = None,
     recording: RecordSettings | None = None,
     responders: "Sequence[Responder]" = (),
     speaker: "LocalMonitor | None" = None,
@@ -67,6 +58,10 @@ async def run_server(
     Accept calls until the server ends; return the exit status.
 
     Args:
+        title: what the server does, shown above the meters.
+        level_interval: seconds of audio for each ``levels`` event; None for none.
+        on_start: called with the server's URL when it accepts calls.
+        on_event: called with every event.
         responders: handle each call, in this order.
         speaker: plays all calls.
         dump: folder for a dump of each call; None writes none.
@@ -78,7 +73,7 @@ async def run_server(
     with ExitStack() as closing:
         if speaker is not None:
             reserve_stderr()
-        reporter = Reporter(*([presentation.on_event] if presentation.on_event else []))
+        reporter = Reporter(*([on_event] if on_event else []))
         recorder = _recorder(recording, reporter)
         server = ListenServer(settings, reporter, recorder=recorder, stop_after=stop_after)
         server.responders.extend(responders)
@@ -87,15 +82,17 @@ async def run_server(
             server.responders.append(speaker)
         if isinstance(recorder, PipeRecorder):
             recorder.on_broken = server.shutdown.begin
-        if presentation.level_interval is not None:
-            server.watchers.append(LevelReporter(reporter, presentation.level_interval))
+        if level_interval is not None:
+            server.watchers.append(LevelReporter(reporter, level_interval))
         output = EventOutput(reporter, partial(_give_up_events, server), closing)
-        output.open(stdout=presentation.json, file=presentation.events)
-        async with _display(server, presentation) as give_terminal_back, dumping(server, dump) as dumper:
+        output.open(stdout=options.json, file=options.events)
+        # The reader of the JSON may print to the same terminal.
+        quiet = options.quiet or options.json
+        async with _display(server, title, quiet=quiet) as give_terminal_back, dumping(server, dump) as dumper:
             ended_by = stop_at_signals(server.shutdown.begin, partial(_leave, give_terminal_back))
             gc.freeze()  # Imported modules stay, so the collector can skip them.
             server.start()
-            presentation.on_start(server.url)
+            on_start(server.url)
             await _wait(server, patience)
     lost = server.lost_audio or (recorder is not None and recorder.lost_audio)
     if lost or (dumper is not None and dumper.lost_frames):
@@ -159,17 +156,15 @@ def _give_up_events(server: ListenServer) -> str:
 
 
 @asynccontextmanager
-async def _display(server: ListenServer, presentation: Presentation) -> AsyncIterator[Callable[[], None]]:
+async def _display(server: ListenServer, title: str, *, quiet: bool) -> AsyncIterator[Callable[[], None]]:
     """
     Show the server on stderr: live on a terminal, otherwise a line for each event.
 
     Yields a function that gives the terminal back when the process exits at once.
     """
-    # The reader of the JSON may print to the same terminal.
-    quiet = presentation.quiet or presentation.json
     if not quiet and can_draw(sys.stderr, os.environ):
         style = TextStyle.of_stream(sys.stderr, os.environ)
-        view = ServerView(server, sys.stderr, style, presentation.title)
+        view = ServerView(server, sys.stderr, style, title)
         server.reporter.add_sink(lambda report: view.screen.print_above(format_event(report, style)), LASTING_EVENTS)
         async with background_task(view.run()):
             yield view.close

@@ -12,7 +12,8 @@ import pytest
 import soundfile
 
 from listenctl.background_task import background_task
-from listenctl.commands.monitor.monitor_sound import MonitorSound, SoundPlan
+from listenctl.commands.monitor.command import MonitorOptions
+from listenctl.commands.monitor.monitor_sound import MonitorSound
 from listenctl.media.pacing import Pacer
 from tests.helpers.cli import listenctl_beside
 from tests.helpers.control import Controlled, controlled
@@ -175,7 +176,7 @@ async def test_devices_are_listed_by_the_names_that_choose_them(tmp_path: Path) 
 @pytest.mark.simulated_time
 async def test_time_while_stopped_is_saved_as_silence_and_reported(tmp_path: Path) -> None:
     path, messages = tmp_path / "saved.wav", list[str]()
-    sound = MonitorSound(SoundPlan(muted=True, save=str(path)), messages.append, lambda: None)
+    sound = MonitorSound(MonitorOptions(mute=True, save=str(path)), messages.append, lambda: None)
     begin = simulated_loop().time()
     async with background_task(sound.save_mix()):
         await until(path.exists)

@@ -11,18 +11,11 @@ from listenctl.percentiles import Histogram, Summary
 
 
 class LoadCallEnding(StrEnum):
-    """
-    How a call ended.
-
-    ``early``: the server ended it in order before its time. In an interrupted load, ``cut``: it was hung up before its
-    time; ``cancelled``: it wasn't connected yet.
-    """
-
     COMPLETE = "complete"
-    EARLY = "early"
-    CUT = "cut"
+    EARLY = "early"  # the server ended it in order before its time
+    CUT = "cut"  # it was hung up before its time, because the load was interrupted
     FAILED = "failed"
-    CANCELLED = "cancelled"
+    CANCELLED = "cancelled"  # it wasn't connected yet when the load was interrupted
 
 
 @dataclass(slots=True)

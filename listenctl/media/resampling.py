@@ -1,6 +1,7 @@
 """Convert sample rates with soxr, as floats: its 16-bit output is dithered, which turns silence into noise."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 from listenctl.protocol.audio import SAMPLE_BYTES
 
@@ -9,6 +10,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float32]
+
+Block = TypeVar("Block")
 
 _FULL_SCALE = 32768
 # The Speex filter at quality 2, which the media server uses: its length in samples of the lower rate, its pass band,
@@ -72,6 +75,22 @@ class PromptResampler:
         if from_rate > to_rate:
             return self._stream.floats(self._filter(floats))
         return self._filter(self._stream.floats(floats))
+
+
+def resample_blocks(
+    blocks: Iterator[Block], from_rate: int, to_rate: int, channels: int, dtype: str = "float32"
+) -> Iterator[Block]:
+    """Convert blocks of sample frames, one row each, in full quality."""
+    if from_rate == to_rate:
+        yield from blocks
+        return
+    import numpy as np
+    import soxr
+
+    stream = soxr.ResampleStream(from_rate, to_rate, channels, dtype=dtype)
+    for block in blocks:
+        yield stream.resample_chunk(block)
+    yield stream.resample_chunk(np.empty((0, channels), dtype), last=True)
 
 
 class _LowPassFilter:

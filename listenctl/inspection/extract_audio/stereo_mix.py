@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from listenctl.inspection.sample_times import SampleTimes
 from listenctl.media.files.wav_header import HEADER_BYTES
+from listenctl.media.resampling import resample_blocks, to_pcm
 from listenctl.protocol.audio import AudioFormat
 
 Floats = NDArray[np.float32]
@@ -50,9 +51,9 @@ def mix_stereo(received: JambonzTrack | None, played: ApplicationTrack | None, s
     columns: list[Iterator[Floats]] = []
     if received:
         frames = _filled(received, begins)
-        columns.append(_resampled(frames, received.format.sample_rate, sample_rate, received.format.channels))
+        columns.append(resample_blocks(frames, received.format.sample_rate, sample_rate, received.format.channels))
     if played:
-        columns.append(_resampled(_delayed(played, -begins), played.sample_rate, sample_rate, 1))
+        columns.append(resample_blocks(_delayed(played, -begins), played.sample_rate, sample_rate, 1))
     for blocks in _in_step(columns, round(_BLOCK * sample_rate)):
         yield _stereo(blocks, received=received is not None, played=played is not None)
 
@@ -63,7 +64,7 @@ def _stereo(blocks: list[Floats], *, received: bool, played: bool) -> bytes:
         mix[:, : blocks[0].shape[1]] = blocks[0]
     if played:
         mix[:, 1] += blocks[-1][:, 0]
-    return np.rint(mix * _FULL_SCALE).clip(-32768, 32767).astype("<i2").tobytes()
+    return to_pcm(mix)
 
 
 def _filled(received: JambonzTrack, begins: float) -> Iterator[Floats]:
@@ -105,18 +106,6 @@ def _silence(samples: int, channels: int) -> Iterator[Floats]:
         count = min(samples, 1 << 16)
         yield np.zeros((count, channels), np.float32)
         samples -= count
-
-
-def _resampled(frames: Iterator[Floats], from_rate: int, to_rate: int, channels: int) -> Iterator[Floats]:
-    if from_rate == to_rate:
-        yield from frames
-        return
-    import soxr
-
-    stream = soxr.ResampleStream(from_rate, to_rate, channels, dtype="float32")
-    for block in frames:
-        yield stream.resample_chunk(block)
-    yield stream.resample_chunk(np.empty((0, channels), np.float32), last=True)
 
 
 def _in_step(columns: list[Iterator[Floats]], size: int) -> Iterator[list[Floats]]:

@@ -31,6 +31,7 @@ _ANOTHER_RATE = 0.2
 _MIN_PACE_SECONDS = 3.0
 _MIN_PACE_MESSAGES = 50
 _RATE_STEP = 8000
+_KINDS = {Dtmf: "dtmf", Mark: "mark", PlayDone: "playDone", SessionSummary: "session:summary"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +216,7 @@ class JambonzMessageChecks:
         """Take a text message; ``glued`` means that it is not the first one in its WebSocket message."""
         if glued:
             self._add_violation("texts-glued", at, "several JSON documents in one message")
-        self.texts[_kind_of(message)] += 1
+        self.texts[_KINDS.get(type(message), "other")] += 1
         match message:
             case Dtmf(digit=digit):
                 self._add_key(DtmfRecord(at, self.counts.samples, digit, message.duration_ms))
@@ -309,16 +310,3 @@ def _violation_of_gap(gap: Gap) -> tuple[str, Culprit, str] | None:
         case GapKind.LATE_START:
             return "audio-late-start", Culprit.JAMBONZ, f"the first audio came {length} after the handshake"
     return None
-
-
-def _kind_of(message: JambonzMessage) -> str:
-    match message:
-        case Dtmf():
-            return "dtmf"
-        case Mark():
-            return "mark"
-        case PlayDone():
-            return "playDone"
-        case SessionSummary():
-            return "session:summary"
-    return "other"

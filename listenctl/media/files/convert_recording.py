@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from listenctl.errors import ListenctlError
 from listenctl.media.files.libsndfile import disable_seeking
 from listenctl.media.files.new_files import create_new
+from listenctl.media.resampling import resample_blocks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -147,7 +148,8 @@ def _encode(source: Any, part: Path, codec: AudioCodec, rate: int) -> _AudioDige
 
     tally = _AudioDigest(codec, rate, source.channels)
     with soundfile.SoundFile(part, "w", rate, source.channels, **codec.layout) as sink:
-        for block in _resampled(_blocks(source, codec.dtype), source, rate, codec.dtype):
+        blocks = _blocks(source, codec.dtype)
+        for block in resample_blocks(blocks, source.samplerate, rate, source.channels, codec.dtype):
             sink.write(block)
             tally.add_block(block)
     return tally
@@ -169,19 +171,6 @@ def _blocks(file: Any, dtype: str) -> "Iterator[Block]":
     disable_seeking(file)
     while len(block := file.read(_BLOCK_SAMPLES, dtype=dtype, always_2d=True)):
         yield block
-
-
-def _resampled(blocks: "Iterator[Block]", source: Any, rate: int, dtype: str) -> "Iterator[Block]":
-    if rate == source.samplerate:
-        yield from blocks
-        return
-    import numpy as np
-    import soxr
-
-    stream = soxr.ResampleStream(source.samplerate, rate, source.channels, dtype=dtype)
-    for block in blocks:
-        yield stream.resample_chunk(block)
-    yield stream.resample_chunk(np.empty((0, source.channels), dtype), last=True)
 
 
 def _difference(source: Any, written: _AudioDigest, decoded: _AudioDigest) -> str:

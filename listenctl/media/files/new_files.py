@@ -1,4 +1,4 @@
-"""Create recording files: nothing is overwritten, and only the owner can read them."""
+"""Create and write recording files: nothing is overwritten, and only the owner can read them."""
 
 import os
 from collections.abc import Sequence
@@ -56,6 +56,13 @@ def create_new(path: Path | str) -> int:
 def remove_new_file(new_file: NewFile) -> None:
     os.close(new_file.fd)
     new_file.path.unlink(missing_ok=True)
+
+
+def write_all(fd: int, data: bytes, offset: int) -> None:
+    written = os.pwrite(fd, data, offset)
+    while written < len(data):
+        # A disk that gets full first writes less; the next write raises the error.
+        written += os.pwrite(fd, data[written:], offset + written)
 
 
 def make_private_folder(folder: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from listenctl.media.channel_layout import ChannelLayout, ChannelMap
-from listenctl.media.files.new_files import NewFile, create_recording_files, remove_new_file
+from listenctl.media.files.new_files import NewFile, create_recording_files, remove_new_file, write_all
 from listenctl.media.files.wav_header import HEADER_BYTES, wav_header
 from listenctl.protocol.audio import AudioFormat
 
@@ -34,7 +34,7 @@ class WavFile:
         """Append audio; the header is updated every ``HEADER_LAG`` seconds."""
         size = self.size
         try:
-            _write_all(self._fd, data, HEADER_BYTES + size)
+            write_all(self._fd, data, HEADER_BYTES + size)
             self.size += len(data)
             if self.size - self._counted >= self._lag:
                 self.write_header()
@@ -45,7 +45,7 @@ class WavFile:
 
     def write_header(self) -> None:
         if self._counted != self.size:
-            _write_all(self._fd, wav_header(self._format, self.size), 0)
+            write_all(self._fd, wav_header(self._format, self.size), 0)
             self._counted = self.size
 
     def append_silence(self, length: int) -> None:
@@ -66,10 +66,10 @@ class WavFile:
         self.reserve_space(at, length)
         tail = os.pread(self._fd, self.size - at, HEADER_BYTES + at)
         # The moved audio is written first: until the header is written, the file is what it was.
-        _write_all(self._fd, tail, HEADER_BYTES + at + length)
+        write_all(self._fd, tail, HEADER_BYTES + at + length)
         if not tail:
             os.ftruncate(self._fd, HEADER_BYTES + at + length)
-        _write_all(self._fd, bytes(min(length, len(tail))), HEADER_BYTES + at)
+        write_all(self._fd, bytes(min(length, len(tail))), HEADER_BYTES + at)
         self.size += length
         self.write_header()
 
@@ -235,10 +235,3 @@ class Recording:
                 for written in self.files[:index]:
                     written.remove_last(len(output))
                 raise
-
-
-def _write_all(fd: int, data: bytes, offset: int) -> None:
-    written = os.pwrite(fd, data, offset)
-    while written < len(data):
-        # A disk that gets full first writes less; the next write raises the error.
-        written += os.pwrite(fd, data[written:], offset + written)

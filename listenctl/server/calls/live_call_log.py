@@ -4,7 +4,6 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from listenctl.events import Completeness
-from listenctl.json_lines import Report
 from listenctl.media.dtmf_detector import DtmfTone
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
@@ -46,13 +45,7 @@ class CallIds:
 
 @dataclass(slots=True)
 class LiveCallEnd:
-    """
-    How a call ended.
-
-    ``closed_by`` is jambonz, listenctl, the application that the call is relayed to, or nobody if the connection broke.
-    """
-
-    closed_by: str
+    closed_by: str  # jambonz, listenctl, the application that is relayed to, or nobody if the connection broke
     code: int | None = None
     reason: str = ""
 
@@ -88,11 +81,6 @@ class LiveCallLog:
     def gap_seconds(self) -> float:
         """Seconds of audio that are missing, dropped or never sent."""
         return self.audio_format.duration_of(self.ledger.lost_samples + self.ledger.paused_samples)
-
-
-def describe_tone(tone: DtmfTone) -> Report:
-    """Return the fields of a detected DTMF tone, without its place."""
-    return {"digit": tone.digit, "channel": tone.channel, "duration_ms": tone.duration_ms}
 
 
 def describe_completeness(log: LiveCallLog, unrecorded_samples: int = 0) -> Completeness:

@@ -15,7 +15,7 @@ from listenctl.capture.formats.dump_line_format import (
     header_line,
 )
 from listenctl.events import DumpFailedEvent, DumpSavedEvent, EventFields, WarningEvent
-from listenctl.media.files.new_files import create_numbered
+from listenctl.media.files.new_files import create_numbered, write_all
 from listenctl.protocol.timeline import TimedFrame
 
 RETRY_AFTER = 1.0
@@ -79,7 +79,7 @@ class DumpFile:
         lines += [frame_line(*item) if isinstance(item, TimedFrame) else event_line(item) for item in batch]
         data = b"".join(lines)
         try:
-            _write_all(fd, data, self._size)
+            write_all(fd, data, self._size)
         except OSError:
             # The next batch must begin a line.
             with suppress(OSError):
@@ -102,10 +102,3 @@ class DumpFile:
             self._retry_at = None
             detail = f"the dump continues; {self._lost} frames are missing in it"
             self._report(WarningEvent(rule="dump-resumed", detail=detail))
-
-
-def _write_all(fd: int, data: bytes, offset: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(fd, view, offset)
-        view, offset = view[written:], offset + written

@@ -28,7 +28,6 @@ from listenctl.server.calls.live_call_log import (
     SHUTTING_DOWN,
     LiveCallLog,
     describe_completeness,
-    describe_tone,
 )
 
 
@@ -90,7 +89,8 @@ def _describe_events(log: LiveCallLog, recording: Recording) -> list[Report]:
 
 def _describe_event(entry: MessageReceived | DtmfTone, recording: Recording) -> Report:
     if isinstance(entry, DtmfTone):
-        return {"event": "dtmf-tone", **_place(entry.position, recording), **describe_tone(entry)}
+        tone = {"digit": entry.digit, "channel": entry.channel, "duration_ms": entry.duration_ms}
+        return {"event": "dtmf-tone", **_place(entry.position, recording), **tone}
     event = message_event(entry.message)
     return {"event": event.event, **_place(entry.position, recording), **event.serialize()}
 

@@ -1,6 +1,6 @@
 import pytest
 
-from listenctl.load.timed_playout import TimedAnswer, TimedPlayout
+from listenctl.load.timed_playout import TimedPlayout
 from listenctl.protocol.application_commands import ClearMarks, Command, KillAudio, MarkCommand, PlayAudio
 from listenctl.protocol.jambonz_messages import Mark, PlayDone
 
@@ -38,12 +38,15 @@ DONE = PlayDone("hello", None, "1", "1000", "8000")
             [(10.52, Mark("a", "cleared")), (10.52, B_PLAYED)],
         ),
         (8000, [(10.0, A), (10.0, ClearMarks())], []),
+        # Neither a clip while streaming nor a stream to a player is played.
         (8000, [(10.0, CLIP)], []),
         (None, [(10.0, SECOND), (10.0, A)], []),
         (None, [(10.0, CLIP), (10.1, CLIP)], [(11.0, DONE), (12.0, DONE)]),
         (None, [(10.0, PlayAudio("AAAA", "mp3"))], []),
+        # killAudio ends one clip, and the next one starts.
+        (None, [(10.0, CLIP), (10.0, CLIP), (10.25, KillAudio())], [(10.25, DONE), (11.25, DONE)]),
+        (16000, [(10.0, A)], [(10.02, A_PLAYED)]),
     ],
-    ids=["marks", "pause", "kill", "clear", "clip while streaming", "stream to a player", "clips", "unplayable clip"],
 )
 def test_marks_and_clips_are_answered_in_their_time(
     stream_rate: int | None, steps: list[Step], expected: list[tuple[float, Mark | PlayDone]]
@@ -62,23 +65,9 @@ def test_answers_are_taken_when_they_are_due() -> None:
     assert playout.next_due is None
 
 
-def test_a_mark_with_nothing_playing_is_answered_with_the_next_tick() -> None:
-    playout = TimedPlayout(16000)
-
-    playout.take_command(MarkCommand("a"), 10.0)
-
-    assert playout.take_due_answers(11.0) == [TimedAnswer(10.02, 10.0, Mark("a", "playout"))]
-
-
 def test_more_marks_than_jambonz_keeps_are_dropped() -> None:
     # 40 sent, 31 answered (listenctl-protocol(7) 13).
     assert len(answers(TimedPlayout(8000), *[(10.0, A)] * 40)) == 31
-
-
-def test_kill_audio_ends_one_clip_and_the_next_one_starts() -> None:
-    found = answers(TimedPlayout(None), (10.0, CLIP), (10.0, CLIP), (10.25, KillAudio()))
-
-    assert [due for due, _ in found] == [10.25, 11.25]
 
 
 def test_only_a_clip_with_audio_that_is_played_is_heard() -> None:

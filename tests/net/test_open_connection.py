@@ -175,21 +175,19 @@ async def test_a_refusal_says_why(answer: bytes, problem: str) -> None:
     assert await refusal(answering(answer)) == problem
 
 
-async def test_a_refusal_whose_body_never_ends_is_reported_after_a_moment() -> None:
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (b"HTTP/1.1 403 Forbidden\r\n\r\nbecause", "refused with 403 Forbidden: because"),
+        (b"", "no answer within 5 s; check whether it is a listen server"),
+    ],
+)
+async def test_an_answer_that_never_ends_is_given_up(answer: bytes, problem: str) -> None:
     stays = asyncio.Event()
 
-    async with serving(answering(b"HTTP/1.1 403 Forbidden\r\n\r\nbecause", stays=stays)) as port:
-        with pytest.raises(RefusedError, match=r"refused with 403 Forbidden: because$"):
-            await connect(target(port), Heard())
-        stays.set()
-
-
-async def test_a_server_that_does_not_answer_is_given_up() -> None:
-    stays = asyncio.Event()
-
-    async with serving(answering(b"", stays=stays)) as port:
+    async with serving(answering(answer, stays=stays)) as port:
         hasty = CallTarget(address=parse_websocket_url(f"ws://127.0.0.1:{port}/"), deadline=5)
-        with pytest.raises(RefusedError, match=r"no answer within 5 s; check whether it is a listen server$"):
+        with pytest.raises(RefusedError, match=rf"{problem}$"):
             await connect(hasty, Heard())
         stays.set()
 

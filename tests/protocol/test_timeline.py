@@ -88,11 +88,8 @@ def test_a_capture_becomes_the_audio_that_was_received(name: str) -> None:
 def test_both_directions_of_a_stream_with_marks_are_there() -> None:
     events = events_of("c2_bidir_stream8k_marks_nominus1")
 
-    asked = [
-        event.command.name
-        for event in events
-        if isinstance(event, CommandSent) and isinstance(event.command, MarkCommand)
-    ]
+    commands = [event.command for event in events if isinstance(event, CommandSent)]
+    asked = [command.name for command in commands if isinstance(command, MarkCommand)]
     answers = [event for event in events if isinstance(event, MessageReceived) and isinstance(event.message, Mark)]
     assert asked
     assert {answer.message.name for answer in answers if isinstance(answer.message, Mark)} <= set(asked)
@@ -109,15 +106,12 @@ def test_every_entry_has_its_time_and_sender() -> None:
         (0.4, APPLICATION, sent(CLOSE, b"\x03\xe8", masked=False)),
     )
 
-    assert [(entry.at, entry.sender) for entry in entries] == [
-        (0.1, JAMBONZ),
-        (0.2, APPLICATION),
-        (0.3, JAMBONZ),
-        (0.4, APPLICATION),
+    assert (entries[0].at, entries[0].sender) == (0.1, JAMBONZ)
+    assert entries[1:] == [
+        TimelineEntry(0.2, APPLICATION, CommandSent(0, ClearMarks())),
+        TimelineEntry(0.3, JAMBONZ, FlushRequested(0)),
+        TimelineEntry(0.4, APPLICATION, ControlFrame(Frame(Opcode.CLOSE, b"\x03\xe8"))),
     ]
-    assert entries[1].event == CommandSent(0, ClearMarks())
-    assert entries[2].event == FlushRequested(0)
-    assert entries[3].event == ControlFrame(Frame(Opcode.CLOSE, b"\x03\xe8"))
 
 
 def test_a_flaw_is_a_violation_at_its_place_in_the_audio() -> None:
@@ -134,27 +128,16 @@ def test_a_flaw_is_a_violation_at_its_place_in_the_audio() -> None:
     ]
 
 
-def test_frames_of_one_time_are_no_burst() -> None:
-    second = [(1.0, JAMBONZ, sent(BINARY, bytes(320)))] * 50
+@pytest.mark.parametrize(("times", "bursts"), [([1.0] * 50, 0), ([at / 50 for at in range(1, 51)] + [2.0] * 50, 1)])
+def test_frames_of_one_time_are_a_burst_only_after_a_silence(times: list[float], bursts: int) -> None:
     timeline = new_timeline()
-    fold(timeline, (0.0, JAMBONZ, sent(TEXT, METADATA)), *second)
+    frames = [(at, JAMBONZ, sent(BINARY, bytes(320))) for at in (*times, times[-1] + 0.02)]
 
-    entries = [*fold(timeline, (1.02, JAMBONZ, sent(BINARY, bytes(320)))), *timeline.end_call(1.02)]
+    entries = [*fold(timeline, (0.0, JAMBONZ, sent(TEXT, METADATA)), *frames), *timeline.end_call(None)]
 
-    assert [entry for entry in entries if isinstance(entry.event, GapFound)] == []
-
-
-def test_audio_that_comes_at_once_after_a_silence_is_a_burst() -> None:
-    timeline = new_timeline()
-    second = [(0.02 * (index + 1), JAMBONZ, sent(BINARY, bytes(320))) for index in range(50)]
-    late = [(2.0, JAMBONZ, sent(BINARY, bytes(320)))] * 50
-    fold(timeline, (0.0, JAMBONZ, sent(TEXT, METADATA)), *second, *late)
-
-    entries = [*fold(timeline, (2.02, JAMBONZ, sent(BINARY, bytes(320)))), *timeline.end_call(2.02)]
-
-    (gap,) = [entry.event.gap for entry in entries if isinstance(entry.event, GapFound)]
-    assert gap.kind is GapKind.BURST
-    assert gap.length == pytest.approx(1.0, abs=0.03)
+    gaps = [entry.event.gap for entry in entries if isinstance(entry.event, GapFound)]
+    assert [gap.kind for gap in gaps] == [GapKind.BURST] * bursts
+    assert all(gap.length == pytest.approx(1.0, abs=0.03) for gap in gaps)
 
 
 def test_audio_that_waited_for_metadata_is_there_at_the_end() -> None:

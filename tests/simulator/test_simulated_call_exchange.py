@@ -120,45 +120,6 @@ async def test_nothing_leaves_after_the_end() -> None:
     assert received == [text(FIRST), audio(ONE)]
 
 
-async def test_audio_waits_for_a_server_that_does_not_read() -> None:
-    frame = bytes(64_000)
-    sender = CallSender(
-        SendBuffer(MONO, seconds=1000, resampled=False), InjectedFaults(), FIRST, connected(FakeClock())
-    )
-    reads, writable = asyncio.Event(), asyncio.Event()
-    streams: list[bytes] = []
-
-    class Sender(Heard):
-        def on_writable(self) -> None:
-            sender.flush()
-            writable.set()
-
-    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await shake_hands(reader, writer)
-        await reads.wait()
-        streams.append(await reader.read())
-
-    async with serving(take) as port:
-        connection = await connect(target(port), Sender())
-        sender.open_connection(connection)
-        frames = 0
-        # Until the kernel's buffers are full, and then one more.
-        while connection.writable:
-            sender.send_frame(frame)
-            frames += 1
-        unsent = connection.unsent
-        sender.send_frame(frame)
-        waiting = sender.unsent_bytes
-        reads.set()
-        await writable.wait()
-        ended = await finish(connection)
-
-    assert waiting == unsent + len(frame)
-    assert ended
-    received = parse_frames(streams[0])
-    assert [len(each.data) for each in received[1:-1]] == [len(frame)] * (frames + 1)
-
-
 @pytest.mark.parametrize(
     ("faults", "before", "steps", "expected"),
     [

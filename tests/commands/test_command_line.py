@@ -1,21 +1,54 @@
 """The commands beside ``serve`` and ``record``, and what all of them share."""
 
+import re
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
 import typer
+from typer.core import TyperArgument
 
 from listenctl import __version__
 from listenctl.__main__ import main
-from listenctl.commands.command_line import COMMANDS, command_group
+from listenctl.commands.command_line import COMMANDS, command_group, run_command_line
 from listenctl.media.files.wav_header import wav_header
 from listenctl.protocol.audio import AudioFormat
 from listenctl.server.check_credentials import CredentialsFile, verify_password
-from tests.helpers.cli import listenctl
+from tests.helpers.cli import listenctl, refusal
 
 AUDIO = struct.pack("<800h", *range(800))
+
+
+ARGUMENTS = {
+    "play-to-call": ["a", "b"],
+    "mark": ["a", "b"],
+    "send-json": ["a", "{}"],
+    "send-dtmf": ["a", "1"],
+    "load": ["ws://h/"],
+    "replay": ["f"],
+    "inspect": ["f"],
+    "recover": ["f"],
+    "passwd": ["u"],
+}
+
+
+def parameters(command: str) -> list[Any]:
+    commands = command_group()
+    found = commands.get_command(typer.Context(commands), command)
+    assert found is not None
+    return list(found.params)
+
+
+def named(command: str) -> list[str]:
+    return ARGUMENTS.get(command, ["a"])
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
 
 
 # Start-up and errors.
@@ -44,13 +77,44 @@ def test_help_lists_every_command(tmp_path: Path) -> None:
     assert all(f" {name} " in run.stdout for name in COMMANDS)
 
 
-@pytest.mark.parametrize("arguments", [["nothing"], ["serve", "--nothing"], ["record", "a", "b"], ["recover"]])
-def test_wrong_usage_is_status_2_and_goes_to_stderr(arguments: list[str], tmp_path: Path) -> None:
-    run = listenctl(*arguments, home=tmp_path)
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["nothing"], "nothing"),
+        (["serve", "--nothing"], "--nothing"),
+        (["record", "a", "b"], "b"),
+        (
+            ["load", "ws://h/", "--calls", "0"],
+            "Invalid value for '--calls': 0 is not 1 or more; see `listenctl load -h`",
+        ),
+        (
+            ["serve", "--port", "70000"],
+            "Invalid value for '--port': 70000 is not from 0 to 65535; see `listenctl serve -h`",
+        ),
+    ],
+)
+def test_wrong_usage_is_status_2_and_one_line(arguments: list[str], problem: str, tmp_path: Path) -> None:
+    assert problem in refusal(*arguments, home=tmp_path)
 
-    assert run.returncode == 2
-    assert run.stdout == ""
+
+def test_wrong_usage_of_a_process_is_status_2_on_stderr_without_colour(tmp_path: Path) -> None:
+    run = listenctl("serve", "--nothing", home=tmp_path, env={"NO_COLOR": "1", "FORCE_COLOR": ""})
+
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "\x1b" not in run.stderr
     assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_arguments_are_named_in_capitals(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [parameter for parameter in parameters(command) if isinstance(parameter, TyperArgument)]
+
+    assert all(re.fullmatch(r"[A-Z]+(\.\.\.)?", str(argument.metavar)) for argument in arguments)
+
+    required = [argument for argument in arguments if argument.required]
+    if required:
+        assert run_command_line(command_group(), [command]) == 2
+        assert f"Missing argument '{required[0].metavar}'; see" in capsys.readouterr().err
 
 
 def test_the_summary_of_a_command_is_the_first_line_of_its_help() -> None:
@@ -60,12 +124,6 @@ def test_the_summary_of_a_command_is_the_first_line_of_its_help() -> None:
         command = group.get_command(typer.Context(group), name)
         assert command is not None
         assert str(command.help).partition("\n")[0] == f"{summary}."
-
-
-def test_no_color_is_obeyed(tmp_path: Path) -> None:
-    run = listenctl("serve", "--nothing", home=tmp_path, env={"NO_COLOR": "1", "FORCE_COLOR": ""})
-
-    assert "\x1b" not in run.stderr
 
 
 # passwd.
@@ -123,9 +181,8 @@ def test_passwd_takes_a_user_out(tmp_path: Path) -> None:
 def test_passwd_refuses_what_could_never_work(arguments: list[str], given: str, problem: str, tmp_path: Path) -> None:
     run = listenctl("passwd", *arguments, home=tmp_path, given=given)
 
-    assert run.returncode == 2
+    assert (run.returncode, run.stderr.count("\n")) == (2, 1)
     assert problem in run.stderr
-    assert run.stderr.count("\n") == 1
 
 
 # recover.
@@ -179,12 +236,9 @@ def test_recover_mends_what_it_can_and_tells_what_it_can_not(tmp_path: Path) -> 
 
 
 def test_recover_writes_one_file_to_one_place(tmp_path: Path) -> None:
-    run = listenctl("recover", "-o", "x.wav", "a.wav", "b.wav", home=tmp_path)
+    said = refusal("recover", "-o", "x.wav", "a.wav", "b.wav", home=tmp_path)
 
-    assert (run.returncode, run.stderr) == (
-        2,
-        "listenctl: --output takes one input file; leave it out to repair several\n",
-    )
+    assert said == "listenctl: --output takes one input file; leave it out to repair several\n"
 
 
 # demo.

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from listenctl.commands.command_line import COMMANDS, command_group, run_command_line
 from listenctl.commands.config_sources import read_defaults
 from listenctl.errors import UsageError
-from tests.helpers.cli import listenctl, service
+from tests.commands.test_command_line import named, parameters
+from tests.helpers.cli import listenctl, refusal, service
 
 ANY: dict[str, dict[str, bool] | None] = {"serve": None, "record": None}
 
@@ -105,19 +107,9 @@ def test_an_option_with_a_name_that_python_reserves_can_be_set(tmp_path: Path) -
     assert read_defaults(chosen, {}, {"call": {"from_": False}}) == {"call": {"from_": "+1"}}
 
 
-def test_a_setting_that_no_command_has_is_refused(tmp_path: Path) -> None:
-    write(tmp_path / ".config/listenctl/config.toml", "[serve]\nprot = 1")
-
-    run = listenctl("serve", "--timeout", "0", home=tmp_path)
-
-    assert run.returncode == 2
-    assert "prot" in run.stderr
-    assert run.stderr.count("\n") == 1
-
-
 async def path_of(home: Path, *arguments: str, env: dict[str, str]) -> str | None:
     async with service("serve", "--port", "0", "--json", *arguments, home=home, env=env) as server:
-        path: str | None = (await server.next("server-started"))["path"]
+        path: str | None = (await server.started())["path"]
         return path
 
 
@@ -129,31 +121,49 @@ async def test_an_option_goes_before_a_variable_before_the_file_before_the_defau
     assert await path_of(tmp_path, "--path", "/option", env={"LISTENCTL_PATH": "/variable"}) == "/option"
 
 
-@pytest.mark.parametrize(
-    ("setting", "problem"),
-    [("port = 'many'", "port"), ("port = 70000", "port"), ("mix-type = 'both'", "mix-type")],
-)
-def test_a_setting_of_the_wrong_kind_is_wrong_usage(setting: str, problem: str, tmp_path: Path) -> None:
-    write(tmp_path / ".config/listenctl/config.toml", f"[serve]\n{setting}")
+def test_a_choice_that_there_is_not_is_reported_with_the_file(tmp_path: Path) -> None:
+    file = write(tmp_path / ".config/listenctl/config.toml", "[serve]\nmix-type = 'both'")
 
-    run = listenctl("serve", "--timeout", "0", home=tmp_path)
+    said = refusal("serve", "--timeout", "0", home=tmp_path)
 
-    assert run.returncode == 2
-    file = tmp_path / ".config/listenctl/config.toml"
-    assert f"Invalid value for {problem} in [serve] of {file}: " in run.stderr
-    assert run.stderr.count("\n") == 1
+    assert f"Invalid value for mix-type in [serve] of {file}: " in said
 
 
-@pytest.mark.parametrize("command", ["serve", "call"])
-def test_a_wrong_value_is_reported_under_the_name_it_was_given_by(command: str, tmp_path: Path) -> None:
-    variable = {"LISTENCTL_SAMPLE_RATE": "many"}
-    chosen = write(tmp_path / "chosen.toml", f"[{command}]\nsample-rate = 'many'")
+def numbers() -> list[tuple[str, str, bool]]:
+    """Return each option of each command that takes a number: command, parameter, and whether it is a whole one."""
+    return [
+        (command, parameter.name, parameter.type.name.startswith("int"))
+        for command in COMMANDS
+        for parameter in parameters(command)
+        if parameter.type.name.split()[0] in ("int", "float")
+    ]
 
-    by_option = listenctl(command, "--sample-rate", "many", home=tmp_path, env=variable)
-    by_variable = listenctl("--config", str(chosen), command, home=tmp_path, env=variable)
-    by_file = listenctl("--config", str(chosen), command, home=tmp_path)
 
-    assert "Invalid value for '--sample-rate': 'many'" in by_option.stderr
-    assert "Invalid value for LISTENCTL_SAMPLE_RATE: 'many'" in by_variable.stderr
-    assert f"Invalid value for sample-rate in [{command}] of {chosen}: 'many'" in by_file.stderr
-    assert [run.returncode for run in (by_option, by_variable, by_file)] == [2, 2, 2]
+@pytest.mark.parametrize(("command", "name", "whole"), numbers())
+def test_a_wrong_number_is_reported_under_the_name_that_it_was_given_by(
+    command: str,
+    name: str,
+    whole: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    option = name.rstrip("_").replace("_", "-")
+    problem = "'x' is not a whole number" if whole else "'x' is not a number"
+    said = f"{problem}; see `listenctl {command} -h`\n"
+
+    assert run_command_line(command_group(), [command, *named(command), f"--{option}", "x"]) == 2
+    assert capsys.readouterr().err == f"listenctl: Invalid value for '--{option}': {said}"
+
+    settings = tmp_path / "chosen.toml"
+    settings.write_text(f"[{command}]\n{option} = 'x'\n")
+    assert run_command_line(command_group(), ["--config", str(settings), command, *named(command)]) == 2
+    assert capsys.readouterr().err == f"listenctl: Invalid value for {option} in [{command}] of {settings}: {said}"
+
+    variable = next(parameter.envvar for parameter in parameters(command) if parameter.name == name)
+    if variable is not None:
+        monkeypatch.setenv(variable, "x")
+        assert run_command_line(command_group(), [command, *named(command)]) == 2
+        assert capsys.readouterr().err == f"listenctl: Invalid value for {variable}: {said}"

@@ -2,14 +2,17 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from listenctl.json_lines import json_line
+from listenctl.simulator import call_limits as limits
+from listenctl.simulator import simulated_call as call
 from listenctl.simulator.fault_catalogue import FAULT_KINDS
 from listenctl.simulator.injected_faults import parse_fault
-from listenctl.terminal.event_lines import format_event, is_lasting
+from listenctl.terminal.event_lines import _CAUSES, describe_end, format_event, is_lasting
 from listenctl.terminal.printable_text import TextStyle
 
 PLAIN = TextStyle(color=False, unicode=True)
@@ -32,6 +35,37 @@ ENDED: dict[str, Any] = {
     "closed_by": "jambonz",
     "close_code": 1000,
     "close_reason": "",
+}
+
+
+CLIENT_STARTED: dict[str, Any] = {
+    "url": "ws://h/",
+    "kind": "inbound",
+    "profile": "current",
+    "sample_rate": 8000,
+    "channels": 1,
+    "mix_type": "mono",
+    "streaming": False,
+    "stream_rate": None,
+    "metadata": {"from": "1", "to": "2"},
+    "metadata_valid": True,
+}
+VERDICT: dict[str, Any] = {
+    "number": 3,
+    "command": "playAudio",
+    "outcome": "truncated",
+    "reason": "bad-base64",
+    "detail": "the first 12 bytes are played",
+    "wrong": True,
+    "time": 1.0,
+}
+CONNECTED: dict[str, Any] = {
+    "url": "ws://h/",
+    "remote": "127.0.0.1:9",
+    "subprotocol": "audio.jambonz.org",
+    "handshake_ms": {"connect": 1.2, "tls": None, "upgrade": 3.4, "total": 4.6},
+    "redirects": [],
+    "tls": None,
 }
 
 
@@ -129,49 +163,6 @@ ENDED: dict[str, Any] = {
             event("call-ended", **{**ENDED, "closed_by": "nobody", "close_code": 1006}),
             "61.50 s of audio in 63.00 s; the connection broke (1006)",
         ),
-    ],
-)
-def test_an_event_is_one_line_for_people(report: dict[str, Any], words: str) -> None:
-    line = format_event(report, PLAIN)
-
-    assert " ".join(line.split(" ")[3:]) == words
-    assert line.split(" ")[1:3] == [report["event"], "CS-A"]
-
-
-CLIENT_STARTED: dict[str, Any] = {
-    "url": "ws://h/",
-    "kind": "inbound",
-    "profile": "current",
-    "sample_rate": 8000,
-    "channels": 1,
-    "mix_type": "mono",
-    "streaming": False,
-    "stream_rate": None,
-    "metadata": {"from": "1", "to": "2"},
-    "metadata_valid": True,
-}
-VERDICT: dict[str, Any] = {
-    "number": 3,
-    "command": "playAudio",
-    "outcome": "truncated",
-    "reason": "bad-base64",
-    "detail": "the first 12 bytes are played",
-    "wrong": True,
-    "time": 1.0,
-}
-CONNECTED: dict[str, Any] = {
-    "url": "ws://h/",
-    "remote": "127.0.0.1:9",
-    "subprotocol": "audio.jambonz.org",
-    "handshake_ms": {"connect": 1.2, "tls": None, "upgrade": 3.4, "total": 4.6},
-    "redirects": [],
-    "tls": None,
-}
-
-
-@pytest.mark.parametrize(
-    ("report", "words"),
-    [
         (
             event("connected", **CONNECTED),
             "ws://h/ at 127.0.0.1:9, audio.jambonz.org, in 5 ms (connect 1 ms, upgrade 3 ms)",
@@ -219,7 +210,7 @@ CONNECTED: dict[str, Any] = {
         ),
     ],
 )
-def test_an_event_of_a_simulated_call_is_one_line_for_people(report: dict[str, Any], words: str) -> None:
+def test_an_event_is_one_line_for_people(report: dict[str, Any], words: str) -> None:
     line = format_event(report, PLAIN)
 
     assert " ".join(line.split(" ")[3:]) == words
@@ -240,7 +231,7 @@ def test_a_fault_with_a_value_is_said_with_it(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "shown"),
+    ("call_id", "shown"),
     [
         ("7f1c22a4-5b6d-4e7f-8a9b-0c1d2e3f4a5b", "7f1c22a4…"),
         ("7f1c22a4-5b6d-4e7f-8a9b-0c1d2e3f4a5b~2", "7f1c22a4…~2"),
@@ -248,8 +239,8 @@ def test_a_fault_with_a_value_is_said_with_it(name: str) -> None:
         ("x" * 41, "x" * 39 + "…"),
     ],
 )
-def test_an_id_is_cut_only_where_its_beginning_tells_calls_apart(call: str, shown: str) -> None:
-    assert format_event({**event("warning", detail="w"), "call": call}, PLAIN).split(" ")[2] == shown
+def test_an_id_is_cut_only_where_its_beginning_tells_calls_apart(call_id: str, shown: str) -> None:
+    assert format_event({**event("warning", detail="w"), "call": call_id}, PLAIN).split(" ")[2] == shown
 
 
 def test_a_wrong_verdict_is_red_and_lasts() -> None:
@@ -270,14 +261,69 @@ def test_an_action_hook_that_failed_is_yellow() -> None:
     assert painted == [False, False, True, True, True]
 
 
-@pytest.mark.parametrize("hostile", ["\x1b]0;title\x07", "a\nb\rc", "\u202egpj.exe", "\x9b31m", "\ud800"])
+HUNG_UP: dict[str, Any] = {
+    "cause": "audio-over",
+    "closed_by": "jambonz",
+    "close_code": 1000,
+    "close_reason": "",
+    "detail": "",
+    "taken": True,
+}
+CLOSED = {**HUNG_UP, "cause": "server", "closed_by": "server"}
+BROKEN = {**CLOSED, "closed_by": "nobody", "close_code": None, "taken": False}
+
+
+@pytest.mark.parametrize(
+    ("ended", "words"),
+    [
+        (HUNG_UP, "we hung up (1000): the caller's audio ended"),
+        ({**HUNG_UP, "cause": "disconnect"}, "we hung up (1000): the server sent disconnect"),
+        (
+            {**HUNG_UP, "detail": "the server didn't end the connection within 5 s", "taken": False},
+            "we hung up (1000): the caller's audio ended; the server didn't end the connection within 5 s",
+        ),
+        (
+            {**HUNG_UP, "close_code": None, "detail": "broken off", "taken": False},
+            "we hung up: the caller's audio ended; broken off",
+        ),
+        ({**CLOSED, "close_reason": "bye"}, "closed by the server (1000 'bye')"),
+        ({**CLOSED, "close_code": 1011, "taken": False}, "closed by the server (1011); not an orderly end"),
+        (
+            {**CLOSED, "close_code": None, "detail": "the server closed the connection without a Close"},
+            "the server closed the connection without a Close",
+        ),
+        (BROKEN, "the connection broke"),
+        ({**BROKEN, "detail": "the connection broke: reset"}, "the connection broke: reset"),
+    ],
+)
+def test_who_ended_it_and_why_is_said(ended: dict[str, Any], words: str) -> None:
+    assert describe_end(ended) == words
+
+
+def test_every_cause_of_a_call_has_words_and_is_in_the_manual() -> None:
+    source = "".join(line for line in Path(call.__file__).read_text().splitlines() if "hang_up(" in line)
+    page = (Path(__file__).parents[2] / "man" / "listenctl-events.5").read_text()
+    item = page.partition(".It Cm cause ")[2].partition("\n.It ")[0]
+
+    given = set(re.findall(r'"([a-z-]{2,})"', source + Path(limits.__file__).read_text()))
+
+    assert given == set(_CAUSES)
+    assert {word for line in re.findall(r"^\.Cm (.*)", item, re.MULTILINE) for word in line.split() if word != ","} == {
+        *given,
+        "server",
+    }
+
+
+@pytest.mark.parametrize("hostile", ["\x1b]0;title\x07", "a\nb\rc", "\u202egpj.exe", "\x9b31m", "\ud800", "x" * 10_000])
 def test_nothing_from_the_wire_reaches_the_terminal_raw(hostile: str) -> None:
     report = event("warning", detail=hostile) | {"call": hostile, "call_sid": hostile}
 
     line = format_event(report, PLAIN)
+    end = describe_end({**CLOSED, "close_reason": hostile, "detail": hostile})
 
     assert line.isprintable()
-    assert "\n" not in line
+    assert end.isprintable()
+    assert len(end) < 500
 
 
 def test_colours_are_for_terminals_that_have_them() -> None:

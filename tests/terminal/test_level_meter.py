@@ -1,7 +1,5 @@
 """How bars move and what they look like, on a clock of the test's own."""
 
-import re
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +7,7 @@ from rich.cells import cell_len
 
 from listenctl.media.measure_levels import FLOOR_DB, Level, Levels
 from listenctl.terminal.level_meter import ChannelLevel, LevelDelay, MeterBallistics, draw_bar, draw_bars
-from listenctl.terminal.printable_text import TextStyle
+from listenctl.terminal.printable_text import TextStyle, unpainted
 
 PLAIN = TextStyle(color=False)
 ASCII = TextStyle(color=False, unicode=False)
@@ -166,5 +164,5 @@ def test_bars_have_exactly_the_width(
 ) -> None:
     drawn = draw_bars((ChannelLevel(level, hold, clipped),) * channels, width, style)
 
-    assert cell_len(re.sub(r"\x1b\[[0-9;]*m", "", drawn)) == width
+    assert cell_len(unpainted(drawn)) == width
     assert style.unicode or drawn.isascii()

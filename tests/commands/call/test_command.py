@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.cli import listenctl_here
+from tests.helpers.cli import refusal
 
 URL = "ws://127.0.0.1:1/"
 
@@ -27,9 +27,4 @@ URL = "ws://127.0.0.1:1/"
 def test_unusable_arguments_are_reported_in_one_line(arguments: list[str], problem: str, tmp_path: Path) -> None:
     (tmp_path / "verb.json").write_text('{"verb": "say",')
 
-    run = listenctl_here(*arguments, home=tmp_path)
-
-    assert (run.returncode, run.stdout) == (2, "")
-    assert run.stderr.startswith("listenctl: ")
-    assert problem in run.stderr
-    assert run.stderr.count("\n") == 1
+    assert problem in refusal(*arguments, home=tmp_path)

@@ -1,7 +1,6 @@
 """The live view of a simulated call."""
 
 import io
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,7 +16,7 @@ from listenctl.commands.call.view import SimulatedCallView, draw_gauge, render_c
 from listenctl.media.measure_levels import Level
 from listenctl.simulator.call_snapshot import CallSnapshot
 from listenctl.terminal.level_meter import ChannelLevel
-from listenctl.terminal.printable_text import TextStyle
+from listenctl.terminal.printable_text import TextStyle, unpainted
 from tests.helpers.server import until
 from tests.helpers.terminals import QUIET as NOTHING
 
@@ -45,10 +44,6 @@ QUIET = replace(CALL, state="connecting", buffered=0.0, held=0.0, marks=(), comm
 def draw(call: CallSnapshot, *recent: str, columns: int = 80, rows: int = 24, style: TextStyle = PLAIN) -> list[str]:
     lines = render_call(call, recent, (columns, rows), style=style, sent=STEREO, heard=HEARD)
     return [line.rstrip() for line in lines]
-
-
-def plain(line: str) -> str:
-    return re.sub(r"\x1b\[[0-9;]*m", "", line)
 
 
 def test_everything_fits_80_columns() -> None:
@@ -191,7 +186,7 @@ def test_view_fits_the_terminal_and_is_printable(
 ) -> None:
     lines = render_call(call, recent, (columns, rows), style=style, sent=sent, heard=sent[:1])
 
-    drawn = [plain(line) for line in lines]
+    drawn = [unpainted(line) for line in lines]
     assert len(drawn) <= rows
     assert all(cell_len(line) <= columns for line in drawn)
     assert all(character.isprintable() for line in drawn for character in line)

@@ -1,6 +1,5 @@
 """Events of a running server."""
 
-import asyncio
 import io
 import json
 import signal
@@ -11,7 +10,7 @@ import pytest
 
 from listenctl.commands.live_calls.events_run import EventFilter, run_events
 from listenctl.errors import TimedOutError
-from tests.helpers.cli import listenctl
+from tests.helpers.cli import listenctl_beside
 from tests.helpers.control import fake_control, live_call
 from tests.helpers.terminals import on_terminal
 
@@ -25,7 +24,7 @@ LEVELS = {**STARTED, "event": "levels"}
 
 async def follow_events(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     async with fake_control(folder, events=[DTMF, WARNING, LEVELS], calls=[live_call()]):
-        return await asyncio.to_thread(lambda: listenctl("events", *arguments, home=folder))
+        return await listenctl_beside("events", *arguments, home=folder)
 
 
 async def test_json_lines_are_the_events_of_the_server(tmp_path: Path) -> None:
@@ -73,7 +72,7 @@ async def test_no_event_in_time(tmp_path: Path) -> None:
 
 async def test_latest_of_no_calls_is_status_4(tmp_path: Path) -> None:
     async with fake_control(tmp_path):
-        done = await asyncio.to_thread(lambda: listenctl("events", "--call", "@latest", home=tmp_path))
+        done = await listenctl_beside("events", "--call", "@latest", home=tmp_path)
 
     assert (done.returncode, done.stderr) == (4, "listenctl: there is no live call\n")
 

@@ -8,7 +8,7 @@ import pytest
 
 from listenctl.commands.live_calls.play_to_call import PlayOptions, sound_edits
 from listenctl.play_to_call.trim_and_gain import SoundEdits
-from tests.helpers.cli import listenctl_here
+from tests.helpers.cli import refusal
 
 
 @pytest.mark.parametrize(
@@ -24,10 +24,7 @@ from tests.helpers.cli import listenctl_here
     ],
 )
 def test_unusable_options_are_refused(tmp_path: Path, arguments: list[str], problem: str) -> None:
-    done = listenctl_here("play-to-call", "@latest", "silence", *arguments, home=tmp_path)
-
-    assert (done.returncode, done.stdout) == (2, "")
-    assert problem in done.stderr
+    assert problem in refusal("play-to-call", "@latest", "silence", *arguments, home=tmp_path)
 
 
 def test_edits_of_the_sound() -> None:

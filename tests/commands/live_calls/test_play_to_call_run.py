@@ -3,7 +3,8 @@
 import asyncio
 import json
 import signal
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import PIPE
+from contextlib import AbstractAsyncContextManager
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from listenctl.commands.live_calls.send_command_run import run_command
 from listenctl.errors import NotFoundError, TimedOutError, UsageError
 from listenctl.protocol.application_commands import KillAudio
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
-from tests.helpers.cli import COMMAND, environment
+from tests.helpers.cli import Service, service
 from tests.helpers.server import until
 from tests.helpers.simulated_calls import LiveCall, clips, live_call, noise, streaming, write_sound
 from tests.helpers.terminals import on_terminal
@@ -40,15 +41,8 @@ async def play(source: str, **changes: Any) -> int:
     )
 
 
-async def start(folder: Path, *arguments: str) -> Process:
-    return await asyncio.create_subprocess_exec(
-        *(*COMMAND, "play-to-call", "@latest", *arguments),
-        cwd=folder,
-        env=environment(folder),
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=PIPE,
-    )
+def playing(folder: Path, *arguments: str) -> AbstractAsyncContextManager[Service]:
+    return service("play-to-call", "@latest", *arguments, "--wait", home=folder, stdin=PIPE)
 
 
 @pytest.mark.simulated_time
@@ -179,36 +173,33 @@ async def test_end_of_the_call_is_an_error_with_a_json_result(
 @STREAM_AND_CLIPS
 async def test_stdin_is_played_completely(tmp_path: Path, verb: ListenVerb) -> None:
     pcm = noise(0.5, 8000)
-    async with live_call(tmp_path, verb) as call:
-        process = await start(tmp_path, "-", "--wait")
-        out, _ = await process.communicate(pcm)
+    async with live_call(tmp_path, verb) as call, playing(tmp_path, "-") as command:
+        _, out, _ = await command.result(pcm)
 
-    assert b"- played, 0.50 s; " in out
+    assert "- played, 0.50 s; " in out
     assert call.heard.count(pcm) == 1
 
 
 async def test_empty_stdin_is_wrong_usage(tmp_path: Path) -> None:
-    async with live_call(tmp_path, streaming()):
-        process = await start(tmp_path, "-", "--wait")
-        _, err = await process.communicate(b"")
+    async with live_call(tmp_path, streaming()), playing(tmp_path, "-") as command:
+        status, _, err = await command.result(b"")
 
-    assert process.returncode == 2
-    assert b"stdin: ended without any audio" in err
+    assert status == 2
+    assert "stdin: ended without any audio" in err
 
 
 @pytest.mark.parametrize(
     ("verb", "number"), [(streaming(), signal.SIGINT), (clips(), signal.SIGTERM)], ids=["stream", "clip"]
 )
 async def test_signal_stops_the_sound_in_the_call(tmp_path: Path, verb: ListenVerb, number: signal.Signals) -> None:
-    async with live_call(tmp_path, verb) as call:
-        process = await start(tmp_path, "speech", "--wait", "--json")
+    async with live_call(tmp_path, verb) as call, playing(tmp_path, "speech", "--json") as command:
         await until(lambda: call.sounds)
-        process.send_signal(number)
-        out, err = await process.communicate()
+        command.process.send_signal(number)
+        status, out, err = await command.result()
         await until(lambda: call.call.snapshot().buffered == 0)
 
     result = json.loads(out)
-    assert (process.returncode, err) == (128 + number, b"")
+    assert (status, err) == (128 + number, "")
     assert (result["outcome"], result["detail"]) == ("interrupted", "stopped before its end")
     assert call.run.events.of("call-ended")
 

@@ -1,10 +1,9 @@
 """Commands for a live call."""
 
-import asyncio
 import json
 import socket
 import subprocess
-from http import HTTPStatus
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
@@ -12,16 +11,15 @@ import pytest
 from listenctl.commands.live_calls.send_command_run import Recipient, run_command, run_mark
 from listenctl.errors import TimedOutError
 from listenctl.protocol.application_commands import KillAudio
-from tests.helpers.cli import COMMAND, environment, listenctl, listenctl_here
+from tests.helpers.cli import listenctl_beside, refusal, service
 from tests.helpers.control import fake_control, mark_answer
-from tests.helpers.server import LIMIT
 from tests.helpers.terminals import on_terminal
 
 CALL_SID = "7f1c9a52-aaaa"
 
 
 async def run(folder: Path, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
-    return await asyncio.to_thread(lambda: listenctl(*arguments, home=folder, given=given))
+    return await listenctl_beside(*arguments, home=folder, given=given)
 
 
 @pytest.mark.parametrize(
@@ -112,21 +110,6 @@ async def test_server_that_hangs_is_status_5(command: list[str], tmp_path: Path)
     assert done.stderr.endswith(f"{path}: the server doesn't answer\n")
 
 
-@pytest.mark.parametrize(
-    ("refusal", "printed"),
-    [
-        ((HTTPStatus.NOT_FOUND, "there is no live call 7f"), "there is no live call 7f"),
-        ((HTTPStatus.CONFLICT, "7f matches 2 live calls:\na\nb"), "7f can mean 2 live calls: a, b"),
-    ],
-    ids=["unknown", "ambiguous"],
-)
-async def test_refused_call_name_is_status_4(refusal: tuple[HTTPStatus, str], printed: str, tmp_path: Path) -> None:
-    async with fake_control(tmp_path, refusals={"7f": refusal}):
-        done = await run(tmp_path, "kill-audio", "7f")
-
-    assert (done.returncode, done.stderr) == (4, f"listenctl: {printed}\n")
-
-
 @pytest.mark.simulated_time
 async def test_missing_confirmation_times_out(tmp_path: Path) -> None:
     async with fake_control(tmp_path, silent=True) as control:
@@ -172,11 +155,7 @@ async def test_missing_confirmation_times_out(tmp_path: Path) -> None:
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
 )
 def test_unusable_arguments_are_refused(arguments: list[str], problem: str, tmp_path: Path) -> None:
-    done = listenctl_here(*arguments, home=tmp_path)
-
-    assert done.returncode == 2
-    assert problem in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert problem in refusal(*arguments, home=tmp_path)
 
 
 @pytest.mark.parametrize("by_pipe", [False, True], ids=["argument", "stdin"])
@@ -191,14 +170,13 @@ async def test_json_text_is_sent_unchanged(by_pipe: bool, tmp_path: Path) -> Non
 
 
 async def test_stdin_that_isnt_utf_8_is_refused(tmp_path: Path) -> None:
-    async with fake_control(tmp_path) as control:
-        env = environment(tmp_path)
-        command = [*COMMAND, "send-json", "7f1c", "-"]
-        done = await asyncio.to_thread(
-            lambda: subprocess.run(command, env=env, input=b'"\xff"', capture_output=True, timeout=LIMIT, check=False)
-        )
+    async with (
+        fake_control(tmp_path) as control,
+        service("send-json", "7f1c", "-", home=tmp_path, stdin=PIPE) as command,
+    ):
+        done = await command.result(b'"\xff"')
 
-    assert (done.returncode, done.stderr) == (2, b"listenctl: the text isn't UTF-8, as JSON must be\n")
+    assert done == (2, "", "listenctl: the text isn't UTF-8, as JSON must be\n")
     assert control.targets == []
 
 
@@ -220,11 +198,7 @@ async def test_answer_to_a_mark_decides_the_status(event: str, status: int, tmp_
     result = json.loads(machine.stdout)
     assert (human.returncode, machine.returncode) == (status, status)
     assert human.stdout.startswith(f"{CALL_SID}: mark intro: {event} after 0.")
-    assert {key: result[key] for key in ("call_sid", "name", "result")} == {
-        "call_sid": CALL_SID,
-        "name": "intro",
-        "result": event,
-    }
+    assert (result["call_sid"], result["name"], result["result"]) == (CALL_SID, "intro", event)
     assert result["seconds"] >= 0
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from listenctl.commands.serve.view import CallRow, ServerSnapshot, render_server
 from listenctl.terminal.level_meter import ChannelLevel
-from listenctl.terminal.printable_text import TextStyle
+from listenctl.terminal.printable_text import TextStyle, unpainted
 
 MONO = CallRow(
     "7f1c",
@@ -47,10 +47,6 @@ SERVER = ServerSnapshot(
     recorded_seconds=3723,
     calls=(MONO, STEREO),
 )
-
-
-def plain(line: str) -> str:
-    return re.sub(r"\x1b\[[0-9;]*m", "", line)
 
 
 def draw(view: ServerSnapshot, columns: int, rows: int = 24, now: float = 42.0, *, unicode: bool = True) -> list[str]:
@@ -191,7 +187,7 @@ views = st.builds(
 def test_no_view_leaves_its_place_or_controls_the_terminal(
     view: ServerSnapshot, columns: int, rows: int, unicode: bool
 ) -> None:
-    lines = [plain(line) for line in render_server(view, (columns, rows), 1e6, TextStyle(unicode=unicode))]
+    lines = [unpainted(line) for line in render_server(view, (columns, rows), 1e6, TextStyle(unicode=unicode))]
 
     assert len(lines) <= rows
     assert all(cell_len(line) <= columns for line in lines)
@@ -203,8 +199,8 @@ def test_no_view_leaves_its_place_or_controls_the_terminal(
 def test_colour_changes_nothing_but_colour(view: ServerSnapshot, columns: int) -> None:
     coloured = render_server(view, (columns, 12), 1e6, TextStyle())
 
-    assert [plain(line) for line in coloured] == render_server(view, (columns, 12), 1e6, TextStyle(color=False))
-    assert [Text.from_ansi(line).plain for line in coloured] == [plain(line) for line in coloured]
+    assert [unpainted(line) for line in coloured] == render_server(view, (columns, 12), 1e6, TextStyle(color=False))
+    assert [Text.from_ansi(line).plain for line in coloured] == [unpainted(line) for line in coloured]
 
 
 def test_a_megabyte_for_a_name_is_drawn_like_any_other() -> None:

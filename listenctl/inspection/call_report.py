@@ -106,7 +106,7 @@ class CallReport:
 
     def table_row(self) -> dict[str, TableCell]:
         """Return the columns of the table in order; None for unknown values."""
-        metadata, rate = self.metadata, self.audio_format.sample_rate
+        metadata, rate = self.metadata or CallMetadata.missing(), self.audio_format.sample_rate
         completeness, close = self.completeness, self.close
         violations = [one.severity for one in self.violations]
         return {
@@ -115,11 +115,11 @@ class CallReport:
             "number": self.session.number,
             "started": timestamp(self.session.began),
             "seconds": round(self.seconds, 3),
-            "from": metadata.caller if metadata else None,
-            "to": metadata.callee if metadata else None,
-            "direction": metadata.direction if metadata else None,
+            "from": metadata.caller,
+            "to": metadata.callee,
+            "direction": metadata.direction,
             "sample_rate": rate,
-            "mix_type": metadata.mix_type if metadata else None,
+            "mix_type": metadata.mix_type,
             "audio_seconds": round(completeness.received / rate, 3),
             "lost_seconds": round(completeness.lost / rate, 3),
             "paused_seconds": round(completeness.paused / rate, 3),
@@ -137,15 +137,13 @@ class CallReport:
         }
 
     def _describe_metadata(self) -> Report:
-        metadata = self.metadata
-        if metadata is None:
-            return {"from": None, "to": None, "direction": None, "metadata": None, "metadata_valid": None}
+        metadata = self.metadata or CallMetadata.missing()
         return {
             "from": metadata.caller,
             "to": metadata.callee,
             "direction": metadata.direction,
-            "metadata": dict(metadata.fields),
-            "metadata_valid": metadata.valid,
+            "metadata": self.metadata and dict(metadata.fields),
+            "metadata_valid": self.metadata and metadata.valid,
         }
 
     def _describe_audio(self) -> Report:

@@ -12,7 +12,7 @@ class Pacer:
         self._samples = 0
 
     async def wait_for_chunk(self, samples: int) -> float:
-        """Wait until the next ``samples`` are due (0: the end so far); return how many seconds they are late."""
+        """Wait until the next ``samples`` samples are due, 0 for the end so far; return the seconds they are late."""
         now = asyncio.get_running_loop().time
         if self._start is None:
             self._start = now()

@@ -30,7 +30,7 @@ _KNOWN_BY = {"metadata": KnownBy.METADATA, "tool": KnownBy.TOOL, "server": Known
 
 
 class SoundPlayer:
-    """Play one sound to one call; if ``play`` is cancelled the caller hears no more of it, but the sounds of others."""
+    """Play one sound to one call; cancelling ``play`` stops this sound, and none of other tools."""
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ class Credentials:
 
 
 def basic_authorization(credentials: Credentials | None) -> tuple[str | None, str | None]:
-    """Return jambonz's Authorization header, of at most 89 characters (listenctl-protocol(7) 1.4), and a warning."""
+    """Return jambonz's header for at most 89 characters of credentials (listenctl-protocol(7) 1.4), and a warning."""
     if credentials is None:
         return None, None
     user, password = credentials.username, credentials.password

@@ -32,11 +32,7 @@ class RequestRefused(Exception):
 
 
 async def answer_upgrade(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    authorization: str | None = None,
-    *,
-    full: Callable[[], bool] = lambda: False,
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, authorization: str | None, *, full: Callable[[], bool]
 ) -> None:
     """
     Answer the opening handshake of a call; raises RequestRefused if the request isn't a WebSocket handshake, lacks the

@@ -126,9 +126,9 @@ def set_user(path: Path, user: str, hashed: str | None) -> None:
         text = path.read_text() if path.exists() else ""
     except (OSError, UnicodeDecodeError) as exc:
         raise UsageError(_unreadable(path, exc)) from exc
-    if hashed is None and user not in parse_users(text, str(path)):
+    users = parse_users(text, str(path))
+    if hashed is None and user not in users:
         raise UsageError(f"{path}: no user {user!r} found")
-    parse_users(text, str(path))
     lines = [line for line in text.splitlines() if line.partition(":")[0].strip() != user]
     lines += [] if hashed is None else [f"{user}:{hashed}"]
     part = path.with_name(f".{path.name}.part")

@@ -65,7 +65,7 @@ def request_refused(detail: str, *, ended: bool = False) -> str:
 
 
 def read_answer(message: str | bytes) -> bool | None:
-    """Return None for one more digit, after the last whether digits are sent to the server; raises its error."""
+    """Return None for a pressed digit, at the end whether digits are sent to the server; raises a refusal."""
     decoded = peer_json.decode(message) if isinstance(message, str) else None
     match decoded and decoded[0]:
         case {"type": "key"}:

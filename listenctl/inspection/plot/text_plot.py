@@ -13,6 +13,7 @@ from listenctl.inspection.rule_catalogue import Severity
 from listenctl.media.measure_levels import FULL_SCALE
 
 _MIN_COLUMNS = 20
+_HEIGHT = 4
 _LABEL = 12
 # The dots of a Braille character (Unicode 2800) from top to bottom: those of its left and of its right column.
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
@@ -43,10 +44,8 @@ class TextPlotRow:
         return f"{self.label:>{_LABEL - 1}} {self.text}".rstrip()
 
 
-def draw_rows(
-    plotted: PlottedCall, report: CallReport, *, width: int, height: int = 4, braille: bool = True
-) -> list[TextPlotRow]:
-    """Return the lines of a call, ``width`` columns wide, with ``height`` lines per direction."""
+def draw_rows(plotted: PlottedCall, report: CallReport, *, width: int, braille: bool) -> list[TextPlotRow]:
+    """Return the lines of a call, ``width`` columns wide, with ``_HEIGHT`` lines per direction."""
     columns = max(_MIN_COLUMNS, width - _LABEL)
     begin = plotted.start_time()
     end = max(report.seconds, plotted.times.end, begin + 0.1)
@@ -57,8 +56,8 @@ def draw_rows(
         if shapes
     ]
     for label, kind, amplitudes in _sides(plotted, edges):
-        drawn = _braille(amplitudes, height) if braille else _ascii(amplitudes, height)
-        rows += [TextPlotRow(kind, label if number == height // 2 else "", line) for number, line in enumerate(drawn)]
+        drawn = _braille(amplitudes) if braille else _ascii(amplitudes)
+        rows += [TextPlotRow(kind, label if number == _HEIGHT // 2 else "", line) for number, line in enumerate(drawn)]
     return [*rows, TextPlotRow(TextPlotRowKind.TIME_AXIS, "", _time_axis(begin, end, columns))]
 
 
@@ -100,32 +99,32 @@ def _line(shapes: Sequence[tuple[float, str]], begin: float, end: float, columns
     return "".join(line).rstrip()
 
 
-def _braille(amplitudes: AmplitudeRange, height: int) -> list[str]:
+def _braille(amplitudes: AmplitudeRange) -> list[str]:
     """Draw two columns per character; gaps have no dots."""
-    dots = height * 4
-    top, bottom = _in_dots(amplitudes, dots)
-    rows = np.arange(dots)[:, None]
+    top, bottom = _in_dots(amplitudes)
+    rows = np.arange(_HEIGHT * 4)[:, None]
     on = (rows >= top) & (rows <= bottom) & amplitudes.has_audio
-    codes = np.zeros((height, len(top) // 2), np.int64)
+    codes = np.zeros((_HEIGHT, len(top) // 2), np.int64)
     for column, bits in enumerate(_DOTS):
         for row, bit in enumerate(bits):
             codes |= on[row::4, column::2] * bit
     return ["".join(chr(0x2800 + code) for code in line) for line in codes.tolist()]
 
 
-def _ascii(amplitudes: AmplitudeRange, height: int) -> list[str]:
+def _ascii(amplitudes: AmplitudeRange) -> list[str]:
     """Draw the larger amplitude of two columns as bars above and below the middle."""
-    top, bottom = _in_dots(amplitudes, height * 4)
-    rows = np.arange(height * 4)[:, None]
+    top, bottom = _in_dots(amplitudes)
+    rows = np.arange(_HEIGHT * 4)[:, None]
     on = (rows >= top) & (rows <= bottom) & amplitudes.has_audio
-    filled = (on[:, ::2] | on[:, 1::2]).reshape(height, 4, -1).sum(axis=1)
+    filled = (on[:, ::2] | on[:, 1::2]).reshape(_HEIGHT, 4, -1).sum(axis=1)
     return ["".join(_HEIGHTS[count] for count in line) for line in filled.tolist()]
 
 
-def _in_dots(amplitudes: AmplitudeRange, dots: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _in_dots(amplitudes: AmplitudeRange) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the first and last dot of each column from the top; silence is a line in the middle."""
     low, high = (values.astype(np.float64) / FULL_SCALE for values in amplitudes[:2])
     scale = max(float(np.abs(low).max(initial=0)), float(np.abs(high).max(initial=0)), _MIN_SCALE)
+    dots = _HEIGHT * 4
     middle = (dots - 1) / 2
     top = np.rint(middle - high / scale * middle).astype(np.int64)
     bottom = np.rint(middle - low / scale * middle).astype(np.int64)

@@ -73,7 +73,7 @@ class Sidecar:
     remote: str
     target: str
     subprotocol: str | None
-    started: float
+    started: float  # Unix time, as ``ended``
     ended: float | None
     metadata: CallMetadata
     audio: SidecarAudio | None

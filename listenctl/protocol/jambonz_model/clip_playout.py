@@ -26,7 +26,7 @@ class _Playing:
 
 
 class ClipPlayout:
-    """Play the clips of one call. Whether killAudio may stop two nested ones, as seen once, is not verified."""
+    """Play the clips of one call; whether killAudio may stop two is not verified (listenctl-protocol(7) 5.1)."""
 
     held = 0
     outstanding_marks: tuple[PendingMark, ...] = ()

@@ -5,14 +5,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from websockets.frames import Opcode
 
 from listenctl.capture.capture_events import CapturedFrame
@@ -151,17 +148,6 @@ def test_a_capture_is_read_while_it_is_written(write: Callable[[list[Packet]], b
         assert reader.stdout.readline() == b"two\n"
 
     assert reader.returncode == 0
-
-
-@given(st.sampled_from([b"", DUMP[:30], b'{"log":', b"\xd4\xc3\xb2\xa1", b"\x0a\x0d\x0d\x0a"]), st.binary())
-def test_garbage_is_refused_or_read_but_never_raises(
-    tmp_path_factory: pytest.TempPathFactory, start: bytes, data: bytes
-) -> None:
-    path = tmp_path_factory.getbasetemp() / "garbage"
-    path.write_bytes(start + data)
-
-    with suppress(UsageError):
-        assert not [one for one in read_file(path) if isinstance(one, CapturedFrame)]
 
 
 TLS = "encrypted/d_wss_mono16k"

@@ -1,4 +1,6 @@
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +10,20 @@ import soundfile
 from listenctl.errors import UsageError
 from listenctl.play_to_call.playable_sound import prepare_sound
 from listenctl.play_to_call.trim_and_gain import SoundEdits
-from tests.media.sources.test_audio_sources import stdin_is
 from tests.play_to_call.test_trim_and_gain import read_all
+
+
+@contextmanager
+def stdin_is(fd: int) -> Iterator[None]:
+    """Replace stdin by a file or pipe, as the shell does, and close the descriptor."""
+    kept = os.dup(0)
+    os.dup2(fd, 0)
+    os.close(fd)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
 
 
 def write_file(folder: Path, *channels: list[int], rate: int = 8000) -> str:

@@ -1,7 +1,5 @@
 """One call on a real socket: its first frames, its deadlines, and every way to end."""
 
-import asyncio
-import socket
 import ssl
 import struct
 from dataclasses import replace
@@ -40,14 +38,6 @@ async def ended(events: Events) -> tuple[str, int | None, str]:
 
 # First frames.
 
-BROKEN_FIRST = [
-    b"""{"sampleRate":16000,"mixType":"mono","callSid":"c","agent":"OBrien"}'""",
-    b"""{"sampleRate":16000,"mixType":"mono","callSid":"c","x":{"q":"say "hi""}}""",
-    b"""{"sampleRate":16000,"mixType":"mono","callSid":"c","x":\"""" + b"y" * 8138,
-    b"""{"sampleRate":16000,"mixType":"mono","callSid":"c","x":\"""" + b"\xc3\xbc" * 4069,
-    b"""{"sampleRate":16000,"mixType":"mono","callSid":"c","x":"\n\t"}""",
-]
-
 
 async def record(folder: Path, *messages: bytes, settings: ServerSettings = FAST) -> tuple[Events, Event]:
     """Record a call of these messages; return all events, and that of the recording."""
@@ -56,8 +46,13 @@ async def record(folder: Path, *messages: bytes, settings: ServerSettings = FAST
         return run.events, await run.events.wait_for("recording-saved")
 
 
-@pytest.mark.parametrize("first", BROKEN_FIRST, ids=["apostrophe", "quotes", "cut", "cut in a character", "controls"])
-async def test_a_broken_first_frame_costs_nothing(first: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "rest",
+    [b""""OBrien"}'""", b'"' + b"\xc3\xbc" * 4069, b'"\n\t"}'],
+    ids=["apostrophe", "cut in a character", "controls"],
+)
+async def test_a_broken_first_frame_costs_nothing(rest: bytes, tmp_path: Path) -> None:
+    first = b'{"sampleRate":16000,"mixType":"mono","callSid":"c","x":' + rest
     events, saved = await record(tmp_path, text(first[:8192]), binary(AUDIO), close())
 
     (started,) = events.of("call-started")
@@ -81,13 +76,6 @@ async def test_a_first_frame_without_a_format_means_the_defaults(first: bytes, t
     assert (started["call"], started["call_sid"]) == ("unknown-1", None)
     assert (started["sample_rate"], started["channels"]) == (24000, 2)
     assert recorded_audio(saved) == AUDIO
-
-
-async def test_audio_before_the_metadata_is_recorded(tmp_path: Path) -> None:
-    _, saved = await record(tmp_path, binary(AUDIO), METADATA, binary(later(1)), close())
-
-    assert recorded_audio(saved) == AUDIO + later(1)
-    assert Path(saved["path"]).name == "CS-A.wav"
 
 
 async def test_a_call_without_metadata_has_the_defaults_until_metadata_comes(tmp_path: Path) -> None:
@@ -135,22 +123,6 @@ async def test_texts_are_reported_and_none_of_them_reaches_the_audio(tmp_path: P
     assert {event["position"] for event in messages} == {160}
     assert recorded_audio(saved) == AUDIO + later(1)
     assert [entry["event"] for entry in read_sidecar(saved)["events"]] == [event["event"] for event in messages]
-
-
-async def test_a_ping_is_answered_with_its_payload() -> None:
-    async with running() as run:
-        peer = await run.call(METADATA, frame(PING, b"hi"))
-        answer = await peer.read_frame()
-
-    assert answer == b"\x8a\x02hi"
-
-
-async def test_an_odd_byte_waits_for_the_rest_of_its_sample(tmp_path: Path) -> None:
-    pieces = AUDIO[:3], AUDIO[3:4], AUDIO[4:] + b"\x01"
-    events, saved = await record(tmp_path, METADATA, *map(binary, pieces), close())
-
-    assert recorded_audio(saved) == AUDIO
-    assert (await events.wait_for_warning("half-sample"))["position"] == 160
 
 
 # Deadlines.
@@ -381,19 +353,6 @@ async def test_plaintext_on_a_tls_port_is_refused_and_reported(tls_settings: Ser
 
     assert b"101" not in answer
     assert refused["reason"].startswith("TLS failed: ")
-
-
-async def test_a_client_that_distrusts_the_certificate_is_reported(tls_settings: ServerSettings) -> None:
-    def connect(port: int) -> None:
-        with socket.create_connection(("127.0.0.1", port)) as connection:
-            ssl.create_default_context().wrap_socket(connection, server_hostname="127.0.0.1")
-
-    async with running(tls_settings) as run:
-        with pytest.raises(ssl.SSLCertVerificationError):
-            await asyncio.to_thread(connect, run.port)
-        refused = await run.events.wait_for("connection-refused")
-
-    assert "UNKNOWN_CA" in refused["reason"]
 
 
 async def test_a_tls_handshake_that_stalls_is_given_up(tls_settings: ServerSettings) -> None:

@@ -1,7 +1,6 @@
 """Dumps as captured sessions, also from damaged files."""
 
 from itertools import count
-from pathlib import Path
 
 import pytest
 
@@ -19,7 +18,7 @@ from listenctl.capture.formats.dump_line_format import (
 from listenctl.capture.formats.dump_sessions import read_dump_sessions
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
-from tests.helpers.pcap import endings, frames, losses, notices, read_file, sessions, timed_frames
+from tests.helpers.pcap import endings, frames, losses, notices, sessions, timed_frames
 
 HEADER = DumpHeader("2026-11-21T15:00:00.250000Z", "CS-A", "CS-A", "10.0.0.5:4", "/a?b=1", None, "wss://h:3000/a")
 BEGAN = 1795273200.25
@@ -100,13 +99,3 @@ def test_lines_that_are_none_are_counted() -> None:
         "line 5: not a JSON object; skipped",
         "the whole dump: 99 more lines skipped: not a JSON object",
     ]
-
-
-def test_a_dump_may_be_compressed_and_cut_off(tmp_path: Path) -> None:
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(b"".join(call()) + frame_line(0.04, Sender.JAMBONZ, AUDIO)[:-9])
-
-    events = read_file(path)
-
-    assert len(frames(events)) == 3
-    assert notices(events) == []

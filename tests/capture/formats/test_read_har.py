@@ -140,13 +140,6 @@ def test_what_is_longer_than_can_be_held_is_reported(monkeypatch: pytest.MonkeyP
     assert "too long; the rest is not read" in notices(events)[0]
 
 
-@given(st.integers(0, 2000), st.binary(max_size=9), st.integers(0, 9))
-def test_damage_never_raises(at: int, put_in: bytes, taken_out: int) -> None:
-    whole = har(entry())
-
-    read(whole[:at] + put_in + whole[at + taken_out :])
-
-
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(max_size=9) | st.integers(),

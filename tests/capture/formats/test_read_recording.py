@@ -24,6 +24,7 @@ from listenctl.server.calls.live_call_log import LiveCallEnd, LiveCallLog
 from listenctl.server.recording.describe_recording import describe_recording
 from tests.helpers.pcap import endings, frames, losses, notices, payloads, read_file, sessions, timed_frames
 from tests.helpers.server import STARTED_AT, call_log
+from tests.media.files.test_sidecar import DOCUMENT
 
 METADATA = '{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}'
 STEREO = '{"sampleRate":8000,"mixType":"stereo","callSid":"CS-A"}'
@@ -247,10 +248,6 @@ def test_a_sidecar_reads_nothing_in_other_folders(tmp_path: Path) -> None:
     assert [one for one in frames(read_file(inner / "a.json")) if one.opcode == 2]
 
 
-def test_a_sound_without_a_sidecar_has_none(tmp_path: Path) -> None:
-    assert find_sidecar(str(tmp_path / "a.wav")) is None
-
-
 @pytest.mark.parametrize("suffix", ["-left", "-right", ".jambonz"])
 def test_the_find_sidecar_a_sound_is_found_by_its_name(tmp_path: Path, suffix: str) -> None:
     (tmp_path / "a.json").write_text("{}")
@@ -276,15 +273,13 @@ def test_audio_that_isnt_what_the_sidecar_says_costs_no_event(
     assert "its events are still read" in notices(events)[0]
 
 
+KEYS = ["kind", "position", "missing", "length", "event", "digit", "name", "code", "by", "files", "begins"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=5) | st.integers(),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["kind", "position", "missing", "length", "event", "digit", "name"]), inner)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner),
     max_leaves=9,
 )
-FIELDS = ["started", "ended", "metadata", "metadata_raw", "audio", "events", "gaps", "close", "remote", "target"]
+FIELDS = [*DOCUMENT, "both", "metadata_raw_base64"]
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), JSON))

@@ -4,8 +4,6 @@ import struct
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from listenctl.capture.packets.ip_packets import MAX_DATAGRAMS, IpReader
 from tests.helpers.pcap import (
@@ -114,12 +112,3 @@ def test_packets_too_short_to_use_are_reported_once_with_their_count() -> None:
 
     what = "its TCP header was not captured completely; packet skipped"
     assert notices(found) == [f"packet 1: {what}", f"the whole capture: {len(packets) - 1} more packets: {what}"]
-
-
-@given(st.integers(0, 9), st.integers(0, 60), st.binary(min_size=1, max_size=8), st.booleans())
-def test_damaged_headers_never_raise(index: int, at: int, damage: bytes, six: bool) -> None:
-    packets = (short_dialog(CLIENT_6, SERVER_6) if six else short_dialog()).packets
-    data = packets[index].data
-    packets[index] = Packet(START, data[:at] + damage + data[at + len(damage) :])
-
-    read_packets(packets)

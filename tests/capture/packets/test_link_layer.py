@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from listenctl.capture.packets.link_layer import LINK_LAYERS
 from listenctl.capture.packets.tcp_events import TcpData
@@ -17,7 +15,6 @@ from tests.helpers.pcap import (
     OPENBSD_LOOPBACK,
     RAW,
     SERVER,
-    START,
     Packet,
     Side,
     notices,
@@ -69,8 +66,3 @@ def test_padding_of_short_ethernet_packets_is_no_data() -> None:
     packets = [Packet(one.at, one.data.ljust(60, b"\x00")) for one in short_dialog().packets]
 
     assert stream_data(read_packets(packets)) == [b"questionthanks", b"answer"]
-
-
-@given(st.sampled_from(LINK_TYPES), st.lists(st.binary(max_size=120), max_size=10))
-def test_packets_of_random_data_never_raise(link_type: int, packets: list[bytes]) -> None:
-    read_packets([Packet(START, packet, len(packet) + 1) for packet in packets], link_type)

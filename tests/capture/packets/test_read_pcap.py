@@ -146,8 +146,3 @@ def test_damage_of_any_kind_costs_nothing_before_it_and_never_raises(
     untouched = sum(offset_of(index + 1) <= at for index in range(len(TALK)))
     assert packets[:untouched] == whole(TALK[:untouched])
     assert (packets, notices) == read(damaged)
-
-
-@given(st.sampled_from(sorted(MAGICS)), st.binary(max_size=2000))
-def test_a_file_of_random_data_never_raises(magic: bytes, nonsense: bytes) -> None:
-    read(magic + nonsense)

@@ -188,11 +188,6 @@ def test_blocks_of_random_data_never_raise(blocks: list[tuple[int, bytes]], orde
     found(section(order=order) + b"".join(block(kind, body, order=order) for kind, body in blocks))
 
 
-@given(st.binary(max_size=2000))
-def test_a_file_of_random_data_never_raises(nonsense: bytes) -> None:
-    found(section()[:12] + nonsense)
-
-
 def test_a_time_beyond_the_calendar_is_that_of_the_packet_before() -> None:
     blocks = [enhanced(Packet(START, b"a")), *(enhanced(Packet(0, b"b"), ticks=1 << 63) for _ in range(2))]
     capture = section() + interface() + b"".join([*blocks, enhanced(Packet(START + 1, b"c"))])

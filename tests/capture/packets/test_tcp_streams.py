@@ -38,7 +38,6 @@ from tests.helpers.pcap import (
     delay_packets,
     drop_packets,
     followed,
-    in_pieces,
     ip,
     on_link,
     pcap,
@@ -349,15 +348,6 @@ def test_connections_idle_for_longest_are_forgotten(monkeypatch: pytest.MonkeyPa
 
     assert len(stream_data(events)) == 30
     assert 20 <= endings(events).count(StreamEnding.FORGOTTEN) // 2 <= 25
-
-
-def test_events_come_as_soon_as_their_packets() -> None:
-    reader = TcpReader()
-    batches = read_pcap(iter(in_pieces(pcap(TcpDialog().open().client(b"abc").packets), 60)))
-
-    given_out = [reader.read_batch(batch) for batch in batches if isinstance(batch, PacketBatch)]
-
-    assert [len(events) for events in given_out].count(1) == 1
 
 
 @given(st.integers(0, 2**32), st.integers(1, 40), st.booleans())

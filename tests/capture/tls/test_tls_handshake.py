@@ -67,13 +67,6 @@ def test_versions_have_names() -> None:
     ]
 
 
-@given(st.binary(max_size=300))
-def test_any_bytes_may_be_a_message(body: bytes) -> None:
-    parse_client_hello(body)
-    parse_server_hello(body)
-    list(TlsHandshakeReader().feed(body))
-
-
 @given(st.data())
 def test_a_hello_may_be_cut_or_changed_anywhere(data: st.DataObject) -> None:
     body = bytearray(client_hello(b"listen.example"))

@@ -112,18 +112,6 @@ def test_it_does_not_matter_in_what_pieces_a_session_comes(cut: int, session: Tl
     assert decrypt_flights(session.flights, session.keylog, cut=cut) == decrypt_flights(session.flights, session.keylog)
 
 
-def test_a_record_has_the_time_of_its_last_byte(session: TlsDialog) -> None:
-    decryptor = TlsSession(session.keylog)
-    for party, data in session.flights[:-1]:
-        decryptor.feed(party, data[:-1], 1.0)
-        decryptor.feed(party, data[-1:], 2.0)
-
-    party, data = session.flights[-1]
-    decryptor.feed(TlsParty.SERVER, data[:-1], 3.0)
-
-    assert decryptor.feed(TlsParty.SERVER, data[-1:], 4.0) == [TlsAlert(4.0, party, "close_notify", fatal=False)]
-
-
 def test_a_session_is_decrypted_up_to_the_close_of_both_sides(session: TlsDialog) -> None:
     events = decrypt_flights(session.flights, session.keylog)
 
@@ -251,14 +239,6 @@ def test_secrets_that_come_late_are_used(session: TlsDialog) -> None:
     events += decryptor.end_session(99.0)
 
     assert by_party(decrypted_data(events)) == by_party(SPOKEN)
-
-
-def test_a_capture_that_begins_in_the_middle_says_so(session: TlsDialog) -> None:
-    events = decrypt_flights(session.flights[4:], session.keylog)
-
-    (notice,) = events
-    assert isinstance(notice, TlsNotice)
-    assert "the capture lacks its ClientHello" in notice.text
 
 
 def test_without_the_ciphers_the_notice_says_how_to_get_them(
@@ -541,46 +521,6 @@ def test_what_never_verifies_is_given_up(tls13: Wire) -> None:
     (notice,) = of_type(TlsNotice, events)
     assert notice.text.startswith("can't decrypt more of what the client sent")
     assert decryptor.end_session(2.0) == []
-
-
-FLIGHTS = st.lists(st.tuples(st.sampled_from(TlsParty), st.binary(min_size=1, max_size=400)), max_size=10)
-RECORD_LIKE = st.builds(
-    lambda kind, body: bytes([kind, 3, 3]) + len(body).to_bytes(2, "big") + body,
-    st.sampled_from([20, 21, 22, 23]),
-    st.binary(min_size=1, max_size=200),
-)
-
-
-@given(FLIGHTS)
-def test_nothing_that_a_capture_holds_raises(flights: list[Flight]) -> None:
-    assert decrypted_data(decrypt_flights(flights, KeyLog())) == []
-
-
-@given(st.data())
-def test_no_mutation_of_a_session_raises(every: Wire, data: st.DataObject) -> None:
-    flights = every.flights[: every.first + 10]
-    for _ in range(data.draw(st.integers(1, 5))):
-        number = data.draw(st.integers(0, len(flights) - 1))
-        party, flight = flights[number]
-        start = data.draw(st.integers(0, len(flight)))
-        end = data.draw(st.integers(start, len(flight)))
-        put = data.draw(st.one_of(st.binary(max_size=20), RECORD_LIKE))
-        flights[number : number + 1] = data.draw(
-            st.sampled_from(
-                [
-                    [(party, flight[:start] + put + flight[end:] or b"\0")],
-                    [],
-                    [(party, flight), (party, flight)],
-                    [(TlsParty.SERVER, flight)],
-                ]
-            )
-        )
-        if not flights:
-            return
-
-    events = decrypt_flights(flights, every.keylog)
-
-    assert set(contents(events)) <= set(MESSAGES[:10])
 
 
 LIMIT = 60.0

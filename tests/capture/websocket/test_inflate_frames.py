@@ -97,12 +97,3 @@ def test_what_the_library_compresses_is_decompressed(keeps_context: bool, messag
             joined += one.payload
         assert joined == data
     assert inflater.take_fault() == ""
-
-
-@given(st.lists(st.builds(RawFrame, st.booleans(), st.just(RSV1), st.integers(0, 15), st.booleans(), st.binary())))
-def test_random_data_never_raises(sent: list[RawFrame]) -> None:
-    inflater = FrameInflater(keeps_context=True)
-
-    for one in sent:
-        inflater.inflate_frame(one)
-        inflater.take_fault()

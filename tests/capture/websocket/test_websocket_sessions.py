@@ -8,8 +8,6 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import listenctl.capture.websocket.websocket_sessions as sessions_module
 from listenctl.capture.packets.packet_batches import PacketBatch
@@ -427,33 +425,3 @@ def test_a_length_that_cannot_be_is_reported_and_the_frames_after_it_are_found()
     assert payloads(events) == [b"one", *[b"two"] * 5]
     (lost,) = losses(events)
     assert lost.detail == "a frame of 9187201950435737471 bytes, which is more than 67108864"
-
-
-@settings(max_examples=50)
-@given(st.integers(0, 2**32))
-def test_damage_of_any_kind_never_raises(seed: int) -> None:
-    chance = random.Random(seed)
-    talk = upgraded()
-    for _ in range(30):
-        talk.client(binary(chance.randbytes(chance.choice([0, 100, 320])))).server(unmasked(chance.randbytes(100)))
-    damaged = [
-        replace(one, data=_damaged(one.data, chance)) if chance.random() < 0.2 else one
-        for one in talk.packets
-        if chance.random() < 0.9
-    ]
-
-    read_sessions(damaged[chance.randrange(5) :])
-
-
-def _damaged(data: bytes, chance: random.Random) -> bytes:
-    at = chance.randrange(len(data))
-    return data[:at] + chance.randbytes(chance.randrange(5)) + data[at + chance.randrange(5) :]
-
-
-@given(st.lists(st.tuples(st.booleans(), st.binary(max_size=99)), max_size=20), st.booleans())
-def test_random_data_never_raises(pieces: list[tuple[bool, bytes]], handshake: bool) -> None:
-    talk = upgraded() if handshake else TcpDialog()
-    for by_client, data in pieces:
-        (talk.client if by_client else talk.server)(data)
-
-    read_sessions(talk.packets)

@@ -1,6 +1,3 @@
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -23,19 +20,6 @@ async def read_all(source: AudioSource, samples: int = 160) -> bytes:
 
 def numbers(pcm: bytes) -> list[int]:
     return [int(value) for value in np.frombuffer(pcm, "<i2")]
-
-
-@contextmanager
-def stdin_is(fd: int) -> Iterator[None]:
-    """Replace stdin by a file or pipe, as the shell does, and close the descriptor."""
-    kept = os.dup(0)
-    os.dup2(fd, 0)
-    os.close(fd)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 0)
-        os.close(kept)
 
 
 async def test_silence_never_ends() -> None:
@@ -103,15 +87,6 @@ async def test_speech_starts_again_without_a_gap() -> None:
     twice = await source.read(len(once))
 
     assert twice == once + once
-
-
-async def test_stdin_is_a_source(tmp_path: Path) -> None:
-    (tmp_path / "audio").write_bytes(b"\1\0\2\0\3\0\4")
-
-    with stdin_is(os.open(tmp_path / "audio", os.O_RDONLY)):
-        heard = await read_all(await open_source("-", 8000), 2)
-
-    assert heard == b"\1\0\2\0\3\0"
 
 
 @pytest.mark.parametrize("spec", ["silence", "tone:440", "mic", "mic:1"])

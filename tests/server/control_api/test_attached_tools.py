@@ -8,7 +8,6 @@ import pytest
 
 from listenctl.protocol.application_commands import Command, parse_command
 from listenctl.protocol.call_sharing.clip_queue import GIVE_UP_AFTER, MAX_AT_JAMBONZ
-from listenctl.protocol.call_sharing.stream_rate import StreamRate
 from listenctl.server.control_api.attached_tools import BUSY_TIMEOUT, MAX_UNSENT, AttachedTools
 from tests.helpers.playout import play, tone
 from tests.helpers.simulated_time import simulated_loop
@@ -75,19 +74,6 @@ async def test_only_the_first_and_the_last_tool_change_how_the_call_is_read() ->
         tools.detach_tool(tool)
 
     assert line.read_at_once_calls == [True, False]
-
-
-async def test_audio_goes_to_those_who_asked_for_it() -> None:
-    tools = new_tools(FakeConnection())
-    listening, other = FakeTool(), FakeTool()
-    tool = tools.attach_tool(listening, b"{}", audio=True)
-    tools.attach_tool(other, b"{}", audio=False)
-
-    tools.take_jambonz_audio(b"\1\2", 1)
-    tools.detach_tool(tool)
-    tools.take_jambonz_audio(b"\3\4", 1)
-
-    assert (listening.heard, listening.samples, other.heard) == (b"\1\2", 1, b"")
 
 
 async def test_one_tool_streams_at_a_time_and_the_next_is_told() -> None:
@@ -157,27 +143,6 @@ async def test_a_tool_is_told_that_the_call_is_ending_once_for_its_audio() -> No
 
     assert line.sent == []
     assert [json.loads(text)["data"]["reason"] for text in tool_end.texts[1:]] == ["call-ending"] * 3
-
-
-@pytest.mark.parametrize(
-    ("metadata", "server_rate", "known"),
-    [
-        (b'{"streamRate":16000}', 8000, StreamRate(16_000, "metadata")),
-        (b'{"streamRate":0}', 8000, StreamRate(0, "metadata")),
-        (b'{"streamRate":"16000"}', 8000, StreamRate(16_000, "metadata")),
-        (b'{"streamRate":"abc"}', 8000, StreamRate(8000, "server")),
-        (b"{}", None, StreamRate(None, None)),
-        (b"no JSON", 0, StreamRate(0, "server")),
-    ],
-)
-async def test_the_rate_of_the_stream_is_taken_from_the_metadata_before_the_server_s(
-    metadata: bytes, server_rate: int | None, known: StreamRate
-) -> None:
-    tools = new_tools(FakeConnection(), server_rate=server_rate)
-
-    tools.attach_tool(FakeTool(), metadata, audio=False)
-
-    assert tools.stream_rate == known
 
 
 def queued(own: str) -> str:

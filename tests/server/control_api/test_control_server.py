@@ -249,18 +249,6 @@ async def test_a_stuck_tool_that_lets_too_many_texts_lie_is_let_go(tmp_path: Pat
     assert (closed.code, closed.reason) == (1008, "too slow: too many texts weren't read")
 
 
-async def test_a_tool_is_told_that_the_call_is_ending_when_nothing_can_be_sent_any_more(tmp_path: Path) -> None:
-    async with controlled(tmp_path) as server:
-        await begin(server)
-        async with server.attach() as tool:
-            # jambonz takes its time to close, too.
-            server.run.server.shutdown.begin()
-            await tool.send('{"type":"killAudio"}')
-            refusal = await tool.json()
-
-    assert (refusal["type"], refusal["data"]["reason"]) == ("listenctl:error", "call-ending")
-
-
 async def test_the_end_of_the_call_ends_the_conversation(tmp_path: Path) -> None:
     async with controlled(tmp_path) as server:
         peer = await begin(server)
@@ -332,20 +320,6 @@ async def test_a_fault_of_ours_is_logged(
 
     assert closed.code == 1011
     assert "connection handler failed" in caplog.text
-
-
-async def test_half_a_sample_is_completed_by_the_next_message_or_the_end_of_the_turn(tmp_path: Path) -> None:
-    async with controlled(tmp_path) as server:
-        peer = await begin(server, "{}")
-        async with server.attach() as first, server.attach() as second:
-            await first.send(b"\1\2\3", b"\4\5\6\7", '{"type":"listenctl:release"}')
-            frames = b""
-            while b"\0" not in frames:
-                frames += (await peer.read_frame())[2:]
-            await second.send(b"\x11\x12")
-            frames += (await peer.read_frame())[2:]
-
-    assert frames == b"\1\2\3\4\5\6\7\0\x11\x12"
 
 
 async def test_a_text_above_the_limit_ends_the_conversation_and_the_next_tool_is_heard(tmp_path: Path) -> None:

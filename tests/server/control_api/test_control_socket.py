@@ -50,15 +50,6 @@ async def test_the_socket_of_a_live_server_is_left_alone(asked_before: bool, tmp
         assert await server.list_calls() == []
 
 
-async def test_two_servers_run_side_by_side_by_name(tmp_path: Path) -> None:
-    async with controlled(tmp_path, name="one") as one, controlled(tmp_path, name="two") as two:
-        bodies = [(await server.get("/calls"))[1] for server in (one, two)]
-
-        assert [b'"name":"one"' in body for body in bodies] == [True, False]
-        assert str(one.run.port).encode() in bodies[0]
-        assert str(two.run.port).encode() in bodies[1]
-
-
 async def test_what_is_no_socket_is_not_removed(tmp_path: Path) -> None:
     path = tmp_path / "listenctl" / "default.sock"
     path.parent.mkdir(mode=0o700)

@@ -37,17 +37,6 @@ async def test_a_tool_has_the_metadata_and_then_what_it_asked_for_in_its_order(t
     assert [await deaf.receive() for _ in range(2)] == ['{"event":"dtmf"}', "\ufffd"]
 
 
-async def test_what_a_tool_sends_goes_to_jambonz(tools: AttachedTools, line: FakeConnection) -> None:
-    tool = LocalTool(tools, call_log(METADATA), audio=False)
-
-    await tool.send('{"type":"killAudio"}')
-    await tool.send(b"\1\0")
-    tool.detach()
-
-    assert line.sent == [b'{"type":"killAudio"}', b"\1\0"]
-    assert line.read_at_once_calls == [True, False]
-
-
 async def test_audio_that_isnt_received_in_time_is_dropped_and_texts_arent(tools: AttachedTools) -> None:
     tool = LocalTool(tools, call_log(METADATA), audio=True)
 

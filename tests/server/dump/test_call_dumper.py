@@ -371,15 +371,3 @@ async def test_a_folder_that_has_gone_costs_the_dump_and_not_the_call(tmp_path: 
     assert failed["path"] == str(folder / "CS-A.jsonl")
     assert on.run.events.of("call-ended")
     assert on.run.events.of("dump-saved") == []
-
-
-async def test_many_calls_are_dumped_apart(tmp_path: Path) -> None:
-    names = [f"CS-{number}" for number in range(20)]
-    async with dumping_server(tmp_path) as on:
-        for name in names:
-            await on.run.call(text(METADATA.replace("CS-A", name)), binary(name.encode() * 100), close())
-        dumps = [(await on.saved(number + 1))[1] for number in range(len(names))]
-
-    assert {dump.header.call for dump in dumps} == set(names)
-    for dump in dumps:
-        assert dump.payloads(THEM)[1] == (dump.header.call or "").encode() * 100

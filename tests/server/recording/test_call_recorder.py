@@ -69,13 +69,8 @@ async def record(settings: RecordSettings, metadata: str, audio: bytes) -> Event
 @pytest.mark.parametrize(
     ("destination", "metadata", "name"),
     [
-        ("out", METADATA, "out/CS-A.wav"),
-        ("out/", METADATA, "out/CS-A.wav"),
         ("{from}/{callSid}.wav", METADATA, "+49/CS-A.wav"),
-        ("one.wav", METADATA, "one.wav"),
-        ("{nothing}.wav", METADATA, "unknown.wav"),
         ("out/", '{"callSid":"../../etc/passwd"}', "out/___.._etc_passwd.wav"),
-        ("{callSid}/x.wav", '{"callSid":".."}', "__/x.wav"),
     ],
 )
 async def test_a_recording_goes_where_the_template_says(
@@ -89,17 +84,6 @@ async def test_a_recording_goes_where_the_template_says(
     assert mode_of(saved["path"]) == mode_of(saved["sidecar"]) == 0o600
 
 
-async def test_nothing_is_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "CS-A.wav").write_bytes(b"precious")
-    (tmp_path / "CS-A-2.json").write_bytes(b"precious too")
-
-    saved = await record(to(f"{tmp_path}/"), METADATA, AUDIO)
-
-    assert Path(saved["path"]).name == "CS-A-3.wav"
-    assert (tmp_path / "CS-A.wav").read_bytes() == b"precious"
-    assert (tmp_path / "CS-A-2.json").read_bytes() == b"precious too"
-
-
 # Forms.
 
 
@@ -107,10 +91,7 @@ async def test_nothing_is_overwritten(tmp_path: Path) -> None:
     ("layout", "kind", "files"),
     [
         (ChannelLayout.AS_IS, "wav", {"CS-A.wav": [[1, -2], [3, -4]]}),
-        (ChannelLayout.SPLIT, "wav", {"CS-A-left.wav": [[1], [3]], "CS-A-right.wav": [[-2], [-4]]}),
         (ChannelLayout.SPLIT, "flac", {"CS-A-left.flac": [[1], [3]], "CS-A-right.flac": [[-2], [-4]]}),
-        (ChannelLayout.LEFT, "wav", {"CS-A.wav": [[1], [3]]}),
-        (ChannelLayout.RIGHT, "wav", {"CS-A.wav": [[-2], [-4]]}),
         (ChannelLayout.MIX, "wav", {"CS-A.wav": [[-1], [-1]]}),
     ],
     ids=str,
@@ -137,33 +118,16 @@ async def test_a_layout_that_a_mono_call_can_not_have_is_a_warning(tmp_path: Pat
     assert saved["warnings"] == ["--channels split needs two channels; the audio of this call has 1"]
 
 
-@pytest.mark.parametrize("extension", ["flac", "ogg", "opus", "mp3", "raw"])
+@pytest.mark.parametrize("extension", ["flac", "opus"])
 async def test_other_formats_replace_the_wav(extension: str, tmp_path: Path) -> None:
-    audio = tone(1.0)
-
-    saved = await record(to(f"{tmp_path}/{{callSid}}.{extension}"), METADATA, audio)
+    saved = await record(to(f"{tmp_path}/{{callSid}}.{extension}"), METADATA, tone(1.0))
 
     assert names_in(tmp_path) == {"CS-A.json", f"CS-A.{extension}"}
     sidecar = read_sidecar(saved)
     assert saved["format"] == sidecar["audio"]["format"] == {"opus": "ogg"}.get(extension, extension)
     assert sidecar["audio"]["files"] == [f"CS-A.{extension}"]
     assert mode_of(saved["path"]) == 0o600
-    if extension == "raw":
-        assert recorded_file(saved) == audio
-    elif extension == "flac":
-        assert soundfile.read(saved["path"], dtype="int16")[0].astype("<i2").tobytes() == audio
-    else:
-        assert soundfile.info(saved["path"]).duration == pytest.approx(1.0, abs=0.2)
-
-
-async def test_a_rate_that_a_format_can_not_hold_is_resampled_and_told(tmp_path: Path) -> None:
-    metadata = '{"sampleRate":64000,"mixType":"mono","callSid":"CS-A"}'
-
-    saved = await record(to(f"{tmp_path}/{{callSid}}.ogg"), metadata, tone(0.5, 64000))
-
-    assert soundfile.info(saved["path"]).samplerate == 48000
-    assert "can't hold 64000 Hz, resampled to 48000 Hz" in saved["warnings"][0]
-    assert read_sidecar(saved)["audio"]["warnings"] == saved["warnings"]
+    assert soundfile.info(saved["path"]).duration == pytest.approx(1.0, abs=0.2)
 
 
 async def test_a_wav_that_can_not_be_converted_is_kept_and_described(tmp_path: Path) -> None:
@@ -225,20 +189,6 @@ async def test_a_pause_is_filled_or_cut(fill: bool, silence: int, tmp_path: Path
     assert recorded_audio(saved) == AUDIO + bytes(2 * silence) + AUDIO
     assert saved["samples"] == 320 + silence
     assert (described["kind"], described["position"], described["missing"]) == ("pause", 160, 1000)
-
-
-async def test_late_metadata_changes_what_a_filled_recording_holds(tmp_path: Path) -> None:
-    alone = RecorderAlone(to(f"{tmp_path}/"), "{}")
-
-    alone.recording.write_audio(0, AUDIO)
-    alone.log.audio_format = AudioFormat(16000, 2)
-    alone.recording.change_format(alone.log.audio_format)
-    alone.recording.write_audio(80, AUDIO)
-    saved = await alone.save(160)
-
-    info = soundfile.info(saved["path"])
-    assert (info.samplerate, info.channels, info.frames) == (16000, 2, 160)
-    assert saved["unrecorded_samples"] == 0
 
 
 # A disk that fails.

@@ -85,16 +85,3 @@ async def test_what_a_child_leaves_behind_ends_with_it(tmp_path: Path) -> None:
         await child.end(5.0)
 
     await until(lambda: not is_alive(left))
-
-
-async def test_a_child_that_writes_too_fast_is_held_back() -> None:
-    async with started("sh", "-c", "yes") as child:
-        await child.stdout.read(1)
-        await asyncio.sleep(0)
-
-        assert len(await child.stdout.read(10_000_000)) < 200_000
-
-
-async def test_what_cant_be_started_is_an_error() -> None:
-    with pytest.raises(FileNotFoundError):
-        await ChildProcess.start(["/nonexistent/program"], {})

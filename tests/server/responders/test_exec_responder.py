@@ -133,15 +133,6 @@ async def test_what_the_program_leaves_behind_doesnt_keep_its_end_from_counting(
     assert survives == (leave == "setsid")
 
 
-async def test_the_program_learns_a_rate_that_nobody_says(tmp_path: Path) -> None:
-    teller = program("sh", "-c", 'echo "$LISTENCTL_STREAM_RATE" >&2; cat >/dev/null')
-
-    run, _, _ = await run_program(tmp_path, teller, duration=1.5, sample_rate=16000, stream_rate=24000)
-
-    assert said(run.events) == ["24000"]
-    assert run.events.of("warning") == []
-
-
 async def test_a_call_that_is_over_before_the_rate_is_found_is_heard_by_its_program(tmp_path: Path) -> None:
     teller = program("sh", "-c", f'echo "<$LISTENCTL_STREAM_RATE>" >&2; cat > {tmp_path}/pcm')
 

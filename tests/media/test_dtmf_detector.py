@@ -85,17 +85,6 @@ def test_a_key_is_told_soon_after_its_end() -> None:
         assert [tone.digit for tone in detector.feed(silence(0.15))] == ["4"]
 
 
-def test_a_key_that_is_down_at_the_end_is_told() -> None:
-    detector = DtmfDetector(8000)
-
-    assert detector.feed(press("9", 0.5)) == []
-    (tone,) = detector.end_audio()
-
-    assert tone.digit == "9"
-    assert tone.position == pytest.approx(0, abs=8)
-    assert tone.duration == pytest.approx(0.5, abs=0.003)
-
-
 @pytest.mark.parametrize("digit", DTMF_DIGITS)
 @pytest.mark.parametrize("sample_rate", [8000, 48000])
 def test_40_ms_are_a_key_and_23_ms_are_none(digit: str, sample_rate: int) -> None:

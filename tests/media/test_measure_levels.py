@@ -72,12 +72,3 @@ def test_pieces_of_any_size_give_the_same_levels_as_the_whole(pcm: bytes, cuts: 
     levels += meter.feed(rest)
 
     assert levels == measure_levels(pcm, channels=2, window_samples=8)
-
-
-def test_an_incomplete_window_waits_for_the_next_piece() -> None:
-    meter = LevelMeasurer(AudioFormat(40, 1))
-
-    assert meter.feed(samples(32767, 0, 0)) == []
-    assert meter.feed(b"") == []
-    [(level,)] = meter.feed(samples(0, 5))
-    assert level.clipped

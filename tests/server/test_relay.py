@@ -15,7 +15,17 @@ from tests.helpers.capture import client_stream, server_stream
 from tests.helpers.control import Controlled, Tool
 from tests.helpers.frames import BINARY, CONTINUATION, PING, PONG, binary, close, frame, text
 from tests.helpers.frames import TEXT as TEXT_OPCODE
-from tests.helpers.scripted_server import AUDIO, CLOSE, CLOSED, TEXT, Relayed, Side, recorded_frames, relaying
+from tests.helpers.scripted_server import (
+    AUDIO,
+    CLOSE,
+    CLOSED,
+    TEXT,
+    Relayed,
+    Side,
+    SideScript,
+    recorded_frames,
+    relaying,
+)
 from tests.helpers.server import Peer, recorded_audio, reset_connection, until
 
 pytestmark = pytest.mark.simulated_time
@@ -28,6 +38,18 @@ CAPTURES = ["c2_bidir_stream8k_marks_nominus1", "e_playaudio_featureserver"]
 def said(payload: bytes | str, opcode: int = BINARY, *, fin: bool = True) -> bytes:
     """Return a frame of the application."""
     return frame(opcode, payload.encode() if isinstance(payload, str) else payload, fin=fin, mask=None)
+
+
+def saying(*pieces: bytes, after: int = 0) -> SideScript:
+    """Return an application that sends data when it has read ``after`` frames, and then only reads."""
+
+    async def application(side: Side) -> None:
+        await side.read_frames(after)
+        for piece in pieces:
+            await side.say(piece)
+        await side.read_to_end()
+
+    return application
 
 
 def payloads(side: Side) -> list[tuple[int, bytes]]:
@@ -44,12 +66,7 @@ async def test_a_real_call_passes_unchanged_in_both_directions(name: str) -> Non
     _, *server = (data for _, data in server_stream(name))
     spoken = b"".join(server).removesuffix(CLOSED)
 
-    async def application(side: Side) -> None:
-        for segment in server:
-            await side.say(segment.removesuffix(CLOSED))
-        await side.read_to_end()
-
-    async with relaying(application) as relayed:
+    async with relaying(saying(*(segment.removesuffix(CLOSED) for segment in server))) as relayed:
         peer = await relayed.run.open(request)
         await peer.read_head()
         await peer.send(stream[:-8])
@@ -82,23 +99,15 @@ async def test_each_message_of_the_application_keeps_its_bytes_and_its_size() ->
     whole = [said(SAMPLES), said(b""), said(b"x"), said(b"", TEXT_OPCODE), said(b"\xff{", TEXT_OPCODE)]
     fragments = [said(b"ab", BINARY, fin=False), said(b"", CONTINUATION, fin=False), said(b"c", CONTINUATION)]
     large = said(bytes(200_000))
-
-    async def application(side: Side) -> None:
-        await side.say(b"".join([*whole, *fragments, large]))
-        await side.read_to_end()
-
     expected = b"".join([*whole, said(b"abc"), large])
-    async with relaying(application) as relayed:
+
+    async with relaying(saying(b"".join([*whole, *fragments, large]))) as relayed:
         peer = await relayed.run.call(METADATA)
         assert await peer.read_bytes(len(expected)) == expected
 
 
 async def test_pings_are_answered_on_their_side() -> None:
-    async def application(side: Side) -> None:
-        await side.say(said(b"from the application", PING))
-        await side.read_to_end()
-
-    async with relaying(application) as relayed:
+    async with relaying(saying(said(b"from the application", PING))) as relayed:
         peer = await relayed.run.call(METADATA, frame(PING, b"from jambonz"))
         assert await peer.read_frame() == said(b"from jambonz", PONG)
         await peer.send(close())
@@ -109,11 +118,7 @@ async def test_pings_are_answered_on_their_side() -> None:
 
 
 async def test_what_the_application_says_before_the_metadata_is_passed_on() -> None:
-    async def application(side: Side) -> None:
-        await side.say(said('{"type":"mark","data":{"name":"early"}}', TEXT_OPCODE))
-        await side.read_to_end()
-
-    async with relaying(application) as relayed:
+    async with relaying(saying(said('{"type":"mark","data":{"name":"early"}}', TEXT_OPCODE))) as relayed:
         peer = await relayed.run.call()
         assert b"early" in await peer.read_frame()
         await peer.send(METADATA)
@@ -131,11 +136,7 @@ async def test_a_relayed_call_is_recorded_and_its_commands_are_reported(tmp_path
         {"type": "unheard of", "x": "y" * 5000},
     ]
 
-    async def application(side: Side) -> None:
-        await side.read_frames(1)
-        for command in commands:
-            await side.say(frame(TEXT_OPCODE, json.dumps(command).encode(), mask=None))
-        await side.read_to_end()
+    application = saying(*(said(json.dumps(command), TEXT_OPCODE) for command in commands), after=1)
 
     async with relaying(application, record=tmp_path) as relayed:
         peer = await relayed.run.call(METADATA, binary(SAMPLES), binary(SAMPLES))
@@ -239,13 +240,9 @@ async def test_a_close_of_jambonz_reaches_the_application(end: bytes, code: int,
 
 @pytest.mark.parametrize("payload", [b"\x03\xe8", b"\x0f\xa0x", b"\x03\xf3down", b"", b"\x0f\xa0" + 41 * "€".encode()])
 async def test_a_close_of_the_application_reaches_jambonz_behind_all_else(payload: bytes) -> None:
-    async def application(side: Side) -> None:
-        await side.read_frames(1)
-        await side.say(said(SAMPLES) + said("last", TEXT_OPCODE) + said(payload, 0x8))
-        await side.read_to_end()
-
     expected = said(SAMPLES) + said("last", TEXT_OPCODE) + said(payload, 0x8)
-    async with relaying(application) as relayed:
+
+    async with relaying(saying(expected, after=1)) as relayed:
         peer = await relayed.run.call(METADATA)
         received = await peer.read_bytes(len(expected))
         await peer.send(frame(0x8, payload))
@@ -258,12 +255,7 @@ async def test_a_close_of_the_application_reaches_jambonz_behind_all_else(payloa
 
 
 async def test_what_jambonz_says_until_it_answers_a_close_is_recorded(tmp_path: Path) -> None:
-    async def application(side: Side) -> None:
-        await side.read_frames(1)
-        await side.say(CLOSED)
-        await side.read_to_end()
-
-    async with relaying(application, record=tmp_path) as relayed:
+    async with relaying(saying(CLOSED, after=1), record=tmp_path) as relayed:
         peer = await relayed.run.call(METADATA)
         assert await peer.read_frame() == CLOSED
         await peer.send(binary(SAMPLES), close())

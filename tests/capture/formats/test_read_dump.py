@@ -2,7 +2,6 @@
 
 import io
 import json
-import shutil
 import subprocess
 from collections.abc import Sequence
 
@@ -212,24 +211,10 @@ def test_damage_in_one_line_never_raises_and_costs_no_other(
 
 
 def test_jq_reads_it() -> None:
-    jq = shutil.which("jq")
-    assert jq is not None
-    data = (
-        header_line(HEADER) + audio_line(1) + frame_line(1.5, Sender.APPLICATION, from_jambonz(TEXT, b"\x00\xc3\xbc"))
-    )
-    data += frame_line(2.0, Sender.JAMBONZ, from_jambonz(TEXT, b'{"event":"dtmf"}')) + event_line(
-        DumpEnd(2.0, None, None, "")
-    )
+    dtmf = frame_line(2.0, Sender.JAMBONZ, from_jambonz(TEXT, b'{"event":"dtmf"}'))
+    data = header_line(HEADER) + audio_line(1) + dtmf + event_line(DumpEnd(2.0, None, None, ""))
 
-    run = subprocess.run(
-        [
-            jq,
-            "-r",
-            'select(.opcode == "text" and .from == "jambonz") | "\\(.at | floor) \\(.text | fromjson | .event)"',
-        ],
-        input=data,
-        capture_output=True,
-        check=True,
-    )
+    query = 'select(.opcode == "text") | "\\(.at | floor) \\(.text | fromjson | .event)"'
+    run = subprocess.run(["jq", "-r", query], input=data, capture_output=True, check=True)
 
     assert run.stdout.split() == [b"2", b"dtmf"]

@@ -32,25 +32,14 @@ def test_a_packet_of_segmentation_offload_has_no_length() -> None:
 
 
 def test_options_of_ip_are_skipped() -> None:
-    packets = [
-        Packet(
-            one.at,
-            one.data[:14]
-            + b"\x46"
-            + one.data[15:16]
-            + _longer(one.data[16:18])
-            + one.data[18:34]
-            + b"\1\1\1\0"
-            + one.data[34:],
-        )
-        for one in short_dialog().packets
-    ]
+    def with_options(data: bytes) -> bytes:
+        length = int.from_bytes(data[16:18], "big") + 4
+        head = data[:14] + b"\x46" + data[15:16] + length.to_bytes(2, "big") + data[18:34]
+        return head + b"\1\1\1\0" + data[34:]
+
+    packets = [Packet(one.at, with_options(one.data)) for one in short_dialog().packets]
 
     assert stream_data(read_packets(packets)) == [b"questionthanks", b"answer"]
-
-
-def _longer(length: bytes) -> bytes:
-    return (int.from_bytes(length, "big") + 4).to_bytes(2, "big")
 
 
 def test_extension_headers_of_ipv6_are_skipped() -> None:

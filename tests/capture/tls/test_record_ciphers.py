@@ -2,7 +2,7 @@
 
 import subprocess
 
-from listenctl.capture.tls.cipher_suites import _IN_TLS12, _IN_TLS13, find_suite, suite_name
+from listenctl.capture.tls.cipher_suites import _IN_TLS12, _IN_TLS13, CipherSuite, find_suite, suite_name
 from listenctl.capture.tls.record_ciphers import DirectionKeys, Tls13Decryptor, derive_tls13_keys, next_secret, prf
 from listenctl.capture.tls.tls_records import HANDSHAKE, TlsRecord
 
@@ -18,9 +18,14 @@ APPLICATION_RECORD = bytes.fromhex(
 )
 
 
-def test_the_keys_of_tls_1_3_are_those_of_the_rfc() -> None:
-    suite = find_suite(0x1301, tls13=True)
+def tls13_suite(code: int) -> CipherSuite:
+    suite = find_suite(code, tls13=True)
     assert suite is not None
+    return suite
+
+
+def test_the_keys_of_tls_1_3_are_those_of_the_rfc() -> None:
+    suite = tls13_suite(0x1301)
 
     assert derive_tls13_keys(suite, SERVER_HANDSHAKE) == DirectionKeys(
         bytes.fromhex("3fce516009c21727d0f2e4e86ee403bc"), bytes.fromhex("5d313eb2671276ee13000b30")
@@ -31,8 +36,7 @@ def test_the_keys_of_tls_1_3_are_those_of_the_rfc() -> None:
 
 
 def test_a_record_of_the_rfc_is_opened() -> None:
-    suite = find_suite(0x1301, tls13=True)
-    assert suite is not None
+    suite = tls13_suite(0x1301)
     record = TlsRecord(0.0, 0, APPLICATION_RECORD[:5], APPLICATION_RECORD[5:])
 
     # The first record of these keys is a NewSessionTicket.
@@ -41,10 +45,7 @@ def test_a_record_of_the_rfc_is_opened() -> None:
 
 
 def test_a_key_update_keeps_the_size_of_the_secret() -> None:
-    suite = find_suite(0x1302, tls13=True)
-    assert suite is not None
-
-    assert len(next_secret(suite, bytes(48))) == 48
+    assert len(next_secret(tls13_suite(0x1302), bytes(48))) == 48
 
 
 def test_the_prf_of_tls_1_2_is_that_of_the_published_vector() -> None:
@@ -94,8 +95,7 @@ def test_an_unknown_suite_is_reported_by_its_number() -> None:
 
 
 def test_a_record_of_another_type_is_never_opened_in_tls_1_3() -> None:
-    suite = find_suite(0x1301, tls13=True)
-    assert suite is not None
+    suite = tls13_suite(0x1301)
     record = TlsRecord(0.0, 0, bytes([HANDSHAKE]) + APPLICATION_RECORD[1:5], APPLICATION_RECORD[5:])
 
     assert Tls13Decryptor(suite, SERVER_TRAFFIC).decrypt_record(record, 1) is None

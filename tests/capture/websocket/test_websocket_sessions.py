@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import listenctl.capture.websocket.websocket_sessions as sessions_module
+from listenctl.capture.capture_events import CaptureEvent
 from listenctl.capture.packets.packet_batches import PacketBatch
 from listenctl.capture.packets.read_pcap import read_pcap
 from listenctl.capture.packets.tcp_events import TcpData, TcpGap
@@ -348,13 +349,17 @@ def late_frames(payload: bytes, count: int = 5) -> list[bytes]:
     return [frame(2, payload, mask=bytes([index, 1, 2, 3])) for index in range(count)]
 
 
-def test_a_capture_that_starts_within_a_message_says_how_much_it_skipped() -> None:
-    long = binary(bytes(range(256)) * 20)
-    late = TcpDialog().client(long[3000:])
+def read_late(rest: bytes) -> list[CaptureEvent]:
+    """Return the events of a capture that starts with the rest of a message, before five frames of silence."""
+    late = TcpDialog().client(rest)
     for one in late_frames(bytes(320)):
         late.client(one)
+    return read_sessions(late.packets)
 
-    events = read_sessions(late.packets)
+
+def test_a_capture_that_starts_within_a_message_says_how_much_it_skipped() -> None:
+    long = binary(bytes(range(256)) * 20)
+    events = read_late(long[3000:])
 
     assert payloads(events) == [bytes(320)] * 5
     assert [one.size for one in losses(events)] == [len(long) - 3000]
@@ -363,11 +368,7 @@ def test_a_capture_that_starts_within_a_message_says_how_much_it_skipped() -> No
 def test_silence_under_a_mask_is_no_frame() -> None:
     # Masked silence is only the mask, and this one looks like a frame of 70 bytes.
     silence = frame(2, bytes(640), mask=b"\x88\xc6\x01\x02")
-    late = TcpDialog().client(silence[333:])
-    for one in late_frames(bytes(320)):
-        late.client(one)
-
-    assert payloads(read_sessions(late.packets)) == [bytes(320)] * 5
+    assert payloads(read_late(silence[333:])) == [bytes(320)] * 5
 
 
 def test_frames_within_large_packets_are_found() -> None:

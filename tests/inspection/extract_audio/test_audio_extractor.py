@@ -145,8 +145,7 @@ def test_clips_that_are_in_the_right_channel_are_not_added(tmp_path: Path) -> No
     data = base64.b64encode(FRAME * 50).decode()
     clip = {"audioContent": data, "audioContentType": "raw", "sampleRate": 8000, "id": "a"}
     call.say(0.5, {"type": "playAudio", "data": clip})
-    for number in range(100):
-        call.frame((number + 1) * 0.02, JAMBONZ, BINARY, STEREO_FRAME)
+    call.listen(0.0, 2.0, frame=STEREO_FRAME)
     extracted = call.extracted(2.0)
 
     both, _ = read(extracted, "both")
@@ -225,8 +224,7 @@ def test_all_files_are_converted_and_described(kind: str, tmp_path: Path) -> Non
 
 def test_late_metadata_changes_the_format_of_the_file(tmp_path: Path) -> None:
     call = ExtractedMadeUp(tmp_path, None)
-    for number in range(60):
-        call.frame((number + 1) * 0.02, JAMBONZ, BINARY, FRAME * 4)
+    call.listen(0.0, 1.2, frame=FRAME * 4)
     call.answer(1.3, '{"type":"playDone"}')
     call.answer(1.4, json.dumps(METADATA | {"sampleRate": 16_000, "mixType": "stereo"}))
     call.frame(1.5, JAMBONZ, BINARY, FRAME * 4)

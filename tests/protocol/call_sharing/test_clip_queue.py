@@ -56,6 +56,8 @@ def test_a_clip_without_an_answer_is_given_up_when_it_must_be_over() -> None:
     # The second can have begun when the first was given up.
     assert queue.deadline == 2 * due
     assert len(queue.take_due_clips(2 * due)) == 1
+    # There is no deadline while nothing waits.
+    assert queue.deadline is filled(MAX_AT_JAMBONZ).deadline is None
 
 
 def test_the_time_of_a_clip_counts_from_the_end_of_the_one_before() -> None:
@@ -65,11 +67,6 @@ def test_the_time_of_a_clip_counts_from_the_end_of_the_one_before() -> None:
     queue.take_due_clips(100.0)
 
     assert queue.deadline == 100.0 + 3.0 + GIVE_UP_AFTER
-
-
-def test_there_is_no_deadline_while_nothing_waits() -> None:
-    assert ClipQueue().deadline is None
-    assert filled(MAX_AT_JAMBONZ).deadline is None
 
 
 def test_long_clips_are_passed_on_one_by_one() -> None:

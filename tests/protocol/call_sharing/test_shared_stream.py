@@ -143,30 +143,33 @@ def test_zeros_behind_a_sound_fill_the_pre_buffer(sent: list[bytes], rate: int |
     assert len(tail.flushing_zeros(rate)) == 2 * samples
 
 
-def test_one_speaker_alone_is_left_as_it_is() -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        # One speaker alone is left as it is.
+        [("application", piece, piece) for piece in (b"\x01", b"\x02\x03", b"", b"\x04\x05\x06")],
+        # A sample that another speaker cuts is completed and its rest left out.
+        [
+            ("application", b"\x01\x02\x03", b"\x01\x02\x03"),
+            ("tool", b"\x11\x12\x13", b"\0\x11\x12\x13"),
+            ("application", b"\x04", b"\0"),
+            ("application", b"\x05\x06", b"\x05\x06"),
+            ("tool", b"\x14\x15\x16", b"\x15\x16"),
+        ],
+        # Nothing said owes nothing.
+        [
+            ("application", b"\x01", b"\x01"),
+            ("tool", b"\x11\x12", b"\0\x11\x12"),
+            ("application", b"", b""),
+            ("application", b"\x02\x03\x04", b"\x03\x04"),
+        ],
+    ],
+    ids=["alone", "cut", "nothing said"],
+)
+def test_two_speakers_never_share_a_sample(said: list[tuple[Speaker, bytes, bytes]]) -> None:
     seams = SampleBoundaries()
-    pieces = [b"\x01", b"\x02\x03", b"", b"\x04\x05\x06"]
 
-    assert [seams.align_audio("application", piece) for piece in pieces] == pieces
-
-
-def test_a_sample_that_another_speaker_cuts_is_completed_and_its_rest_left_out() -> None:
-    seams = SampleBoundaries()
-
-    assert seams.align_audio("application", b"\x01\x02\x03") == b"\x01\x02\x03"
-    assert seams.align_audio("tool", b"\x11\x12\x13") == b"\0\x11\x12\x13"
-    assert seams.align_audio("application", b"\x04") == b"\0"
-    assert seams.align_audio("application", b"\x05\x06") == b"\x05\x06"
-    assert seams.align_audio("tool", b"\x14\x15\x16") == b"\x15\x16"
-
-
-def test_nothing_said_owes_nothing() -> None:
-    seams = SampleBoundaries()
-    seams.align_audio("application", b"\x01")
-    seams.align_audio("tool", b"\x11\x12")
-
-    assert seams.align_audio("application", b"") == b""
-    assert seams.align_audio("application", b"\x02\x03\x04") == b"\x03\x04"
+    assert [seams.align_audio(speaker, data) for speaker, data, _ in said] == [sent for _, _, sent in said]
 
 
 def test_whole_samples_arrive_as_they_were_said_whatever_the_cuts() -> None:

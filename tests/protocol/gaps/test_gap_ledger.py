@@ -15,7 +15,6 @@ from tests.helpers.arrivals import (
     FRAME_TIME,
     MONO,
     NEVER,
-    Arrivals,
     Blocked,
     Way,
     call,
@@ -305,8 +304,7 @@ def test_no_audio_is_no_gap() -> None:
 # Real calls.
 
 
-def real_call(name: str) -> tuple[float, Arrivals, AudioFormat]:
-    """Return the time at which a captured call began, the arrivals of its messages, and its format."""
+def listen_to_capture(way: Way, name: str) -> GapLedger:
     (_, request), *segments = client_stream(name)
     reader = ClientFrameReader(ServerProtocol(state=OPEN), max_size=1 << 22)
     assert request.endswith(b"\r\n\r\n")
@@ -314,17 +312,12 @@ def real_call(name: str) -> tuple[float, Arrivals, AudioFormat]:
         (at, message.message_bytes)
         for at, data in segments
         for message in reader.receive_data(data)
-        if isinstance(message, BinaryMessages)
+        if isinstance(message, BinaryMessages) and message.message_bytes
         for _ in range(message.messages)
     ]
     audio = received_audio(name)
-    return segments[0][0], arrivals, AudioFormat(audio.sample_rate, audio.channels)
-
-
-def listen_to_capture(way: Way, name: str) -> GapLedger:
-    started_at, arrivals, audio_format = real_call(name)
-    audio = [arrival for arrival in arrivals if arrival[1]]
-    return way.listen(audio, started_at=started_at, audio_format=audio_format)
+    audio_format = AudioFormat(audio.sample_rate, audio.channels)
+    return way.listen(arrivals, started_at=segments[0][0], audio_format=audio_format)
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,37 @@ from listenctl.protocol.opening_handshake import Credentials
 from tests.helpers.verbs import URL, config, error_of, listen, parse
 
 
-def test_a_listen_in_a_dial_is_found() -> None:
-    verb = parse({"verb": "dial", "target": [], "listen": {"url": URL, "mixType": "stereo"}})
-
-    assert verb == ListenVerb(url=URL, mix_type="stereo", nesting=Nesting.DIAL)
-    assert parse({"verb": "dial", "stream": {"url": URL}}).nesting is Nesting.DIAL
-
-
-def test_a_listen_in_a_config_is_found() -> None:
-    assert parse(config(passDtmf=True)) == ListenVerb(url=URL, pass_dtmf=True, nesting=Nesting.CONFIG)
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        (listen(), ListenVerb(url=URL)),
+        ({"verb": "stream", "url": URL}, ListenVerb(url=URL)),
+        ({"listen": {"url": URL}}, ListenVerb(url=URL)),
+        (
+            {"verb": "dial", "target": [], "listen": {"url": URL, "mixType": "stereo"}},
+            ListenVerb(url=URL, mix_type="stereo", nesting=Nesting.DIAL),
+        ),
+        ({"verb": "dial", "stream": {"url": URL}}, ListenVerb(url=URL, nesting=Nesting.DIAL)),
+        (config(passDtmf=True), ListenVerb(url=URL, pass_dtmf=True, nesting=Nesting.CONFIG)),
+        # Two ways to disable bidirectional audio.
+        (listen(disableBidirectionalAudio=True), ListenVerb(url=URL, bidirectional=BidirectionalAudio(enabled=False))),
+        (
+            listen(bidirectionalAudio={"enabled": False}),
+            ListenVerb(url=URL, bidirectional=BidirectionalAudio(enabled=False)),
+        ),
+        # Values that jambonz takes for none.
+        (listen(sampleRate=0), ListenVerb(url=URL)),
+        (listen(maxLength=0), ListenVerb(url=URL)),
+        (listen(sampleRate=11_025.0), ListenVerb(url=URL, sample_rate=11_025)),
+        (listen(metadata=None), ListenVerb(url=URL)),
+        (listen(bidirectionalAudio=None), ListenVerb(url=URL)),
+        (listen(disableBidirectionalAudio=False), ListenVerb(url=URL)),
+    ],
+)
+def test_a_listen_is_found_where_it_stands_with_the_defaults_of_jambonz(
+    document: dict[str, object], expected: ListenVerb
+) -> None:
+    assert parse(document) == expected
 
 
 def test_the_first_listen_of_an_application_is_taken() -> None:
@@ -64,12 +86,6 @@ def test_stream_in_a_config_is_said_to_be_never_read() -> None:
 )
 def test_a_document_that_starts_no_listen_is_refused(document: object, problem: str) -> None:
     assert error_of(document) == f"verb.json: {problem}"
-
-
-def test_a_bare_verb_has_the_defaults_of_jambonz() -> None:
-    assert parse(listen()) == ListenVerb(url=URL)
-    assert parse({"verb": "stream", "url": URL}) == ListenVerb(url=URL)
-    assert parse({"listen": {"url": URL}}) == ListenVerb(url=URL)
 
 
 def test_every_option_is_read() -> None:
@@ -168,23 +184,3 @@ def test_half_of_the_credentials_are_none(auth: object) -> None:
 )
 def test_an_action_hook_is_a_url_or_an_object(hook: object, expected: ActionHook | None) -> None:
     assert parse(listen(actionHook=hook)).action_hook == expected
-
-
-@pytest.mark.parametrize("options", [{"disableBidirectionalAudio": True}, {"bidirectionalAudio": {"enabled": False}}])
-def test_bidirectional_audio_can_be_disabled_in_two_ways(options: dict[str, object]) -> None:
-    assert parse(listen(**options)).bidirectional == BidirectionalAudio(enabled=False)
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        ({"sampleRate": 0}, ListenVerb(url=URL)),
-        ({"maxLength": 0}, ListenVerb(url=URL)),
-        ({"sampleRate": 11_025.0}, ListenVerb(url=URL, sample_rate=11_025)),
-        ({"metadata": None}, ListenVerb(url=URL)),
-        ({"bidirectionalAudio": None}, ListenVerb(url=URL)),
-        ({"disableBidirectionalAudio": False}, ListenVerb(url=URL)),
-    ],
-)
-def test_values_that_jambonz_takes_for_none_are_none(options: dict[str, object], expected: ListenVerb) -> None:
-    assert parse(listen(**options)) == expected

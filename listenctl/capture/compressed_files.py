@@ -1,4 +1,4 @@
-"""Open files and pipes, plain, gzip or zstd, while they are written; damage is reported, the data before it used."""
+"""Open plain, gzip and zstd files and pipes, also while they are written; data before damage is still used."""
 
 import io
 import os

@@ -30,7 +30,7 @@ class AudioRun:
 
 
 class CallObserver:
-    """Base class of observers; times are seconds since the session began, violations come when they are found."""
+    """Base class of observers. Times are seconds since the session began; a violation can follow later events."""
 
     def on_session_opened(self, session: CapturedSession) -> None: ...
 

@@ -25,7 +25,7 @@ _MAX_REASON = 4096
 async def attach_to_call(
     path: Path, call: str, *, audio: bool = False, patience: float = PATIENCE
 ) -> AsyncIterator[AttachedCall]:
-    """Attach to a call (id, callSid, unique prefix or ``@latest``); the server has at most ``PATIENCE`` to answer."""
+    """Attach to a call (id, callSid, unique prefix or ``@latest``); the server must answer within ``patience``."""
     resource = f"/calls/{quote(call, safe='')}{'?audio=1' if audio else ''}"
     async with _connected(path, resource, patience) as connection:
         attachment = AttachedCall(connection)
@@ -39,7 +39,7 @@ async def attach_to_call(
 
 @asynccontextmanager
 async def follow_events(path: Path, *, patience: float = PATIENCE) -> AsyncIterator[AsyncIterator[ServerEvent]]:
-    """Yield every event of the server from now on, until it ends; it has at most ``PATIENCE`` to answer."""
+    """Yield every event of the server from now on, until it ends; it must answer within ``patience``."""
     async with _connected(path, "/events", patience) as connection:
         yield _reports(path, connection)
 

@@ -13,7 +13,7 @@ from listenctl.protocol.jambonz_messages import Mark, parse_texts
 
 
 async def send_command(attachment: AttachedCall, text: str, *, ends_call: bool = False) -> None:
-    """Send a command, and wait until the server passed it on; one that ``ends_call`` may get no confirmation."""
+    """Send a command and wait until the server has passed it on; one that ``ends_call`` may get no confirmation."""
     await _send(attachment, text)
     try:
         while _parse_synced(await attachment.receive()) is None:

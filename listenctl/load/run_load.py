@@ -111,7 +111,7 @@ class LoadRun:
 
 @contextmanager
 def _garbage_collection_paused() -> Iterator[None]:
-    """Keep collections, each longer than a frame, from delaying frames; the cycles of a call are kilobytes."""
+    """Pause garbage collection, which takes longer than a frame; the cycles of a call are only a few kilobytes."""
     was_enabled = gc.isenabled()
     gc.collect()
     gc.freeze()

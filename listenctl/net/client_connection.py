@@ -44,11 +44,11 @@ class ClientConnectionCallbacks(Protocol):
         """Handle that the socket takes data again after ``writable`` was False."""
 
     def on_end(self, end: ConnectionEnd) -> None:
-        """Handle the end, once; after ``hang_up`` when the server has ended too, at the latest by ``wait_closed``."""
+        """Handle the end, once; after ``hang_up`` it comes when the server has ended too, or by ``wait_closed``."""
 
 
 async def connect(target: CallTarget, callbacks: ClientConnectionCallbacks) -> "ClientConnection":
-    """Connect to a listen server; callbacks come from the next iteration of the loop on. May raise RefusedError."""
+    """Connect to a listen server; callbacks start in the next iteration of the loop. May raise RefusedError."""
     return ClientConnection(await open_connection(target), callbacks)
 
 
@@ -127,7 +127,7 @@ class ClientConnection:
             self._socket.call_when_readable(self._read)
 
     async def wait_closed(self, timeout: float) -> bool:  # noqa: ASYNC109 - at its end the connection is closed
-        """Wait for the server's end, then close; return whether it took all that was sent, and ended in order."""
+        """Wait until the server ends its side, then close; return whether it took everything and ended in order."""
         self.resume_reading()
         try:
             async with asyncio.timeout(timeout):

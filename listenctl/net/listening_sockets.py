@@ -15,7 +15,7 @@ DESCRIPTORS_PER_CALL = 6  # its socket and that of a relay, its sidecar, its dum
 
 
 def raise_descriptor_limit(max_calls: int | None, per_call: int = DESCRIPTORS_PER_CALL) -> int:
-    """Allow as many open files as possible, and return how many calls fit; UsageError if fewer than ``max_calls``."""
+    """Allow as many open files as possible, and return how many calls fit; raises UsageError if too few."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -27,7 +27,7 @@ def raise_descriptor_limit(max_calls: int | None, per_call: int = DESCRIPTORS_PE
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """Listen on every address of ``host``, with port 0 on one free port; ListenctlError if one can't be used."""
+    """Listen on every address of ``host``, with port 0 on one free port; raises ListenctlError if that fails."""
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as exc:

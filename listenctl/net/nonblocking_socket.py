@@ -154,7 +154,7 @@ class NonblockingSocket:
 
 
 class TlsStream:
-    """TLS without a socket: encrypted bytes in, clear ones out, and back; without ``server_hostname`` as the server."""
+    """TLS without a socket: encrypted bytes in, clear bytes out, and back; without ``server_hostname`` a server."""
 
     def __init__(self, context: ssl.SSLContext, *, server_hostname: str | None = None) -> None:
         self._incoming = ssl.MemoryBIO()

@@ -1,5 +1,6 @@
 """
-Stream audio to a call in real time, slightly ahead of playback: what jambonz has, only killing all of it takes back.
+Stream audio to a call in real time, slightly ahead of playback: audio that was sent can only be stopped as a
+whole.
 Deadlines count in samples from the start, so a late wake-up delays nothing after it (listenctl-protocol(7) 6.2).
 """
 

@@ -29,7 +29,7 @@ class SoundEdits:
 
 
 def edit_source(source: AudioSource, sample_rate: int, edits: SoundEdits, length: float | None) -> AudioSource:
-    """Return the edited source, afterwards ``length`` seconds long, None if unknown; a fade needs it."""
+    """Return the edited source; ``length`` is its new length in seconds, None if unknown, and a fade needs it."""
     start = round(edits.start * sample_rate)
     end = None if edits.duration is None else round(edits.duration * sample_rate)
     if start or end is not None:

@@ -50,7 +50,7 @@ class AnswerComparison:
 
 
 class AnswerCollector:
-    """Collect the answers of the capture and of the live server, in seconds since each handshake; compare them."""
+    """Collect and compare the answers of the capture and of the live server; times count from each handshake."""
 
     def __init__(self, settings: CompareSettings, speed: float | None) -> None:
         self._compares_audio = IGNORED_AUDIO not in settings.ignored
@@ -84,7 +84,7 @@ class AnswerCollector:
         self._live.audio.add_audio(at, data)
 
     def compare(self, end: ConnectionEnd | None, at: float, *, closed_first: bool) -> AnswerComparison:
-        """Compare; ``end`` is None without a connection, ``closed_first``: the captured application closed first."""
+        """Compare; ``end`` is None without a connection, ``closed_first`` says that the application closed first."""
         captured, live = self._captured, self._live
         found = list(compare_texts(captured.texts, live.texts, self._timing))
         if max(captured.count, live.count) > MAX_TEXTS:

@@ -197,7 +197,7 @@ def _count(gap: JsonFields, name: str) -> int:
 
 
 class RecordedCall:
-    """The frames of a recorded call; ``sample_rate`` is that of positions, the stored audio can have another."""
+    """The frames of a recorded call; ``sample_rate`` is that of positions; the stored audio can have another."""
 
     def __init__(
         self, session: CapturedSession, sidecar: Sidecar, sample_rate: int, audio: RecordedAudio | None

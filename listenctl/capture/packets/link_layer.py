@@ -1,4 +1,4 @@
-"""Find the IP packet in a packet of any supported link type: a table of header lengths, also for ``tcp_streams``."""
+"""Find the IP packet in a captured packet; the fast path of ``tcp_streams`` uses the table of link headers too."""
 
 from dataclasses import dataclass
 

@@ -1,6 +1,6 @@
 """
 Read classic pcap: both byte orders, micro- and nanoseconds, and the modified format with longer record headers.
-After an invalid header, reading continues where several records follow one another, and a notice tells of it.
+After an invalid header, reading continues where several records follow one another, and a notice reports it.
 """
 
 import re

@@ -1,4 +1,7 @@
-"""Read pcapng: sections, interfaces, packet blocks, TLS secrets. A length at both ends proves a block after damage."""
+"""
+Read pcapng: sections, interfaces, packet blocks and TLS secrets.
+After damage, a block is recognized by its length, which it has at both ends.
+"""
 
 import re
 from collections.abc import Iterator

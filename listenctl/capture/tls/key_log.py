@@ -63,7 +63,7 @@ class KeyLog:
 
 
 class KeyLogFile(KeyLog):
-    """The secrets in a file, read again when one is missing and the file has grown; UsageError if it can't be read."""
+    """The secrets in a file, which is read again as it grows; raises UsageError if it can't be read."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()

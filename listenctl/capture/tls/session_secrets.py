@@ -61,7 +61,7 @@ def describe_missing_secrets(agreement: NegotiatedSession, keylog: KeyLog, *, wh
 
 
 def set_decryptors(agreement: NegotiatedSession, keylog: KeyLog, *directions: TlsDirection) -> None:
-    """Give each direction its decryptors, as far as secrets are known; ListenctlError without the extra ``tls``."""
+    """Give each direction its decryptors if secrets are known; raises ListenctlError without the extra ``tls``."""
     for direction in directions:
         first, later = _find_decryptors(agreement, keylog, direction.party)
         if direction.awaits_traffic_keys:

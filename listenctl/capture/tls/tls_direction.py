@@ -1,4 +1,4 @@
-"""One direction of a TLS session: records and keys. After missing records, the next one's number is found by trying."""
+"""One direction of a TLS session: records and keys. After a gap, the number of the next record is found by trying."""
 
 from collections.abc import Iterator
 

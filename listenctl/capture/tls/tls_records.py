@@ -1,6 +1,6 @@
 """
 Split one direction of a captured TLS connection into records (RFC 8446 5.1, RFC 5246 6.2).
-After missing bytes, records continue at the next header whose length leads to another header, or to the data's end.
+After missing bytes, records continue at the next header whose length leads to another header or to the end.
 """
 
 import re

@@ -1,6 +1,7 @@
 """
 Find WebSocket frames in the data of both ends of a connection, on any port and from any point on.
-After missing data, reading continues where frames follow one another. The client requested, or masks its frames.
+After missing data, reading continues where frames follow one another. The client is the side that sent the request,
+or that masks its frames.
 """
 
 from dataclasses import dataclass

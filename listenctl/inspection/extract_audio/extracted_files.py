@@ -24,7 +24,7 @@ class ExtractedPart(StrEnum):
 
 
 class ExtractedFiles:
-    """Write the files of one call, or `NAME-2` if any of them exists; every method raises ListenctlError on failure."""
+    """Write the files of one call, as `NAME-2` if any of them exists; every method raises ListenctlError on failure."""
 
     def __init__(self, path: Path, extension: str) -> None:
         self._extension = extension  # of the format that the WAV files are converted to

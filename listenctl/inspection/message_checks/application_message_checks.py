@@ -1,4 +1,4 @@
-"""Checks of what the application sends; all of it waits until the mode of the call is known, on which it depends."""
+"""Checks of what the application sends. They depend on the mode of the call, so messages wait until it is known."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -174,7 +174,7 @@ class ApplicationMessageChecks:
             self._phase = times[-1]
 
     def finish_call(self, at: float, *, closed_at: float | None, whole: bool) -> None:
-        """Finish the checks; ``closed_at`` is when jambonz closed, ``whole``: the capture has the end of the call."""
+        """Finish the checks; jambonz closed at ``closed_at``, and ``whole`` means that the capture has the end."""
         if self._waiting or self._playout:
             self._start_playout().finish_call(at, whole=whole)
         else:

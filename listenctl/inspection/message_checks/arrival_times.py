@@ -135,7 +135,7 @@ class ArrivalTimes:
         self._windows.append(self._best)
 
     def measure_drift(self, cuts: Iterable[int]) -> MeasuredDrift | None:
-        """Return the drift of the sender's clock, not compared across ``cuts``; None if there is too little audio."""
+        """Return the drift of the sender's clock, measured between ``cuts``; None if there is too little audio."""
         segments = [part for one in self._segments(sorted(set(cuts))) for part in _without_steps(one)]
         usable = [one for one in segments if len(one) >= _MIN_WINDOWS]
         if sum(one[-1].at - one[0].at for one in usable) < _MIN_DRIFT_SECONDS:

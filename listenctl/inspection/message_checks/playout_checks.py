@@ -1,6 +1,6 @@
 """
 Checks of what an application sends, by simulated playout: each verdict of the simulation becomes a violation.
-Playout ticks with the audio from jambonz, which the same clock drives, and only while something is to be played.
+Playout ticks with the audio from jambonz, which the same clock drives, and only while there is something to play.
 """
 
 from collections import OrderedDict

@@ -52,7 +52,7 @@ _GAPS = {GapKind.HOLE: "lost", GapKind.PAUSE: "paused", GapKind.UNCAPTURED: "not
 
 
 class PlotWriter:
-    """Plot each call to FILE.png, FILE-2.png and so on; raises UsageError for the extension, or without matplotlib."""
+    """Plot each call to FILE.png, FILE-2.png and so on; raises UsageError if that fails at once."""
 
     def __init__(self, path: Path) -> None:
         if path.suffix.lower() not in _EXTENSIONS:

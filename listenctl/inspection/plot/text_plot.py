@@ -1,4 +1,4 @@
-"""Draw a call in characters: two columns and four rows of dots each (Braille), or one of a few heights."""
+"""Draw a call in characters: Braille with two columns of four dots each, or ASCII with a few heights."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """
 Find one sound in another, and its delay, by generalized cross-correlation with phase transform (GCC-PHAT).
-All frequencies weigh the same, so the peak is 1 if one sound consists of the other, and single tones leave nothing.
+All frequencies have the same weight: the peak is 1 if one sound consists of the other, and single tones leave none.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """
 Find audio whose bytes are misread: read another way, they may sound right.
-The energy of the differences between samples, relative to theirs, is about 2 for noise, and far less for sound.
+The energy of the differences between samples, relative to that of the samples, is about 2 for noise and far less for
+sound.
 """
 
 from collections import Counter

@@ -16,7 +16,7 @@ _BUFFER = 256 * 1024
 
 @dataclass(slots=True)
 class PcapWriter:
-    """Append packets to a capture, open only while data is written, because there may be a thousand at once."""
+    """Append packets to a capture that is open only while data is written: there may be a thousand writers at once."""
 
     path: Path
     pcapng: bool  # write pcapng, which supports several link types and TLS secrets

@@ -48,7 +48,7 @@ def single_call_gains(channels: int, choice: ChannelChoice) -> Gains:
 
 
 def spread_gains(channels: int, choice: ChannelChoice, place: int, of: int) -> Gains:
-    """Return the gains of call ``place`` of several from left to right; more than two are quieter, to seldom clip."""
+    """Return the gains of call ``place``, spread from left to right; more than two are attenuated against clipping."""
     angle = place / (of - 1) * pi / 2
     level = min(1.0, sqrt(2 / of))
     left, right = level * cos(angle), level * sin(angle)

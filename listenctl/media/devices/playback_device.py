@@ -57,7 +57,7 @@ class PlaybackState:
 
 
 class PlaybackDevice:
-    """Play the sound of a mixer; without a device, try again. ``rescan`` stops other devices of this process."""
+    """Play the sound of a mixer; without a device, keep trying. ``rescan`` stops other devices of this process."""
 
     def __init__(
         self,

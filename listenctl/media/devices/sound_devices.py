@@ -121,7 +121,7 @@ def list_devices() -> list[SoundDevice]:
 def open_device(
     what: str, open_stream: OpenDeviceStream, device: str | None, sample_rate: int, **options: object
 ) -> DeviceStream:
-    """Open a device for 16-bit samples, at its own rate if it refuses ``sample_rate``; ``what`` begins errors."""
+    """Open a device for 16-bit samples, at its own rate if it refuses ``sample_rate``; errors begin with ``what``."""
     choice = _choice(device)
     errors = (ValueError, OSError, load_sounddevice().PortAudioError)
     options = {"device": choice, "channels": 1, "dtype": "int16"} | options

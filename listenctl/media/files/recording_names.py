@@ -1,4 +1,4 @@
-"""Where recordings go: DEST, and the file name of each call, whose values are hostile and must not leave the folder."""
+"""Where recordings go: DEST, and the file name of each call. Its values are hostile and must not escape the folder."""
 
 import os
 import re

@@ -39,7 +39,7 @@ class SourceKind(StrEnum):
 
 class AudioSource(Protocol):
     async def read(self, samples: int) -> bytes:
-        """Return the next samples: fewer at the end, then none; a live source doesn't wait, what is late is silence."""
+        """Return the next samples: fewer at the end, then none. A live source has silence for late audio."""
 
     async def close(self) -> None:
         """Close the file or device."""

@@ -1,4 +1,4 @@
-"""Read audio from a pipe, no more than is buffered, in a daemon thread that doesn't keep the process from exiting."""
+"""Read a bounded amount of audio ahead from a pipe, in a daemon thread that doesn't keep the process from exiting."""
 
 import asyncio
 import os

@@ -119,7 +119,7 @@ class ClipQueue:
         return dropped
 
     def interrupt_by_clip(self, seconds: float | None) -> list[QueuedClip]:
-        """Drop and return the clips behind the one that plays: one of ``seconds`` without queuePlay goes first."""
+        """Drop and return the waiting clips: one of ``seconds`` without queuePlay interrupts the one that plays."""
         self._began_at += UNKNOWN_SECONDS if seconds is None else seconds
         dropped = list(self._at_jambonz)[1:]
         self._at_jambonz = deque(list(self._at_jambonz)[:1])

@@ -23,7 +23,7 @@ Owned = PendingAnswer[object]
 class ClipOrder:
     """
     Which clip a playDone without an id answers, as in the documented form (listenctl-protocol(7) 4), assuming that
-    clips play in order; ``stop_assuming`` ends it for good when that proves wrong.
+    clips play in order; ``stop_assuming`` ends this for good when it proves wrong.
     """
 
     def __init__(self) -> None:

@@ -31,7 +31,7 @@ class StreamTurns:
         return self.holder in self._within_sample
 
     def take_audio(self, tool: int, data: bytes, *, free: bool = True) -> bytes | None:
-        """Return what to stream of a tool's audio, None if it isn't its turn; ``free`` audio begins an unused turn."""
+        """Return what to stream of a tool's audio, None if it isn't its turn; if ``free``, it may begin one."""
         if self.holder is None and free:
             self.holder = tool
             data = self._from_whole_sample(tool, data)

@@ -140,7 +140,7 @@ class ClientFrameReader:
 
 
 def _frame_bytes(data: bytes, at: int) -> int | None:
-    """Return the bytes of the frame at ``at``, None if unknown, and 2 where the library refuses by the first two."""
+    """Return the size of the frame at ``at``, None while unknown; 2 if the first two bytes are refused."""
     if len(data) - at < 2:
         return None
     if data[at] & 0x0F not in OPCODES or not data[at + 1] & MASKED:

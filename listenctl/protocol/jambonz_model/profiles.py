@@ -1,6 +1,6 @@
 """
 The implementations of the jambonz side, and how they differ in playing what they receive (listenctl-protocol(7) 0, 8).
-``current`` is the last public media server with its faults; what is unknown of ``next`` is as there, except marks.
+``current`` is the last public media server with its faults; ``next`` equals it as far as is known, except for marks.
 """
 
 from collections.abc import Iterable, Mapping

@@ -13,7 +13,7 @@ TAP_BYTES = 512 * 1024
 class SendBuffer:
     """
     Queue the frames of a call until the socket takes them as one message. A frame that doesn't fit throws away the
-    whole buffer; with resampling, the newest audio waits in FreeSWITCH instead, only what doesn't fit there is lost.
+    whole buffer; with resampling, the newest audio waits in FreeSWITCH, and only what doesn't fit there is lost.
     """
 
     __slots__ = ("_audio_format", "_limit", "_max_message_bytes", "_queue", "_resampled")

@@ -53,7 +53,7 @@ def describe_recording(log: LiveCallLog, recording: Recording) -> Sidecar:
 
 
 def overwrite_sidecar(file: NewFile, sidecar: Sidecar) -> None:
-    """Replace the content in place, which costs less than a new file; if that fails it stays, and OSError is raised."""
+    """Replace the content in place, which is cheaper than a new file; on failure it stays, and OSError is raised."""
     data = sidecar.serialize()
     before = os.pread(file.fd, MAX_SIDECAR_BYTES, 0)
     if os.pwrite(file.fd, data, 0) < len(data):

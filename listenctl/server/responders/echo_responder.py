@@ -12,7 +12,7 @@ MAX_LEFT_TO_PLAY = 0.02
 
 
 class EchoResponder:
-    """Send each caller's audio, the left channel, back as it arrives, in turns of one piece, to let others in."""
+    """Send each caller's audio (the left channel) back as it arrives, in short turns that let other tools in."""
 
     name = "echo"
     wants_audio = True

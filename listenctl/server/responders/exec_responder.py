@@ -1,6 +1,6 @@
 """
 ``--exec``: a program for each call, which gets the caller's audio on stdin and streams what it writes to stdout.
-Nothing waits for it: what it doesn't read in time is dropped, and what it writes too fast stays in its pipe.
+Nothing waits for the program: what it doesn't read in time is dropped, and what it writes too fast stays in its pipe.
 """
 
 import asyncio

@@ -89,7 +89,6 @@ class Service:
         return self.process.stdout
 
     async def next(self, kind: str) -> Event:
-        """Return the next event of a kind."""
         while line := await self.events.readline():
             event: Event = json.loads(line)
             if event["event"] == kind:
@@ -121,7 +120,6 @@ class Service:
         return await self.process.wait(), self.said
 
     async def give(self, data: bytes) -> None:
-        """Write to stdin."""
         assert self.process.stdin is not None
         self.process.stdin.write(data)
         await self.process.stdin.drain()

@@ -26,8 +26,6 @@ from tests.helpers.server import LIMIT, Event, Peer, Running, faster, running, u
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A client of the control socket."""
-
     connection: ClientConnection
 
     async def send(self, *messages: str | bytes) -> None:
@@ -41,7 +39,6 @@ class Tool:
         return message
 
     async def json(self) -> Event:
-        """Return the object in the next message."""
         value: Event = json.loads(await self.text())
         return value
 
@@ -68,14 +65,11 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Controlled:
-    """A server with a control socket."""
-
     run: Running
     socket: Path
 
     @asynccontextmanager
     async def open(self, target: str, *, max_queue: int = 16) -> AsyncIterator[Tool]:
-        """Open a conversation."""
         subprotocols = [Subprotocol("audio.jambonz.org")]
         async with unix_connect(
             str(self.socket),
@@ -116,7 +110,6 @@ class Controlled:
         return int(head.split()[1]), body
 
     async def list_calls(self) -> list[Event]:
-        """Return the live calls."""
         status, body = await self.get("/calls")
         assert status == 200
         calls: list[Event] = json.loads(body)["calls"]
@@ -142,7 +135,6 @@ Jambonz = Callable[[str], list[str]]
 
 
 def live_call(call: str = "7f1c9a52-aaaa", **changes: object) -> dict[str, Any]:
-    """Return a call as it is listed."""
     return {
         "call": call,
         "call_sid": call,

@@ -58,7 +58,6 @@ class Dump:
         return sum(item.frames for item in self.items if isinstance(item, DumpLoss))
 
     def payloads(self, sender: Sender) -> list[bytes]:
-        """Return what stood in the frames of one side."""
         return [timed.frame.payload for timed in self.frames if timed.sender is sender]
 
     def shapes(self, sender: Sender) -> list[tuple[int, bool, bytes]]:
@@ -77,7 +76,6 @@ def shapes_of(frames: list[WireFrame]) -> list[tuple[int, bool, bytes]]:
 
 
 def load(path: str | Path) -> Dump:
-    """Read a dump."""
     with Path(path).open("rb") as file:
         header, *items = (item for _, item in read_dump(file))
     assert isinstance(header, DumpHeader)
@@ -93,12 +91,10 @@ Timed = tuple[float, Sender, RawFrame]
 
 
 def jambonz(at: float, opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0) -> Timed:
-    """Return a frame of jambonz with its time."""
     return at, Sender.JAMBONZ, RawFrame(fin, rsv, opcode, True, payload)
 
 
 def application(at: float, opcode: int, payload: bytes = b"", *, fin: bool = True) -> Timed:
-    """Return a frame of the application with its time."""
     return at, Sender.APPLICATION, RawFrame(fin, 0, opcode, False, payload)
 
 
@@ -132,7 +128,6 @@ class KeepingServer:
     ends: list[str] = field(default_factory=list)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Take a call to its end."""
         await shake_hands(reader, writer)
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -164,7 +159,6 @@ def plan(
 
 
 async def play(plan: ReplayPlan, *, sid: str | None = "new-sid") -> ReplayResult:
-    """Play one call."""
     (call,) = find_captured_calls(plan.capture)
     return await ReplayedCall(plan, call, ReplayResult(call=call.number, copy=1, round=1), sid=sid).run()
 

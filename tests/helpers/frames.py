@@ -46,7 +46,6 @@ def text(payload: str | bytes) -> bytes:
 
 
 def binary(payload: bytes) -> bytes:
-    """Return a binary message."""
     return frame(BINARY, payload)
 
 

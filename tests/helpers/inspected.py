@@ -140,16 +140,13 @@ class MadeUp:
         self.inspector.feed_event(CapturedFrame(BEGAN + at, self.session, sender, frame, self._packet))
 
     def say(self, at: float, text: str | bytes | Mapping[str, object]) -> None:
-        """Have the application send a text."""
         said = json.dumps(text) if isinstance(text, Mapping) else text
         self.frame(at, APPLICATION, TEXT, said.encode() if isinstance(said, str) else said)
 
     def mark(self, at: float, name: str) -> None:
-        """Have the application send a mark."""
         self.say(at, {"type": "mark", "data": {"name": name}})
 
     def stream(self, at: float, data: bytes) -> None:
-        """Have the application send audio."""
         self.frame(at, APPLICATION, BINARY, data)
 
     def pace(self, begin: float, end: float, data: bytes) -> None:
@@ -158,20 +155,16 @@ class MadeUp:
             self.stream(begin + index * 0.02, data)
 
     def answer(self, at: float, text: str | bytes) -> None:
-        """Have jambonz send a text."""
         self.frame(at, JAMBONZ, TEXT, text.encode() if isinstance(text, str) else text)
 
     def reach(self, at: float, name: str, event: str = "playout") -> None:
-        """Have jambonz answer a mark."""
         self.answer(at, f'{{"type": "mark", "data": {{"name":"{name}", "event": "{event}"}}}}')
 
     def listen(self, begin: float, end: float, *, frame: bytes = SILENCE, every: float = 0.02) -> None:
-        """Have jambonz send audio."""
         for index in range(round((end - begin) / every)):
             self.frame(begin + (index + 1) * every, JAMBONZ, BINARY, frame)
 
     def lose(self, at: float, sender: Sender = JAMBONZ, size: int | None = None) -> None:
-        """Have frames missing in the capture."""
         self.inspector.feed_event(FramesLost(BEGAN + at, self.session, sender, size, "not captured"))
 
     def end(self, at: float, *, how: StreamEnding | str = StreamEnding.FIN, sender: Sender | None = None) -> CallReport:

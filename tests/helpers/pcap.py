@@ -311,7 +311,6 @@ def frames(events: Iterable[CaptureEvent], sender: Sender | None = None) -> list
 
 
 def payloads(events: Iterable[CaptureEvent], sender: Sender | None = None) -> list[bytes]:
-    """Return the payloads of the frames of one side or of both."""
     return [frame.payload for frame in frames(events, sender)]
 
 

@@ -96,7 +96,6 @@ class Call:
         return words(*verdicts)
 
     def run(self, seconds: float) -> list[Verdict]:
-        """Play; return the verdicts."""
         before = len(self.verdicts)
         for _ in range(round(seconds * 50)):
             at = self.playout.time

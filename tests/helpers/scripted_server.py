@@ -89,7 +89,6 @@ async def serving(script: Script, *, tls: ssl.SSLContext | None = None) -> Async
 
 
 async def read_request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-    """Return the request and its key."""
     request = await reader.readuntil(b"\r\n\r\n")
     key = re.search(rb"Sec-WebSocket-Key: (.*)\r\n", request)
     assert key
@@ -156,7 +155,6 @@ class Side:
         return self.frames
 
     async def say(self, data: bytes) -> None:
-        """Send bytes."""
         self.writer.write(data)
         await self.writer.drain()
 
@@ -174,7 +172,6 @@ class Relayed:
 
     @property
     def side(self) -> Side:
-        """The only one."""
         (side,) = self.sides
         return side
 
@@ -261,7 +258,6 @@ class RecordedServer:
         self.silent = False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Take the call."""
         self.request, key = await read_request(reader)
         # As on a real network; with simulated time a frame and a segment would otherwise come at the same moment.
         await asyncio.sleep(0.005)

@@ -61,7 +61,6 @@ class Events:
         self._changed.set()
 
     def of(self, kind: str) -> list[Event]:
-        """Return all events of one kind so far."""
         return [report for report in self.all if report["event"] == kind]
 
     async def wait_for(self, kind: str, number: int = 1) -> Event:
@@ -71,12 +70,15 @@ class Events:
             await self._changed.wait()
         return self.of(kind)[number - 1]
 
-    async def wait_for_warning(self, rule: str) -> Event:
-        """Return the first warning about ``rule``."""
+    async def wait_for_one(self, kind: str, **fields: object) -> Event:
+        """Return the first event of a kind that has these fields."""
         number = 1
-        while (warning := await self.wait_for("warning", number))["rule"] != rule:
+        while not fields.items() <= (event := await self.wait_for(kind, number)).items():
             number += 1
-        return warning
+        return event
+
+    async def wait_for_warning(self, rule: str) -> Event:
+        return await self.wait_for_one("warning", rule=rule)
 
 
 async def send_until(peer: "Peer", block: bytes, wanted: Coroutine[None, None, Event]) -> int:
@@ -98,8 +100,6 @@ def reset_connection(writer: asyncio.StreamWriter) -> None:
 
 
 class Peer:
-    """The client side of one connection."""
-
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
@@ -116,7 +116,6 @@ class Peer:
             await self._writer.drain()
 
     async def read_head(self) -> bytes:
-        """Return the head of an HTTP answer."""
         return await self._reader.readuntil(END_OF_HEAD)
 
     async def read_frame(self) -> bytes:
@@ -125,7 +124,6 @@ class Peer:
         return head + await self._reader.readexactly(head[1])
 
     async def read_bytes(self, number: int) -> bytes:
-        """Return the next ``number`` bytes of the server."""
         return await self._reader.readexactly(number)
 
     async def read_to_end(self) -> bytes:
@@ -140,11 +138,9 @@ class Peer:
         await until(lambda: not any(fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))))
 
     def end_writing(self) -> None:
-        """Send FIN."""
         self._writer.write_eof()
 
     async def close(self) -> None:
-        """Close the connection."""
         self._writer.close()
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
@@ -169,7 +165,6 @@ class Running:
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
         return self.server.port
 
     async def open(self, *pieces: bytes, tls: ssl.SSLContext | None = None) -> Peer:
@@ -241,17 +236,14 @@ async def running(
 
 
 def faster(**changes: Any) -> ServerSettings:
-    """Return the settings of a server under test, with some changed."""
     return replace(FAST, **changes)
 
 
 def recorded_file(saved: Event) -> bytes:
-    """Return the file of a recording that was saved, header included."""
     return Path(saved["path"]).read_bytes()
 
 
 def recorded_audio(saved: Event) -> bytes:
-    """Return the audio in the WAV of a recording that was saved."""
     return recorded_file(saved)[HEADER_BYTES:]
 
 
@@ -261,7 +253,6 @@ def mode_of(path: str | Path) -> int:
 
 
 def read_sidecar(saved: Event) -> Event:
-    """Return the sidecar of a recording that was saved."""
     sidecar: Event = json.loads(Path(saved["sidecar"]).read_text())
     return sidecar
 

@@ -37,7 +37,6 @@ class Noise:
 
     @property
     def length(self) -> int:
-        """Samples of each channel."""
         return self.samples.shape[1]
 
     def fork(self, mix_type: str, length: int | None = None) -> bytes:
@@ -70,7 +69,6 @@ def noise(seconds: float, rate: int, *, seed: int = 1) -> bytes:
 
 
 def write_sound(path: Path, pcm: bytes, rate: int) -> Path:
-    """Write a WAV file of one channel."""
     soundfile.write(path, np.frombuffer(pcm, "<i2"), rate, subtype="PCM_16")
     return path
 
@@ -93,20 +91,17 @@ class LiveCall:
 
     @asynccontextmanager
     async def attached(self) -> AsyncIterator[AttachedCall]:
-        """Attach a tool."""
         async with attach_to_call(self.socket, self.id) as attachment:
             yield attachment
 
     @property
     def heard(self) -> bytes:
-        """What the caller has heard in the whole call."""
         samples, _ = soundfile.read(self.heard_file, dtype="int16")
         audio: bytes = samples[:, 1].astype("<i2").tobytes()
         return audio
 
     @property
     def sounds(self) -> bool:
-        """Whether the caller hears something now."""
         levels = self.call.snapshot().heard
         return levels is not None and levels[0].peak_db > -60
 
@@ -241,14 +236,6 @@ def as_streamed(samples: Pcm) -> Pcm:
     return streamed
 
 
-async def event_of(events: Events, kind: str, metadata: CallMetadata) -> Event:
-    """Return the first event of a kind of one call."""
-    number = 1
-    while (event := await events.wait_for(kind, number))["call"] != metadata.call_sid:
-        number += 1
-    return event
-
-
 def is_alive(pid: int) -> bool:
     """Tell whether a process runs; what has ended may still wait for its parent."""
     try:
@@ -275,17 +262,14 @@ class Placed:
 
     @property
     def audio(self) -> bytes:
-        """The recorded audio."""
         return recorded_audio(self.saved)
 
     @property
     def sidecar(self) -> Event:
-        """The sidecar of the recording."""
         return read_sidecar(self.saved)
 
     @property
     def faults(self) -> list[str]:
-        """The faults that the caller reported."""
         return [fault["name"] for fault in self.events.of("fault")]
 
     @property
@@ -304,13 +288,5 @@ async def place(run: Running, plan: CallPlan, *, recorded_as: str | None = None)
     events = Events()
     call = SimulatedCall(plan, Reporter(events))
     summary = await call.run()
-    saved = await wait_for_recording(run, recorded_as or call.metadata.call_sid or "")
+    saved = await run.events.wait_for_one("recording-saved", call=recorded_as or call.metadata.call_sid)
     return Placed(summary, events, call.metadata, saved)
-
-
-async def wait_for_recording(run: Running, call: str) -> Event:
-    """Return the ``recording-saved`` of a call."""
-    number = 1
-    while (saved := await run.events.wait_for("recording-saved", number))["call"] != call:
-        number += 1
-    return saved

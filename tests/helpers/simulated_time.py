@@ -138,11 +138,9 @@ class SimulatedTimeLoop(asyncio.SelectorEventLoop):
         self._conditions: list[Callable[[], bool]] = []
 
     def time(self) -> float:
-        """Return the simulated time in seconds."""
         return self._time
 
     def advance(self, seconds: float) -> None:
-        """Let simulated time pass."""
         self._time += seconds
 
     def wait_while(self, busy: Callable[[], bool]) -> None:
@@ -183,5 +181,4 @@ class FakeClock:
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Let ``seconds`` pass."""
         self._now += seconds

@@ -51,17 +51,14 @@ class SoundSystem:
         assert self.ask("set-default-source", "null.monitor").returncode == 0
 
     def command(self, *arguments: str) -> AbstractAsyncContextManager[Service]:
-        """Run a command of ours that uses it."""
         return service(*arguments, home=self.folder, env=self.env)
 
     def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run pactl."""
         return subprocess.run(
             ["pactl", *arguments], env=self.env, capture_output=True, text=True, timeout=_ASKING, check=False
         )
 
     def signal(self, number: int) -> None:
-        """Send it a signal."""
         assert self.process is not None
         self.process.send_signal(number)
 
@@ -116,7 +113,6 @@ class Listener:
             await self._next()
 
     async def loud(self, threshold: int = 300) -> None:
-        """Wait until sound comes."""
         seen = len(self.sound)
         while not (np.abs(self.sound[seen:].astype(int)) > threshold).any():
             await self._next()
@@ -134,7 +130,6 @@ class Listener:
 
 @asynccontextmanager
 async def sound_system(folder: Path) -> AsyncIterator[SoundSystem]:
-    """Run a sound system below ``folder``."""
     system = SoundSystem(folder)
     system.prepare()
     await system.start()
@@ -145,13 +140,11 @@ async def sound_system(folder: Path) -> AsyncIterator[SoundSystem]:
 
 
 def tone(frequency: float, seconds: float, rate: int, level: float = 0.25) -> Pcm:
-    """Return a sine."""
     wave = level * 32767 * np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)
     return wave.astype(np.int16)
 
 
 def loudness(sound: Pcm) -> float:
-    """Return the RMS of samples, of which 1 is full scale."""
     return float(np.sqrt((sound.astype(float) ** 2).mean()) / 32768)
 
 
@@ -224,7 +217,6 @@ class FakeDevice:
         self.closed = True
 
     def hear(self, pcm: bytes) -> None:
-        """Deliver what a microphone heard."""
         self._callback(memoryview(pcm), len(pcm) // 2, None, None)
 
     def play(self, samples: int) -> bytes:

@@ -115,16 +115,13 @@ class Terminal:
     job: int = 0
 
     def type(self, data: bytes) -> None:
-        """Press keys."""
         os.write(self.keyboard, data)
 
     def order(self, line: str) -> None:
-        """Have the shell do something."""
         assert self.shell.stdin is not None
         self.shell.stdin.write(f"{line}\n".encode())
 
     async def hear(self) -> str:
-        """Return the next line."""
         assert self.shell.stdout is not None
         return (await self.shell.stdout.readline()).decode().strip()
 

@@ -181,7 +181,6 @@ class RelayedTls:
         return KeyLog(self.keylog_file.read_text())
 
     async def exchange(self, number: int) -> None:
-        """Send a line in each direction."""
         await self.client.send(f"from the client {number}")
         await self.server.until(f"from the client {number}\n")
         await self.server.send(f"from the server {number}")

@@ -43,29 +43,26 @@ async def test_a_refusal_is_reported_in_one_line_in_the_words_of_the_server(
                 pass
 
 
-async def test_without_a_server_there_is_nothing_to_connect_to(tmp_path: Path) -> None:
-    for connecting in (attach_to_call(tmp_path / "default.sock", "7f"), follow_events(tmp_path / "default.sock")):
-        with pytest.raises(NotFoundError, match="no server named default"):
+@pytest.mark.parametrize("left_over", [False, True])
+async def test_without_a_server_there_is_nothing_to_connect_to(left_over: bool, tmp_path: Path) -> None:
+    path = tmp_path / "default.sock"
+    if left_over:
+        with socket.socket(socket.AF_UNIX) as stale:
+            stale.bind(str(path))
+
+    for connecting in (attach_to_call(path, "7f"), follow_events(path)):
+        with pytest.raises(NotFoundError, match="no server named default is running"):
             async with connecting:
                 pass
 
 
-async def test_a_socket_without_a_server_behind_it_is_no_running_server(tmp_path: Path) -> None:
-    path = tmp_path / "default.sock"
-    with socket.socket(socket.AF_UNIX) as left_over:
-        left_over.bind(str(path))
-
-    with pytest.raises(NotFoundError, match="no server named default is running"):
-        async with attach_to_call(path, "7f"):
-            pass
-
-
-async def test_an_event_that_is_broken_json_is_refused(tmp_path: Path) -> None:
-    async def send_garbage(connection: ServerConnection) -> None:
-        await connection.send("{not JSON")
+@pytest.mark.parametrize("text", ["{not JSON", '{"v": 1}'])
+async def test_what_is_no_event_is_refused(text: str, tmp_path: Path) -> None:
+    async def send_text(connection: ServerConnection) -> None:
+        await connection.send(text)
 
     path = tmp_path / "default.sock"
-    async with unix_serve(send_garbage, path), follow_events(path) as reports:
+    async with unix_serve(send_text, path), follow_events(path) as reports:
         with pytest.raises(RefusedError, match="sends something other than events"):
             await anext(reports)
 
@@ -81,10 +78,4 @@ async def test_a_server_that_dies_while_it_is_followed_is_told_from_one_that_end
         control.abort()
 
         with pytest.raises(ListenctlError, match="the connection to the server broke"):
-            await anext(reports)
-
-
-async def test_what_is_no_event_is_refused(tmp_path: Path) -> None:
-    async with fake_control(tmp_path, events=[{"v": 1}]) as control, follow_events(control.path) as reports:
-        with pytest.raises(RefusedError, match="something other than events"):
             await anext(reports)

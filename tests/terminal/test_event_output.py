@@ -29,26 +29,19 @@ class Output:
         return "nothing is lost"
 
 
-async def test_every_event_is_a_line_behind_those_that_are_there(tmp_path: Path) -> None:
+async def test_every_event_is_a_line_behind_others_in_a_file_that_nobody_else_can_read(tmp_path: Path) -> None:
     path = tmp_path / "events"
-    path.write_text('{"event": "before"}\n')
-
-    with ExitStack() as closing:
-        output = Output(closing, path)
-        output.reporter.emit(MessageEvent(type="first", text="ä"))
-        output.reporter.emit(MessageEvent(type="second"))
+    for name in ("before", "first"):
+        with ExitStack() as closing:
+            output = Output(closing, path)
+            output.reporter.emit(MessageEvent(type=name, text="ä"))
+            output.reporter.emit(MessageEvent(type="second"))
+        assert not output.events.broken
 
     events = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [event.get("type") for event in events] == [None, "first", "second"]
-    assert events[1]["text"] == "ä"
-    assert not output.events.broken
-
-
-async def test_a_new_file_is_for_nobody_else_to_read(tmp_path: Path) -> None:
-    with ExitStack() as closing:
-        Output(closing, tmp_path / "events")
-
-    assert (tmp_path / "events").stat().st_mode & 0o777 == 0o600
+    assert [event["type"] for event in events] == ["before", "second", "first", "second"]
+    assert events[2]["text"] == "ä"
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 async def test_a_reader_that_leaves_is_noticed_before_the_next_event(

@@ -75,23 +75,19 @@ async def test_what_stdout_does_not_take_is_one_line_and_status_1(
 
 
 @pytest.mark.parametrize(("redirection", "problem"), [(">&-", CLOSED), (">/dev/full", FULL)])
-async def test_events_that_stdout_does_not_take_end_the_call(shell: Shell, redirection: str, problem: str) -> None:
-    status, _, said = await shell.run(f"call {{url}} --audio silence --duration 30 --json {redirection}")
+@pytest.mark.parametrize(
+    ("command", "end"),
+    [
+        ("call {url} --audio silence --duration 30 --json", "the call is ended"),
+        ("serve --port 0 --json", "no more calls are accepted"),
+    ],
+)
+async def test_events_that_stdout_does_not_take_end_the_command(
+    shell: Shell, command: str, end: str, redirection: str, problem: str
+) -> None:
+    status, _, said = await shell.run(f"{command} {redirection}")
 
-    assert (status, said) == (
-        1,
-        f"listenctl: stdout: events can't be written, {problem.lower()}; the call is ended\n",
-    )
-
-
-@pytest.mark.parametrize(("redirection", "problem"), [(">&-", CLOSED), (">/dev/full", FULL)])
-async def test_a_server_whose_events_stdout_does_not_take_ends(shell: Shell, redirection: str, problem: str) -> None:
-    status, _, said = await shell.run(f"serve --port 0 --json {redirection}")
-
-    assert (status, said) == (
-        1,
-        f"listenctl: stdout: events can't be written, {problem.lower()}; no more calls are accepted\n",
-    )
+    assert (status, said) == (1, f"listenctl: stdout: events can't be written, {problem.lower()}; {end}\n")
 
 
 async def test_a_status_that_says_more_goes_before_that_of_stdout(shell: Shell) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from listenctl.commands.inspect.text_plot_view import WIDTH, print_text_plot
 from listenctl.inspection.plot.plotted_call import PlotObserver
-from listenctl.terminal.printable_text import TextStyle
+from listenctl.terminal.printable_text import TextStyle, unpainted
 from tests.helpers.inspected import capture_events, inspect
 
 _SGR = re.compile(r"\x1b\[\d*m")
@@ -22,7 +22,7 @@ def printed(style: TextStyle, *, columns: int | None) -> list[str]:
 
 @pytest.mark.parametrize("columns", [40, 80, 200])
 def test_plot_fills_the_terminal_width(columns: int) -> None:
-    lines = [_SGR.sub("", line) for line in printed(TextStyle(), columns=columns)]
+    lines = [unpainted(line) for line in printed(TextStyle(), columns=columns)]
 
     assert columns - 2 <= max(map(len, lines)) <= columns
     assert lines[0].startswith("12a72abe")

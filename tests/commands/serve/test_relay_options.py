@@ -1,8 +1,5 @@
 """``serve --upstream`` as users run it: processes for jambonz, the relay and the application."""
 
-import asyncio
-import json
-import signal
 import socket
 from pathlib import Path
 
@@ -10,7 +7,7 @@ import pytest
 
 from listenctl.events import Reporter
 from listenctl.simulator.simulated_call import SimulatedCall
-from tests.helpers.cli import listenctl, listenctl_beside, refusal, service
+from tests.helpers.cli import listenctl, refusal, service
 from tests.helpers.server import Events, read_sidecar, recorded_audio
 from tests.helpers.simulated_calls import make_noise, plan_for
 
@@ -36,24 +33,6 @@ async def test_a_call_through_two_processes_is_recorded_alike_by_both(tmp_path: 
     assert [recorded_audio(one) for one in recordings] == [noise.fork("mono")] * 2
     assert [read_sidecar(one)["close"]["by"] for one in recordings] == ["jambonz", "jambonz"]
     assert ends == [(0, ""), (0, "")]
-
-
-async def test_an_application_that_is_killed_ends_the_call(tmp_path: Path) -> None:
-    noise = make_noise(tmp_path, sample_rate=8000, samples=80_000)
-    events = Events()
-    async with service(*SERVE, home=tmp_path) as application:
-        url = (await application.started())["url"]
-        async with service(*SERVE, "--upstream", url, home=tmp_path) as tap:
-            port = (await tap.started())["port"]
-            call = asyncio.create_task(SimulatedCall(plan_for(port, noise), Reporter(events)).run())
-            await application.next("call-started")
-            application.process.send_signal(signal.SIGKILL)
-            summary = await call
-            ended = await tap.next("call-ended")
-
-    assert (summary.end.by, summary.end.code) == ("server", None)
-    assert ended["closed_by"] == "nobody"
-    assert "the application" in ended["close_reason"]
 
 
 def test_other_hosts_may_be_let_in_since_the_application_decides(tmp_path: Path) -> None:
@@ -89,20 +68,3 @@ def test_a_server_isnt_relayed_to_itself(host: str, tmp_path: Path) -> None:
     said = refusal("serve", *options, "--upstream", f"ws://{host}:{port}/", home=tmp_path)
 
     assert f"ws://{host}:{port}/: --upstream leads back to this server" in said
-
-
-async def test_a_refusal_of_the_application_is_the_calls_refusal(tmp_path: Path) -> None:
-    async with service(*SERVE, home=tmp_path, env={"LISTENCTL_AUTH": "listen:s3cret"}) as application:
-        url = (await application.started())["url"]
-        async with service(*SERVE, "--upstream", url, home=tmp_path) as tap:
-            at = (await tap.started())["url"]
-            refused = await listenctl_beside("call", at, "--json", home=tmp_path)
-            event = await tap.next("connection-refused")
-            right = {"LISTENCTL_AUTH": "listen:s3cret"}
-            taken = await listenctl_beside("call", at, "--duration", "0.2", "--json", home=tmp_path, env=right)
-
-    assert refused.returncode == 5
-    assert "401 Unauthorized" in refused.stderr
-    assert event["status"] == 401
-    assert taken.returncode == 0
-    assert json.loads(taken.stdout.splitlines()[0])["event"] == "connected"

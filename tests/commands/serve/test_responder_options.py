@@ -100,18 +100,3 @@ async def test_the_second_signal_ends_the_programs_too(tmp_path: Path) -> None:
 
     assert status == 128 + signal.SIGTERM
     await until(lambda: not is_alive(pid))
-
-
-async def test_what_happens_is_told_in_lines_for_people(tmp_path: Path) -> None:
-    agent = "sh -c 'echo \"half\\033[2J\" >&2; cat; exit 1'"
-
-    async with service("serve", "--port", "0", "--events", "events", "--exec", agent, home=tmp_path) as server:
-        url = (await server.says("server-started")).split()[-1]
-        listenctl("call", url, "--duration", "1", *STREAMING, home=tmp_path)
-        status, told = await server.end(signal.SIGINT)
-
-    lines = told.splitlines()
-    assert status == 0
-    assert "half?[2J" in next(line for line in lines if "exec-said" in line)
-    assert "ended with status 1 after" in next(line for line in lines if "exec-ended" in line)
-    assert "\x1b" not in told

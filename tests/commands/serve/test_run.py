@@ -11,7 +11,7 @@ import pytest
 
 from listenctl.live_client.list_calls import list_calls
 from listenctl.protocol.listen_session import Sender
-from tests.commands.serve.test_command import AUDIO, METADATA, call, port_in
+from tests.commands.serve.test_command import AUDIO, METADATA, call
 from tests.helpers.cli import listenctl, refusal, service
 from tests.helpers.control import controlled
 from tests.helpers.dumps import load, shapes_of
@@ -123,18 +123,6 @@ async def test_a_dump_can_be_followed_while_the_call_lasts_and_read_after_kill_9
     assert status == -signal.SIGKILL
     assert dump.shapes(Sender.JAMBONZ) == shapes_of(cut_frames(METADATA + binary(AUDIO)))
     assert dump.end is None
-
-
-async def test_people_read_where_the_dump_is(tmp_path: Path) -> None:
-    arguments = ("serve", "--port", "0", "--once", "--dump", "dumps")
-    async with service(*arguments, home=tmp_path) as server:
-        peer = await call(port_in(await server.says("server-started")), close())
-        await peer.read_to_end()
-        await peer.close()
-        status, said = await server.status()
-
-    assert status == 0
-    assert "dump-saved CS-A dumps/CS-A.jsonl: 3 frames, " in said
 
 
 def test_a_folder_that_cannot_take_dumps_is_wrong_usage(tmp_path: Path) -> None:

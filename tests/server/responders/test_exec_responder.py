@@ -20,7 +20,6 @@ from tests.helpers.simulated_calls import (
     Heard,
     answer_call,
     as_streamed,
-    event_of,
     is_alive,
     make_noise,
     place_and_hear,
@@ -49,7 +48,7 @@ async def run_program(
 ) -> tuple[Running, Heard, Event]:
     """Return what came of a call that a program answers: all of it, what the caller heard, and the program's end."""
     run, heard = await answer_call(folder, responder, record=record, **plan)
-    return run, heard, await event_of(run.events, "exec-ended", heard.metadata)
+    return run, heard, await run.events.wait_for_one("exec-ended", call=heard.metadata.call_sid)
 
 
 async def test_the_caller_hears_what_the_program_writes_from_the_first_sample_on(
@@ -88,7 +87,7 @@ async def test_the_program_learns_of_its_call_from_its_environment(tmp_path: Pat
         metadata = {"streamRate": 16000, "from": "$(reboot)\n\0x"}
         plan = plan_to_hear(server.run, tmp_path / "heard.wav", duration=0.5, mix_type="stereo", metadata=metadata)
         heard = await place_and_hear(plan)
-        await event_of(server.run.events, "exec-ended", heard.metadata)
+        await server.run.events.wait_for_one("exec-ended", call=heard.metadata.call_sid)
 
     # The rest of the number is on a line of its own, without the NUL.
     first = f"{server.socket} default {heard.metadata.call_sid} 2 16000 $(reboot)"
@@ -207,8 +206,8 @@ async def test_a_call_that_takes_clips_is_heard_by_its_program_and_told_of(tmp_p
 async def test_a_program_that_cant_be_started_doesnt_cost_the_call(tmp_path: Path) -> None:
     async with responding(program("/nonexistent/agent", "--x")) as run:
         heard = await place_and_hear(plan_to_hear(run, tmp_path / "heard.wav", duration=0.3))
-        failed = await event_of(run.events, "exec-failed", heard.metadata)
-        over = await event_of(run.events, "call-ended", heard.metadata)
+        failed = await run.events.wait_for_one("exec-failed", call=heard.metadata.call_sid)
+        over = await run.events.wait_for_one("call-ended", call=heard.metadata.call_sid)
 
     assert failed["command"] == "/nonexistent/agent --x"
     assert failed["reason"] == "No such file or directory"
@@ -285,7 +284,7 @@ async def test_each_of_many_calls_has_a_program_of_its_own(tmp_path: Path) -> No
         plans = [plan_to_hear(run, tmp_path / f"heard-{number}.wav", duration=2.0) for number in range(30)]
         calls = await asyncio.gather(*(place_and_hear(plan) for plan in plans))
         for heard in calls:
-            await event_of(run.events, "exec-ended", heard.metadata)
+            await run.events.wait_for_one("exec-ended", call=heard.metadata.call_sid)
 
     endings: list[Event] = run.events.of("exec-ended")
     assert [(ending["status"], ending["dropped_samples"]) for ending in endings] == [(0, 0)] * 30

@@ -14,7 +14,6 @@ from listenctl.server.responders.greeting_responder import GreetingResponder
 from tests.helpers.simulated_calls import (
     answer_call,
     as_streamed,
-    event_of,
     make_noise,
     place_and_hear,
     plan_to_hear,
@@ -58,7 +57,7 @@ async def test_callers_are_greeted_in_the_way_that_their_call_takes(
             for number in range(2)
         ]
         calls = await asyncio.gather(*(place_and_hear(plan) for plan in plans))
-        played = [await event_of(run.events, "played", heard.metadata) for heard in calls]
+        played = [await run.events.wait_for_one("played", call=heard.metadata.call_sid) for heard in calls]
 
     expected = as_streamed(noise.samples[0]) if stream_rate else noise.samples[0]
     for heard in calls:

@@ -24,8 +24,8 @@ def recover(
     """
     Repair recordings with a broken header.
 
-    A broken header has sizes that are zero, too large, or those of 37 hours. The repaired copy is written beside the
-    original, which is never changed. Intact files are left alone.
+    The sizes in a broken header are zero, too large, or a placeholder such as 37 hours. The repaired copy is written
+    beside the original, which is never changed. Intact files are left alone.
     """
     if output is not None and str(output) == "-":
         raise UsageError("--output -: a repaired recording can't go to stdout, because its header is written last")

@@ -34,7 +34,7 @@ class PlayOptions(RecipientOptions):
     """All options of ``play-to-call``."""
 
     source: Annotated[str, typer.Argument(help="Sound file, - for stdin, tone:HZ, mic, mic:DEVICE, speech or silence")]
-    mode: Annotated[Literal["auto", "clip", "stream"], playback("How to send the sound; auto asks the call")] = "auto"
+    mode: Annotated[Literal["auto", "clip", "stream"], playback("How to send the sound; auto detects it")] = "auto"
     stream_rate: Annotated[
         int | None,
         playback(

@@ -28,7 +28,7 @@ class MonitorOptions(ServerNameOptions):
         typer.Argument(help="Call: its id or callSid, a unique prefix, or @latest [default: all live calls]"),
     ] = None
     all: Annotated[bool, sound("Play all calls at once, spread from left to right")] = False
-    channel: Annotated[ChannelChoice, sound("Channels to play of stereo calls")] = ChannelChoice.BOTH
+    channel: Annotated[ChannelChoice, sound("Channels of stereo calls to play")] = ChannelChoice.BOTH
     mute: Annotated[bool, sound("Start muted")] = False
     device: Annotated[
         str | None, sound("Sound device, by number or part of its name [default: the system's]", metavar="DEVICE")

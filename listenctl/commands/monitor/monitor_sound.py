@@ -72,10 +72,7 @@ class MonitorSound:
         await player.run()
 
     def save_call(self, audio_format: AudioFormat) -> None:
-        """
-        Save the unchanged samples of one call, if the plan says so; raises UsageError if the file exists or can't be
-        created.
-        """
+        """Save the unchanged samples of one call with --save; raises UsageError if the file can't be created."""
         if self._options.save is not None:
             layout = (
                 ChannelLayout.AS_IS
@@ -87,8 +84,8 @@ class MonitorSound:
 
     async def save_mix(self) -> None:
         """
-        Save the mix of all calls in real time until cancelled, if the plan says so; raises UsageError if the file
-        exists or can't be created.
+        Save the mix of all calls in real time with --save, until cancelled; raises UsageError if the file exists or
+        can't be created.
         """
         if self._options.save is None:
             return

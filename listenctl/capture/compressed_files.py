@@ -33,6 +33,16 @@ class OpenedCapture:
     notices: list[CaptureNotice] = field(default_factory=list)
     """Problems of its compression; complete at the end of the chunks."""
 
+    def read_up_to(self, limit: int) -> tuple[bytearray, bool]:
+        """Return at most ``limit`` bytes, and whether these are all."""
+        data = bytearray()
+        for chunk in self.chunks:
+            data += chunk
+            if len(data) > limit:
+                del data[limit:]
+                return data, False
+        return data, True
+
     def open_stream(self) -> io.BufferedReader:
         """Return the chunks as a binary file; reading returns available data without waiting for more."""
         return io.BufferedReader(_ChunkStream(self.chunks))

@@ -38,7 +38,6 @@ from listenctl.protocol.timeline import Timeline, TimelineEntry
 
 # Violations that the session reports and a check of the first text reports in more detail.
 _REPORTED_BY_CHECKS = {"first-frame", "no-metadata", "late-metadata"}
-_LISTEN_FIELDS = {"sampleRate", "mixType", "callSid"}
 _JAMBONZ = Sender.JAMBONZ
 _BINARY = int(Opcode.BINARY)
 # A hundred times the maximum that jambonz sends; the reports of all calls stay in memory.
@@ -228,7 +227,7 @@ class CallInspector:
     def _detect_listen_call(self) -> None:
         session, metadata = self.session, self._metadata
         if session.is_listen is None and (
-            session.subprotocol in SUBPROTOCOLS or (metadata is not None and _LISTEN_FIELDS & metadata.fields.keys())
+            session.subprotocol in SUBPROTOCOLS or (metadata is not None and metadata.describes_call)
         ):
             session.is_listen = True
 

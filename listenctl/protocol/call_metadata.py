@@ -100,9 +100,14 @@ class CallMetadata:
         return self._text("direction")
 
     @property
+    def describes_call(self) -> bool:
+        """Whether the text has any of the fields that only metadata has."""
+        return not _CALL_FIELDS.isdisjoint(self.fields)
+
+    @property
     def is_message(self) -> bool:
         """Whether the text is a message instead; bare drachtio clients send no metadata (listenctl-protocol(7) 2)."""
-        if _CALL_FIELDS & self.fields.keys():
+        if self.describes_call:
             return False
         return self.fields.get("event") == "dtmf" or self.fields.get("type") in _MESSAGE_TYPES
 

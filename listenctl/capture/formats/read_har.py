@@ -46,7 +46,8 @@ _UNITS = ((1e14, 1e6), (1e11, 1e3))
 
 def read_har(file: OpenedCapture, numbers: Iterator[int]) -> Iterator[CaptureEvent]:
     """Yield the events of the WebSocket sessions in a HAR file, one session after another."""
-    text, whole = _text_of(file)
+    data, whole = file.read_up_to(MAX_HAR)
+    text = data.decode("utf-8-sig", "replace")
     yield from file.notices
     if not whole:
         yield CaptureNotice(f"byte {MAX_HAR}", "the HAR file is too long; the rest is not read")
@@ -62,16 +63,6 @@ def read_har(file: OpenedCapture, numbers: Iterator[int]) -> Iterator[CaptureEve
     # The incomplete entry can have complete messages.
     if begun := _MESSAGES.search(text, at):
         yield from _session(file.name, next(numbers), _members(text, at), list(_elements(text, begun.end())))
-
-
-def _text_of(file: OpenedCapture) -> tuple[str, bool]:
-    """Return the text of a file, and whether it is complete."""
-    data = bytearray()
-    for chunk in file.chunks:
-        data += chunk
-        if len(data) > MAX_HAR:
-            return data[:MAX_HAR].decode("utf-8-sig", "replace"), False
-    return data.decode("utf-8-sig", "replace"), True
 
 
 def _elements(text: str, at: int) -> Iterator[object]:

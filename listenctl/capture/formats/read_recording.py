@@ -55,12 +55,8 @@ def find_sidecar(path: str) -> Path | None:
 
 
 def read_sidecar(file: OpenedCapture) -> Sidecar | None:
-    data = bytearray()
-    for chunk in file.chunks:
-        data += chunk
-        if len(data) > MAX_SIDECAR_BYTES:
-            return None
-    return Sidecar.parse(bytes(data))
+    data, whole = file.read_up_to(MAX_SIDECAR_BYTES)
+    return Sidecar.parse(bytes(data)) if whole else None
 
 
 def read_recording(name: str, sidecar: Sidecar, numbers: Iterator[int]) -> Iterator[CaptureEvent]:

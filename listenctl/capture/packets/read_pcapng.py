@@ -59,7 +59,7 @@ class _SectionLayout:
         self.option = Struct(f"{order}HH").unpack_from
         self.enhanced = Struct(f"{order}IIIII").unpack_from
         self.enhanced_block = Struct(f"{order}7I").unpack_from
-        self.obsolete = Struct(f"{order}HHIIII").unpack_from
+        self.obsolete = Struct(f"{order}HxxIIII").unpack_from
         self.offset = Struct(f"{order}q").unpack_from
 
 
@@ -168,16 +168,11 @@ class _PcapngReader(PacketFileReader):
     def _block(self, data: bytes, at: int, end: int) -> Iterator[PacketFileItem]:
         kind, _ = self._layout.block(data, at)
         match kind:
-            case _ if kind == ENHANCED_PACKET and end - at >= ENHANCED_HEADER:
-                number, high, low, captured, original = self._layout.enhanced(data, at + 8)
-                yield from self._packet(
-                    data, number, high << 32 | low, (at + ENHANCED_HEADER, end), (captured, original)
-                )
-            case _ if kind == OBSOLETE_PACKET and end - at >= ENHANCED_HEADER:
-                number, _, high, low, captured, original = self._layout.obsolete(data, at + 8)
-                yield from self._packet(
-                    data, number, high << 32 | low, (at + ENHANCED_HEADER, end), (captured, original)
-                )
+            case _ if kind in (ENHANCED_PACKET, OBSOLETE_PACKET) and end - at >= ENHANCED_HEADER:
+                unpack = self._layout.enhanced if kind == ENHANCED_PACKET else self._layout.obsolete
+                number, high, low, captured, original = unpack(data, at + 8)
+                place = (at + ENHANCED_HEADER, end)
+                yield from self._packet(data, number, high << 32 | low, place, (captured, original))
             case _ if kind == SIMPLE_PACKET and end - at >= 12:
                 (original,) = self._layout.length(data, at + 8)
                 captured = min(original, end - at - 12)

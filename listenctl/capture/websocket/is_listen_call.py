@@ -11,7 +11,6 @@ from listenctl.protocol.opening_handshake import SUBPROTOCOLS
 MAX_TEXT = 65_536
 
 _TEXT = 1
-_CALL_FIELDS = frozenset({"callSid", "sampleRate", "mixType"})
 
 
 class ListenCallDetector:
@@ -36,7 +35,7 @@ class ListenCallDetector:
         if sender is Sender.APPLICATION:
             known = not isinstance(parse_command(text), UnknownCommand)
         else:
-            is_metadata = not _CALL_FIELDS.isdisjoint(CallMetadata.parse(text).fields)
+            is_metadata = CallMetadata.parse(text).describes_call
             known = is_metadata or any(not isinstance(one, UnknownMessage) for one in parse_texts(text))
         if known:
             self._session.is_listen = True

@@ -5,11 +5,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from websockets.frames import Opcode
 
 from listenctl.capture.capture_events import CapturedFrame
@@ -199,3 +202,14 @@ def test_every_frame_of_a_real_call_is_as_the_server_received_it(name: str) -> N
         # The server may be slow, but can't receive anything before it was sent.
         late = [line["wall"] - one.at for line, one in zip(expected, timed_frames(events, sender), strict=True)]
         assert all(-0.001 < delay < 0.5 for delay in (late if sender is Sender.JAMBONZ else [-one for one in late]))
+
+
+@given(st.sampled_from([b"", DUMP[:30], b'{"log":', b"\xd4\xc3\xb2\xa1", b"\x0a\x0d\x0d\x0a"]), st.binary())
+def test_garbage_is_refused_or_read_but_never_raises(
+    tmp_path_factory: pytest.TempPathFactory, start: bytes, data: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "garbage"
+    path.write_bytes(start + data)
+
+    with suppress(UsageError):
+        assert not [one for one in read_file(path) if isinstance(one, CapturedFrame)]

@@ -168,3 +168,10 @@ def test_an_entry_without_a_time_begins_with_its_first_message() -> None:
 
     (session,) = sessions(events)
     assert session.began == pytest.approx(BEGAN + 0.1)
+
+
+@given(st.integers(0, 2000), st.binary(max_size=9), st.integers(0, 9))
+def test_damage_never_raises(at: int, put_in: bytes, taken_out: int) -> None:
+    whole = har(entry())
+
+    read(whole[:at] + put_in + whole[at + taken_out :])

@@ -75,3 +75,10 @@ def test_a_hello_may_be_cut_or_changed_anywhere(data: st.DataObject) -> None:
     hello = parse_client_hello(bytes(body[: data.draw(st.integers(0, len(body)))]))
 
     assert hello is None or hello.server_name.isprintable()
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_may_be_a_message(body: bytes) -> None:
+    parse_client_hello(body)
+    parse_server_hello(body)
+    list(TlsHandshakeReader().feed(body))

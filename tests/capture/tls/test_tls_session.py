@@ -669,3 +669,11 @@ def test_a_real_call_is_decrypted_record_by_record() -> None:
         assert [event.data for event in decrypted] == [data for _, data in expected]
         first = expected[0][0] - decrypted[0].at
         assert [event.at for event in decrypted] == pytest.approx([at - first for at, _ in expected], abs=2e-6)
+
+
+def test_a_capture_that_begins_in_the_middle_says_so(session: TlsDialog) -> None:
+    events = decrypt_flights(session.flights[4:], session.keylog)
+
+    (notice,) = events
+    assert isinstance(notice, TlsNotice)
+    assert "the capture lacks its ClientHello" in notice.text

@@ -8,6 +8,8 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import listenctl.capture.websocket.websocket_sessions as sessions_module
 from listenctl.capture.capture_events import CaptureEvent
@@ -217,12 +219,15 @@ def test_another_websocket_is_distinguished_from_a_listen_call() -> None:
     assert (chat, call, unknown) == (False, True, None)
 
 
-def test_a_stream_that_ends_within_a_frame_says_so() -> None:
-    events = read_sessions(upgraded().client(binary(b"x" * 100)[:-40]).close().packets)
+@pytest.mark.parametrize(
+    ("kept", "missing", "place"), [(66, 40, "a binary frame, after 60 of 100 bytes"), (1, None, "a header")]
+)
+def test_a_stream_that_ends_within_a_frame_says_so(kept: int, missing: int | None, place: str) -> None:
+    events = read_sessions(upgraded().client(binary(b"x" * 100)[:kept]).close().packets)
 
     (lost,) = losses(events)
-    assert (lost.sender, lost.size) == (Sender.JAMBONZ, 40)
-    assert lost.detail == "the stream ends (fin) in a binary frame, after 60 of 100 bytes"
+    assert (lost.sender, lost.size) == (Sender.JAMBONZ, missing)
+    assert lost.detail == f"the stream ends (fin) in {place}"
 
 
 def test_a_tls_handshake_that_fails_says_by_which_alert() -> None:
@@ -426,3 +431,24 @@ def test_a_length_that_cannot_be_is_reported_and_the_frames_after_it_are_found()
     assert payloads(events) == [b"one", *[b"two"] * 5]
     (lost,) = losses(events)
     assert lost.detail == "a frame of 9187201950435737471 bytes, which is more than 67108864"
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 2**32))
+def test_damage_of_any_kind_never_raises(seed: int) -> None:
+    chance = random.Random(seed)
+    talk = upgraded()
+    for _ in range(30):
+        talk.client(binary(chance.randbytes(chance.choice([0, 100, 320])))).server(unmasked(chance.randbytes(100)))
+    damaged = [
+        replace(one, data=_damaged(one.data, chance)) if chance.random() < 0.2 else one
+        for one in talk.packets
+        if chance.random() < 0.9
+    ]
+
+    read_sessions(damaged[chance.randrange(5) :])
+
+
+def _damaged(data: bytes, chance: random.Random) -> bytes:
+    at = chance.randrange(len(data))
+    return data[:at] + chance.randbytes(chance.randrange(5)) + data[at + chance.randrange(5) :]

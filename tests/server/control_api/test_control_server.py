@@ -335,3 +335,15 @@ async def test_a_text_above_the_limit_ends_the_conversation_and_the_next_tool_is
 
     assert closed.code == 1009
     assert frames == [b'\x81\x16{ "type":"killAudio" }', b"\x82\x04\1\2\3\4"]
+
+
+async def test_a_tool_is_told_that_the_call_is_ending_when_nothing_can_be_sent_any_more(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as server:
+        await begin(server)
+        async with server.attach() as tool:
+            # jambonz takes its time to close, too.
+            server.run.server.shutdown.begin()
+            await tool.send('{"type":"killAudio"}')
+            refusal = await tool.json()
+
+    assert (refusal["type"], refusal["data"]["reason"]) == ("listenctl:error", "call-ending")

@@ -1,4 +1,4 @@
-"""Run one harness under atheris: `python -m tests.fuzz.atheris_engine READER [libFuzzer's options] [CORPUS]`."""
+"""Run one harness under atheris: `python -m tests.fuzz.engine READER [libFuzzer's options] [CORPUS]`."""
 
 import sys
 from collections.abc import Callable

@@ -188,28 +188,6 @@ def test_passwd_refuses_what_could_never_work(arguments: list[str], given: str, 
 # recover.
 
 
-def test_recover_mends_a_file_beside_it(tmp_path: Path) -> None:
-    broken = tmp_path / "a.wav"
-    broken.write_bytes(wav_header(AudioFormat(8000, 1), 0) + AUDIO)
-    before = broken.read_bytes()
-
-    run = listenctl("recover", "a.wav", home=tmp_path)
-
-    assert run.returncode == 0
-    assert "a.recovered.wav" in run.stdout
-    assert broken.read_bytes() == before
-    assert soundfile.read(tmp_path / "a.recovered.wav", dtype="int16")[0].tolist() == list(range(800))
-
-
-def test_recover_leaves_an_intact_file_alone(tmp_path: Path) -> None:
-    (tmp_path / "a.wav").write_bytes(wav_header(AudioFormat(8000, 1), len(AUDIO)) + AUDIO)
-
-    run = listenctl("recover", "a.wav", home=tmp_path)
-
-    assert (run.returncode, run.stdout) == (0, "a.wav: intact, 0.10 s\n")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
-
-
 def test_recover_gives_bare_samples_a_header(tmp_path: Path) -> None:
     (tmp_path / "a.raw").write_bytes(AUDIO)
 
@@ -222,17 +200,22 @@ def test_recover_gives_bare_samples_a_header(tmp_path: Path) -> None:
     assert (info.samplerate, info.channels, info.frames) == (16000, 2, 400)
 
 
-def test_recover_mends_what_it_can_and_tells_what_it_can_not(tmp_path: Path) -> None:
-    (tmp_path / "good.wav").write_bytes(wav_header(AudioFormat(8000, 1), 0) + AUDIO)
+def test_recover_mends_what_it_can_in_copies_and_tells_what_it_can_not(tmp_path: Path) -> None:
+    broken = wav_header(AudioFormat(8000, 1), 0) + AUDIO
+    (tmp_path / "good.wav").write_bytes(broken)
+    (tmp_path / "intact.wav").write_bytes(wav_header(AudioFormat(8000, 1), len(AUDIO)) + AUDIO)
     (tmp_path / "bad.wav").write_bytes(b"no WAV at all")
 
-    run = listenctl("recover", "bad.wav", "none.wav", "good.wav", home=tmp_path)
+    run = listenctl("recover", "bad.wav", "none.wav", "good.wav", "intact.wav", home=tmp_path)
 
     assert run.returncode == 1
     assert "bad.wav" in run.stderr
     assert "none.wav: no such file" in run.stderr
     assert run.stderr.count("\n") == 1
-    assert (tmp_path / "good.recovered.wav").exists()
+    assert "0.10 s written to good.recovered.wav" in run.stdout
+    assert "intact.wav: intact, 0.10 s\n" in run.stdout
+    assert (tmp_path / "good.wav").read_bytes() == broken
+    assert soundfile.read(tmp_path / "good.recovered.wav", dtype="int16")[0].tolist() == list(range(800))
 
 
 def test_recover_writes_one_file_to_one_place(tmp_path: Path) -> None:

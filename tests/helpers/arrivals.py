@@ -46,10 +46,9 @@ def call(
     jitter: float = 0.0,
     ppm: float = 0,
     start: float = 0.05,
-    seed: int = 1,
 ) -> Arrivals:
     """Return a call of mono frames at 8 kHz; ``ppm`` is how much slower its clock is than ours."""
-    chance = random.Random(seed)
+    chance = random.Random(1)
     arrivals, latest = [], 0.0
     for index in range(round(seconds / ptime)):
         latest = max(latest, start + (index + 1) * ptime * (1 + ppm * 1e-6) + chance.random() * jitter)
@@ -128,17 +127,16 @@ class Way:
         return ledger
 
 
-def overrun(
-    *, kernel: float, buffer: float = 3.0, stop: float, start: float = 10.06, ptime: float = FRAME_TIME
-) -> Arrivals:
+def overrun(*, kernel: float, stop: float, ptime: float = FRAME_TIME) -> Arrivals:
     """
     Return a call whose server stops reading, as jambonz sends it (V14).
 
-    The kernel takes ``kernel`` seconds, jambonz queues ``buffer`` seconds and throws them away when that is full; what
+    The kernel takes ``kernel`` seconds, jambonz queues 3 seconds and throws them away when that is full; what
     is queued then comes as one message, without its first 16 bytes.
     """
     arrivals: Arrivals = []
     in_kernel = queued = slip = 0
+    start = 10.06
     end = start + stop
     for at, size in call(start + stop + 20, ptime=ptime):
         if at > end and queued:
@@ -150,7 +148,7 @@ def overrun(
             in_kernel += size
             arrivals.append((end, size))
         else:
-            if queued + size > buffer * 16_000:
+            if queued + size > 48_000:
                 queued, slip = 0, 16
             queued += size
     return arrivals

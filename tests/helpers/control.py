@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from websockets.asyncio.client import ClientConnection, unix_connect
 from websockets.asyncio.server import ServerConnection, unix_serve
@@ -83,9 +83,9 @@ class Controlled:
             yield Tool(connection)
 
     @asynccontextmanager
-    async def attach(self, call: str = "@latest", *, audio: bool = False) -> AsyncIterator[Tool]:
-        """Attach to a call; its metadata has been read."""
-        async with self.open(f"/calls/{quote(call, safe='')}{'?audio=1' * audio}") as tool:
+    async def attach(self, *, audio: bool = False) -> AsyncIterator[Tool]:
+        """Attach to the latest call; its metadata has been read."""
+        async with self.open(f"/calls/@latest{'?audio=1' * audio}") as tool:
             await tool.text()
             yield tool
 

@@ -167,8 +167,8 @@ def interface(link_type: int = ETHERNET, *, options: bytes = b"", snap_length: i
     return block(1, struct.pack(f"{order}HHI", link_type, 0, snap_length) + options, order=order)
 
 
-def option(code: int, value: bytes, *, order: str = "<") -> bytes:
-    return struct.pack(f"{order}HH", code, len(value)) + value + bytes(-len(value) % 4)
+def option(code: int, value: bytes) -> bytes:
+    return struct.pack("<HH", code, len(value)) + value + bytes(-len(value) % 4)
 
 
 def enhanced(packet: Packet, *, number: int = 0, ticks: int | None = None, order: str = "<") -> bytes:
@@ -264,9 +264,9 @@ def tshark(path: Path, *arguments: str) -> str:
     return run.stdout
 
 
-def followed(path: Path, number: int = 0) -> tuple[bytes, bytes]:
+def followed(path: Path) -> tuple[bytes, bytes]:
     """Return the data of both ends of a connection, first that of the first sender; gaps are in Wireshark's words."""
-    shown = tshark(path, "-q", "-z", f"follow,tcp,raw,{number}")
+    shown = tshark(path, "-q", "-z", "follow,tcp,raw,0")
     lines = shown.partition("Node 1: ")[2].splitlines()[1:]
     lines = lines[: next(index for index, line in enumerate(lines) if line.startswith("="))]
     one = b"".join(bytes.fromhex(line) for line in lines if not line.startswith("\t"))

@@ -118,11 +118,10 @@ async def live_call(
     *,
     profile: Profile = CURRENT,
     call_rate: int = 8000,
-    read_interval: float = 0.02,
 ) -> AsyncIterator[LiveCall]:
     """Hold a call until the block is left."""
     socket = folder / "listenctl" / "default.sock"
-    async with running(faster(control=socket, read_interval=read_interval)) as run:
+    async with running(faster(control=socket)) as run:
         events = Events()
         heard = folder / "heard.wav"
         plan = CallPlan(
@@ -152,11 +151,11 @@ def streaming(rate: int = 8000, *, call_rate: int = 8000, known: bool = True) ->
     )
 
 
-def clips(*, call_rate: int = 8000, known: bool = True, enabled: bool = True) -> ListenVerb:
+def clips(*, call_rate: int = 8000, known: bool = True) -> ListenVerb:
     """Return a verb that wants clips, and says so in its metadata."""
     return ListenVerb(
         sample_rate=call_rate,
-        bidirectional=BidirectionalAudio(enabled=enabled),
+        bidirectional=BidirectionalAudio(),
         metadata={"streamRate": 0} if known else {},
     )
 

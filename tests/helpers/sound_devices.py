@@ -112,9 +112,9 @@ class Listener:
         while len(self.sound) < wanted:
             await self._next()
 
-    async def loud(self, threshold: int = 300) -> None:
+    async def loud(self) -> None:
         seen = len(self.sound)
-        while not (np.abs(self.sound[seen:].astype(int)) > threshold).any():
+        while not (np.abs(self.sound[seen:].astype(int)) > 300).any():
             await self._next()
 
     async def tones(self, left: Mapping[int, float], right: Mapping[int, float]) -> None:

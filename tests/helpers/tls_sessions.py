@@ -100,14 +100,13 @@ def tls_dialog(
     server: ssl.SSLContext,
     folder: Path,
     *,
-    server_name: str | None = "listen.example",
     session: ssl.SSLSession | None = None,
 ) -> TlsDialog:
     """Return a session before its handshake; the client writes its key log into ``folder``."""
     bios = {party: (ssl.MemoryBIO(), ssl.MemoryBIO()) for party in TlsParty}
     keylog_file = folder / "secrets.txt"
     client.keylog_filename = str(keylog_file)
-    client_side = client.wrap_bio(*bios[TlsParty.CLIENT], server_hostname=server_name, session=session)
+    client_side = client.wrap_bio(*bios[TlsParty.CLIENT], server_hostname="listen.example", session=session)
     return TlsDialog(client_side, server.wrap_bio(*bios[TlsParty.SERVER], server_side=True), bios, keylog_file)
 
 

@@ -21,16 +21,18 @@ def peak(levels: Levels | None) -> float | None:
     return levels[0].peak_db if levels else None
 
 
-def test_a_batch_plays_back_window_by_window() -> None:
-    playback = LevelDelay(window=0.1, delay=0.5)
+@pytest.fixture
+def playback() -> LevelDelay:
+    return LevelDelay(window=0.1, delay=0.5)
 
+
+def test_a_batch_plays_back_window_by_window(playback: LevelDelay) -> None:
     playback.add_windows(10.0, windows(-1, -2, -3, -4))
 
     assert [peak(playback.levels_at(t)) for t in (10.05, 10.15, 10.25, 10.35, 10.45)] == [None, -1, -2, -3, -4]
 
 
-def test_batches_join_without_a_seam_although_they_jitter() -> None:
-    playback = LevelDelay(window=0.1, delay=0.5)
+def test_batches_join_without_a_seam_although_they_jitter(playback: LevelDelay) -> None:
     playback.add_windows(10.0, windows(-1, -2))
     playback.add_windows(10.17, windows(-3, -4))
 
@@ -39,8 +41,7 @@ def test_batches_join_without_a_seam_although_they_jitter() -> None:
     assert shown == [-1, -2, -3, -4]
 
 
-def test_the_loudest_of_several_windows_shows_when_frames_are_late() -> None:
-    playback = LevelDelay(window=0.1, delay=0.5)
+def test_the_loudest_of_several_windows_shows_when_frames_are_late(playback: LevelDelay) -> None:
     playback.add_windows(
         10.0, [(Level(-40, -50),), (Level(-3, -20, clipped=True),), (Level(-30, -19),), (Level(-9, -9),)]
     )
@@ -48,15 +49,13 @@ def test_the_loudest_of_several_windows_shows_when_frames_are_late() -> None:
     assert playback.levels_at(10.45) == (Level(-3, -9, clipped=True),)
 
 
-def test_the_window_stays_until_the_next_and_then_there_is_silence() -> None:
-    playback = LevelDelay(window=0.1, delay=0.5)
+def test_the_window_stays_until_the_next_and_then_there_is_silence(playback: LevelDelay) -> None:
     playback.add_windows(10.0, windows(-5))
 
     assert [peak(playback.levels_at(t)) for t in (10.42, 10.48, 10.58, 10.72)] == [-5, -5, -5, None]
 
 
-def test_a_backlog_is_not_shown_late_for_good() -> None:
-    playback = LevelDelay(window=0.1, delay=0.5)
+def test_a_backlog_is_not_shown_late_for_good(playback: LevelDelay) -> None:
     playback.add_windows(10.0, windows(*[-20] * 50))
     playback.add_windows(10.1, windows(*[-20] * 50))
     playback.add_windows(10.2, windows(-6))
@@ -64,8 +63,7 @@ def test_a_backlog_is_not_shown_late_for_good() -> None:
     assert peak(playback.levels_at(10.65)) == -6
 
 
-def test_an_empty_batch_changes_nothing() -> None:
-    playback = LevelDelay(window=0.1, delay=0.5)
+def test_an_empty_batch_changes_nothing(playback: LevelDelay) -> None:
     playback.add_windows(10.0, windows(-5))
     playback.add_windows(20.0, [])
 

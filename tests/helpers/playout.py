@@ -11,10 +11,8 @@ from listenctl.protocol.audio import unpack_samples
 from listenctl.protocol.jambonz_messages import Mark, PlayDone
 from listenctl.protocol.jambonz_model.clip_decoder import WavReader
 from listenctl.protocol.jambonz_model.command_verdicts import Verdict
-from listenctl.protocol.jambonz_model.mark_playout import PendingMark
 from listenctl.protocol.jambonz_model.playout import Playout
 from listenctl.protocol.jambonz_model.profiles import CURRENT, Profile
-from listenctl.protocol.jambonz_model.stream_playout import ExactStream, MediaServerStream, StreamTick
 from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio
 
 V7_SAMPLES = bytes.fromhex("0000e80318fcffff")
@@ -149,36 +147,3 @@ def streaming(
 
 def mark(name: str = "m") -> bytes:
     return b'{"type":"mark","data":{"name":"' + name.encode() + b'"}}'
-
-
-class Timeline:
-    """A stream at 8 kHz that is stepped from its beginning; answers are kept with their milliseconds."""
-
-    def __init__(self, stream: MediaServerStream | ExactStream) -> None:
-        self.stream = stream
-        self.ticks: list[StreamTick] = []
-        self._marks = 0
-
-    @property
-    def answers(self) -> list[tuple[int, str, str]]:
-        return [
-            (20 * number, answer.mark.name, answer.event)
-            for number, tick in enumerate(self.ticks)
-            for answer in tick.answers
-        ]
-
-    @property
-    def faults(self) -> dict[str, str]:
-        return {answer.mark.name: answer.fault for tick in self.ticks for answer in tick.answers if answer.fault}
-
-    @property
-    def audible(self) -> list[int]:
-        return [len(tick.audio) // 2 for tick in self.ticks]
-
-    def mark(self, *names: str) -> None:
-        for name in names:
-            self._marks += 1
-            self.stream.add_mark(PendingMark(self._marks, name))
-
-    def run(self, ms: int) -> None:
-        self.ticks += [self.stream.play_tick(TICK_SAMPLES) for _ in range(ms // 20)]

@@ -14,13 +14,19 @@ from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.server.check_credentials import SharedCredentials
 from listenctl.server.upstream import RelayTarget, upstream_path
 from tests.helpers.frames import HANDSHAKE, WireFrame, binary, close, text
-from tests.helpers.scripted_server import Script, Side, accept, answering, asking, read_request, relaying, serving
+from tests.helpers.scripted_server import Script, Side, accept, answering, read_request, relaying, serving
 from tests.helpers.server import Running, faster, running
 
 pytestmark = pytest.mark.simulated_time
 
 METADATA = text('{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}')
 AUTHORIZATION = b"authorization: Basic bGlzdGVuOnMzY3JldA=="
+
+
+def asking(*lines: bytes, target: bytes = b"/calls?x=1") -> bytes:
+    """Return a client's request with more header lines, as jambonz puts them behind the others."""
+    head = HANDSHAKE.removesuffix(b"\r\n").replace(b"/calls?x=1", target)
+    return head + b"".join(line + b"\r\n" for line in lines) + b"\r\n"
 
 
 async def read_to_end(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:

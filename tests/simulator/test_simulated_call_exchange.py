@@ -2,7 +2,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import pytest
@@ -19,16 +19,16 @@ from listenctl.simulator.injected_faults import InjectedFaults, parse_fault
 from listenctl.simulator.plan import CallPlan, DtmfPress
 from listenctl.simulator.simulated_call import SimulatedCall
 from listenctl.simulator.simulated_call_exchange import CallSender, CallTime
-from tests.helpers.frames import WireFrame, cut_frames
+from tests.helpers.capture import client_stream, server_stream
+from tests.helpers.frames import FrameCutter, WireFrame, cut_frames
 from tests.helpers.scripted_server import (
+    CLOSED,
     Heard,
-    RecordedServer,
     accept,
     finish,
     parse_frames,
     read_request,
     recorded_frames,
-    recorded_request,
     serving,
     shake_hands,
     target,
@@ -38,6 +38,64 @@ from tests.helpers.simulated_time import FakeClock
 MONO = AudioFormat(8000, 1)
 FIRST = b'{"sampleRate":8000}'
 ONE, TWO, THREE = (bytes([number]) * 320 for number in (1, 2, 3))
+
+
+class RecordedServer:
+    """
+    The server of a capture, for one call.
+
+    Its Close, the answer to that of the client, comes when the client is through, or it would end the call if that is a
+    moment longer than the real one.
+
+    Attributes:
+        request: what the client said before the first frame.
+        frames: what it sent; times count from the first data after the handshake, here and in the capture.
+        lateness: by how much a segment went out too late, in seconds.
+        silent: all has been said.
+    """
+
+    def __init__(self, name: str) -> None:
+        answer, *self._segments, (_, last) = server_stream(name)
+        assert answer[1].startswith(b"HTTP/1.1 101 ")
+        assert last == CLOSED
+        self._began_at = client_stream(name)[1][0]
+        self.request = b""
+        self.frames: list[WireFrame] = []
+        self.lateness = 0.0
+        self.silent = False
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.request, key = await read_request(reader)
+        # As on a real network; with simulated time a frame and a segment would otherwise come at the same moment.
+        await asyncio.sleep(0.005)
+        writer.write(accept(key))
+        loop = asyncio.get_running_loop()
+        data = await reader.read(65_536)
+        origin = loop.time()
+        speaking = asyncio.create_task(self._speak(writer, origin))
+        cutter = FrameCutter()
+        while data:
+            self.frames += cutter.feed(data, loop.time() - origin)
+            data = await reader.read(65_536)
+        assert cutter.rest == b""
+        speaking.cancel()
+        with suppress(asyncio.CancelledError):
+            await speaking
+        writer.write(CLOSED)
+
+    async def _speak(self, writer: asyncio.StreamWriter, origin: float) -> None:
+        loop = asyncio.get_running_loop()
+        for time, data in self._segments:
+            due = origin + time - self._began_at
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            writer.write(data)
+            self.lateness = max(self.lateness, loop.time() - due)
+        self.silent = True
+
+
+def recorded_request(name: str) -> bytes:
+    """Return what the client of a capture asked for."""
+    return client_stream(name)[0][1]
 
 
 def text(data: bytes) -> Frame:

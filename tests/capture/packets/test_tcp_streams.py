@@ -14,7 +14,14 @@ from listenctl.capture.compressed_files import open_capture_file
 from listenctl.capture.packets import tcp_streams as streams
 from listenctl.capture.packets.packet_batches import PacketBatch
 from listenctl.capture.packets.read_pcap import read_pcap
-from listenctl.capture.packets.tcp_events import MissingCause, StreamEnding, TcpData, TcpEvent, TcpGap, TcpStreamEnded
+from listenctl.capture.packets.tcp_events import (
+    MissingCause,
+    StreamEnding,
+    TcpData,
+    TcpEvent,
+    TcpGap,
+    TcpStreamEnded,
+)
 from listenctl.capture.packets.tcp_reassembly import FAR, MAX_WAITING
 from listenctl.capture.packets.tcp_streams import TcpReader
 from listenctl.capture.read_capture import read_packets as read_packet_file
@@ -37,7 +44,6 @@ from tests.helpers.pcap import (
     cut_packets,
     delay_packets,
     drop_packets,
-    followed,
     ip,
     on_link,
     pcap,
@@ -51,6 +57,17 @@ from tests.helpers.pcap import (
 )
 
 OPEN = TcpDialog().open().packets
+
+
+def followed(path: Path) -> tuple[bytes, bytes]:
+    """Return the data of both ends of a connection, first that of the first sender; gaps are in Wireshark's words."""
+    shown = tshark(path, "-q", "-z", "follow,tcp,raw,0")
+    lines = shown.partition("Node 1: ")[2].splitlines()[1:]
+    lines = lines[: next(index for index, line in enumerate(lines) if line.startswith("="))]
+    one = b"".join(bytes.fromhex(line) for line in lines if not line.startswith("\t"))
+    other = b"".join(bytes.fromhex(line) for line in lines if line.startswith("\t"))
+    # Wireshark's words end with a NUL.
+    return one.replace(b"capture file]\0", b"capture file]"), other.replace(b"capture file]\0", b"capture file]")
 
 
 def after_handshake(*packets: Packet) -> list[ReadItem]:

@@ -1,6 +1,10 @@
 """The ledger on calls made up and real, read in both ways: at once, and in batches."""
 
-from itertools import pairwise
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+from operator import itemgetter
 
 import pytest
 from websockets.protocol import OPEN
@@ -10,22 +14,88 @@ from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.frames.client_frame_reader import ClientFrameReader
 from listenctl.protocol.frames.websocket_messages import BinaryMessages
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind, GapLedger
-from tests.helpers.arrivals import (
-    FRAME,
-    FRAME_TIME,
-    MONO,
-    NEVER,
-    Blocked,
-    Way,
-    call,
-    held_up,
-    overrun,
-    read_all,
-    read_at_once,
-    samples,
-    without,
-)
+from tests.helpers.arrivals import FRAME_TIME, Arrivals, call, held_up, overrun, without
 from tests.helpers.capture import CAPTURES, client_stream, received_audio
+
+MONO = AudioFormat(8000, 1)
+FRAME = 320
+POLL_AT_ONCE = 0.25
+POLL_IN_BATCHES = 0.4
+Read = tuple[float, list[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Our own process does nothing from ``start`` to ``end``; what arrives meanwhile waits in the kernel."""
+
+    start: float = 0.0
+    end: float = 0.0
+
+    def delay(self, at: float) -> float:
+        return self.end if self.start <= at < self.end else at
+
+
+NEVER = Blocked()
+
+
+def samples(arrivals: Arrivals, before: float = float("inf")) -> int:
+    return sum(size for at, size in arrivals if at <= before) // 2
+
+
+def read_at_once(arrivals: Arrivals, end: float, blocked: Blocked) -> Iterator[Read]:
+    """Read whatever arrives, and look for more from time to time."""
+    polls = [(min(end, 0.013 + count * POLL_AT_ONCE), 0) for count in range(int(end / POLL_AT_ONCE) + 1)]
+    due = sorted((blocked.delay(at), size) for at, size in arrivals + polls)
+    for at, group in groupby(due, key=itemgetter(0)):
+        yield at, [size for _, size in group if size]
+
+
+def read_in_batches(arrivals: Arrivals, end: float, blocked: Blocked) -> Iterator[Read]:
+    """Read the first audio at once, and what has come together four tenths of a second later, and so on."""
+    waiting = deque(sorted(arrivals, key=itemgetter(0)))
+    at, last = waiting[0][0], False
+    while not last:
+        last = at >= end
+        now = blocked.delay(at)
+        sizes = []
+        while waiting and waiting[0][0] <= now:
+            sizes.append(waiting.popleft()[1])
+        yield now, sizes
+        at = max(now, at + POLL_IN_BATCHES)
+
+
+def read_all(ledger: GapLedger, reads: Iterator[Read]) -> list[Gap]:
+    gaps: list[Gap] = []
+    at = 0.0
+    for at, sizes in reads:
+        for size in sizes:
+            ledger.add_messages(size)
+        gaps += ledger.find_gaps(at)
+    gaps += ledger.end_call(at)
+    assert gaps == ledger.gaps
+    return gaps
+
+
+class Way:
+    """One of the two ways to read a call."""
+
+    def __init__(self, name: str) -> None:
+        self._in_batches = name == "in batches"
+        self.poll = POLL_IN_BATCHES if self._in_batches else POLL_AT_ONCE
+
+    def listen(
+        self,
+        arrivals: Arrivals,
+        *,
+        end: float | None = None,
+        started_at: float = 0.0,
+        audio_format: AudioFormat = MONO,
+        blocked: Blocked = NEVER,
+    ) -> GapLedger:
+        ledger = GapLedger(audio_format, started_at)
+        read = read_in_batches if self._in_batches else read_at_once
+        read_all(ledger, read(arrivals, end or arrivals[-1][0] + 0.001, blocked))
+        return ledger
 
 
 @pytest.fixture(params=["at once", "in batches"])

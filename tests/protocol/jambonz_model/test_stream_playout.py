@@ -6,8 +6,41 @@ from hypothesis import strategies as st
 
 from listenctl.protocol.jambonz_model.mark_playout import MarkAnswer, PendingMark
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, Profile
-from listenctl.protocol.jambonz_model.stream_playout import ExactStream, MediaServerStream
-from tests.helpers.playout import SECOND, LinearResampler, Timeline, mark, streaming, tone, words
+from listenctl.protocol.jambonz_model.stream_playout import ExactStream, MediaServerStream, StreamTick
+from tests.helpers.playout import SECOND, TICK_SAMPLES, LinearResampler, mark, streaming, tone, words
+
+
+class Timeline:
+    """A stream at 8 kHz that is stepped from its beginning; answers are kept with their milliseconds."""
+
+    def __init__(self, stream: MediaServerStream | ExactStream) -> None:
+        self.stream = stream
+        self.ticks: list[StreamTick] = []
+        self._marks = 0
+
+    @property
+    def answers(self) -> list[tuple[int, str, str]]:
+        return [
+            (20 * number, answer.mark.name, answer.event)
+            for number, tick in enumerate(self.ticks)
+            for answer in tick.answers
+        ]
+
+    @property
+    def faults(self) -> dict[str, str]:
+        return {answer.mark.name: answer.fault for tick in self.ticks for answer in tick.answers if answer.fault}
+
+    @property
+    def audible(self) -> list[int]:
+        return [len(tick.audio) // 2 for tick in self.ticks]
+
+    def mark(self, *names: str) -> None:
+        for name in names:
+            self._marks += 1
+            self.stream.add_mark(PendingMark(self._marks, name))
+
+    def run(self, ms: int) -> None:
+        self.ticks += [self.stream.play_tick(TICK_SAMPLES) for _ in range(ms // 20)]
 
 
 def current(sample_rate: int = 8000, call_rate: int = 8000) -> Timeline:

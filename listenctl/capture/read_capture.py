@@ -25,10 +25,7 @@ _OTHERS = (
     (rb"\s*[{\[]", "unsupported JSON"),
     (rb"\s*<", "XML or HTML"),
     (rb"PK\x03\x04|7z\xbc\xaf|BZh|\xfd7zXZ|\x04\x22\x4d\x18", "an archive, or has an unsupported compression"),
-    (
-        rb"snoop\x00|RTSS|XCP\x00|#BASH|Received |GMBU",
-        "a capture in an unsupported format; convert it with editcap",
-    ),
+    (rb"snoop\x00|RTSS|XCP\x00|#BASH|Received |GMBU", "a capture in an unsupported format; convert it with editcap"),
     (rb"\x7fELF|#!", "a program"),
     (rb"(?:CLIENT|SERVER|EXPORTER|EARLY)_|# SSL|RSA ", "a key log of TLS secrets"),
     (rb"[\t\n\r -~]*\Z", "text"),

@@ -118,11 +118,7 @@ _SECTIONS = {
     "Streams and marks": (
         ("stream-not-played", _E, _VERB),
         ("stream-unproven", _I, 'Send a mark, or put "streamRate" into the metadata of the verb; see --stream-rate.'),
-        (
-            "stream-tail-held",
-            _W,
-            "End utterances with 160 ms of zeros; jambonz holds back less than 80 ms of audio.",
-        ),
+        ("stream-tail-held", _W, "End utterances with 160 ms of zeros; jambonz holds back less than 80 ms of audio."),
         ("stream-odd-bytes", _I, "Send whole samples; jambonz joins the odd byte to the next message."),
         ("stream-underrun", _I, "Stay 200 ms ahead of playout; the caller hears a gap."),
         ("audio-after-kill", _E, "Wait 40 ms after killAudio before you send more audio."),
@@ -141,11 +137,7 @@ _SECTIONS = {
     ),
     "Frames": (
         ("frame-masking", _E, "Mask every frame of a client, and no frame of a server."),
-        (
-            "frame-reserved-bits",
-            _E,
-            "Leave reserved bits 0; jambonz supports no extension and drops the connection.",
-        ),
+        ("frame-reserved-bits", _E, "Leave reserved bits 0; jambonz supports no extension and drops the connection."),
         ("frame-opcode", _E, "Use no reserved opcode; jambonz drops the connection."),
         ("frame-control", _E, "Send control frames unfragmented and with at most 125 bytes."),
         ("frame-order", _E, "Finish a fragmented message before the next one."),

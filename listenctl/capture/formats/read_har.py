@@ -8,13 +8,7 @@ from binascii import Error as Base64Error
 from binascii import a2b_base64
 from collections.abc import Iterator
 
-from listenctl.capture.capture_events import (
-    CapturedFrame,
-    CapturedSession,
-    CaptureEvent,
-    SessionClosed,
-    SessionOpened,
-)
+from listenctl.capture.capture_events import CapturedFrame, CapturedSession, CaptureEvent, SessionClosed, SessionOpened
 from listenctl.capture.compressed_files import OpenedCapture
 from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.capture.websocket.http_heads import HttpHead

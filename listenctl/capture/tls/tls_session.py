@@ -9,14 +9,7 @@ from listenctl.capture.tls.key_log import KeyLog
 from listenctl.capture.tls.record_ciphers import DecryptedRecord
 from listenctl.capture.tls.session_secrets import NegotiatedSession, describe_missing_secrets, set_decryptors
 from listenctl.capture.tls.tls_direction import TlsDirection
-from listenctl.capture.tls.tls_events import (
-    DecryptedData,
-    TlsEvent,
-    TlsNotice,
-    TlsParty,
-    TlsRecordsLost,
-    parse_alert,
-)
+from listenctl.capture.tls.tls_events import DecryptedData, TlsEvent, TlsNotice, TlsParty, TlsRecordsLost, parse_alert
 from listenctl.capture.tls.tls_handshake import (
     CLIENT_HELLO,
     FINISHED,

@@ -20,14 +20,7 @@ from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.capture.packets.tcp_events import StreamEnding, TcpData
 from listenctl.capture.packets.time_order import sort_by_time
 from listenctl.capture.tls.key_log import KeyLog
-from listenctl.capture.tls.tls_events import (
-    DecryptedData,
-    TlsAlert,
-    TlsEvent,
-    TlsNotice,
-    TlsParty,
-    TlsRecordsLost,
-)
+from listenctl.capture.tls.tls_events import DecryptedData, TlsAlert, TlsEvent, TlsNotice, TlsParty, TlsRecordsLost
 from listenctl.capture.websocket.find_websockets import (
     BytesLost,
     SideEnded,

@@ -23,12 +23,7 @@ from listenctl.media.files.sidecar import (
 from listenctl.media.files.wav_recording import Recording, UnrecordedAudio
 from listenctl.protocol.gaps.gap_ledger import GapKind
 from listenctl.protocol.listen_session import FlushRequested, GapFound, MessageReceived, ProtocolViolation
-from listenctl.server.calls.live_call_log import (
-    EMPTY_MESSAGE,
-    SHUTTING_DOWN,
-    LiveCallLog,
-    describe_completeness,
-)
+from listenctl.server.calls.live_call_log import EMPTY_MESSAGE, SHUTTING_DOWN, LiveCallLog, describe_completeness
 
 
 def describe_recording(log: LiveCallLog, recording: Recording) -> Sidecar:

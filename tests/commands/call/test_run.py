@@ -100,21 +100,6 @@ async def test_wrong_command_is_reported_with_status_3(tmp_path: Path) -> None:
     assert status == 3
 
 
-async def test_faults_are_injected_and_reported(tmp_path: Path) -> None:
-    async with recorder(tmp_path) as server:
-        faults = ["--fault", "first-frame-apostrophe", "--fault", "abrupt-end"]
-        run = listenctl("call", server.url, "--duration", "0.5", *faults, "--json", home=tmp_path)
-        sidecar, _ = await server.recorded()
-
-    assert run.returncode == 0
-    assert {event["name"] for event in events(run.stdout) if event["event"] == "fault"} == {
-        "first-frame-apostrophe",
-        "abrupt-end",
-    }
-    assert sidecar["close"]["by"] == "nobody"
-    assert sidecar["warnings"]
-
-
 async def test_signal_hangs_up_in_order(tmp_path: Path) -> None:
     async with recorder(tmp_path) as server:
         async with service("call", server.url, "--audio", "silence", "--json", home=tmp_path) as call:

@@ -23,6 +23,8 @@ from tests.helpers.server import until
 from tests.helpers.simulated_calls import LiveCall, clips, live_call, noise, streaming, write_sound
 from tests.helpers.terminals import on_terminal
 
+pytestmark = pytest.mark.simulated_time
+AS_PROCESS = pytest.mark.simulated_time(False)
 STREAM_AND_CLIPS = pytest.mark.parametrize("verb", [streaming(), clips()], ids=["stream", "clip"])
 
 
@@ -45,7 +47,6 @@ def playing(folder: Path, *arguments: str) -> AbstractAsyncContextManager[Servic
     return service("play-to-call", "@latest", *arguments, "--wait", home=folder, stdin=PIPE)
 
 
-@pytest.mark.simulated_time
 async def test_file_is_streamed_unchanged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pcm = noise(0.4, 8000)
     write_sound(tmp_path / "hello.wav", pcm, 8000)
@@ -57,7 +58,6 @@ async def test_file_is_streamed_unchanged(tmp_path: Path, capsys: pytest.Capture
     assert capsys.readouterr() == (f"{call.id}: hello.wav played, 0.40 s; {how}\n", "")
 
 
-@pytest.mark.simulated_time
 async def test_json_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_sound(tmp_path / "hello.wav", noise(0.2, 16000), 16000)
     async with live_call(tmp_path, clips(call_rate=16000), call_rate=16000) as call:
@@ -77,7 +77,6 @@ async def test_json_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     }
 
 
-@pytest.mark.simulated_time
 @pytest.mark.parametrize("verb", [streaming(known=False), clips(known=False)], ids=["stream", "clip"])
 async def test_unknown_mode_is_probed_and_reported(
     tmp_path: Path, verb: ListenVerb, capsys: pytest.CaptureFixture[str]
@@ -92,7 +91,6 @@ async def test_unknown_mode_is_probed_and_reported(
     assert (result["outcome"], result["known_by"]) == ("played", "probe")
 
 
-@pytest.mark.simulated_time
 @pytest.mark.parametrize(
     ("verb", "options", "status", "out", "err"),
     [
@@ -122,14 +120,12 @@ async def test_uncertain_results(
     assert err in printed.err
 
 
-@pytest.mark.simulated_time
 async def test_unusable_gain_is_refused(tmp_path: Path) -> None:
     async with live_call(tmp_path, streaming()):
         with pytest.raises(UsageError, match="--gain must be a number"):
             await play("silence", gain=inf)
 
 
-@pytest.mark.simulated_time
 async def test_kill_audio_of_another_tool_is_status_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with live_call(tmp_path, streaming()) as call, asyncio.TaskGroup() as group:
         playing = group.create_task(play("tone:440"))
@@ -140,7 +136,6 @@ async def test_kill_audio_of_another_tool_is_status_1(tmp_path: Path, capsys: py
     assert "tone:440 interrupted after " in capsys.readouterr().out
 
 
-@pytest.mark.simulated_time
 async def test_timeout_stops_the_sound(tmp_path: Path) -> None:
     async with live_call(tmp_path, streaming()) as call:
         with pytest.raises(TimedOutError, match="not played within 1 s"):
@@ -148,7 +143,6 @@ async def test_timeout_stops_the_sound(tmp_path: Path) -> None:
         await until(lambda: call.call.snapshot().buffered == 0)
 
 
-@pytest.mark.simulated_time
 @STREAM_AND_CLIPS
 async def test_end_of_the_call_is_an_error_with_a_json_result(
     tmp_path: Path, verb: ListenVerb, capsys: pytest.CaptureFixture[str]
@@ -170,6 +164,7 @@ async def test_end_of_the_call_is_an_error_with_a_json_result(
 # As a process.
 
 
+@AS_PROCESS
 @STREAM_AND_CLIPS
 async def test_stdin_is_played_completely(tmp_path: Path, verb: ListenVerb) -> None:
     pcm = noise(0.5, 8000)
@@ -180,6 +175,7 @@ async def test_stdin_is_played_completely(tmp_path: Path, verb: ListenVerb) -> N
     assert call.heard.count(pcm) == 1
 
 
+@AS_PROCESS
 async def test_empty_stdin_is_wrong_usage(tmp_path: Path) -> None:
     async with live_call(tmp_path, streaming()), playing(tmp_path, "-") as command:
         status, _, err = await command.result(b"")
@@ -188,6 +184,7 @@ async def test_empty_stdin_is_wrong_usage(tmp_path: Path) -> None:
     assert "stdin: ended without any audio" in err
 
 
+@AS_PROCESS
 @pytest.mark.parametrize(
     ("verb", "number"), [(streaming(), signal.SIGINT), (clips(), signal.SIGTERM)], ids=["stream", "clip"]
 )
@@ -204,6 +201,7 @@ async def test_signal_stops_the_sound_in_the_call(tmp_path: Path, verb: ListenVe
     assert call.run.events.of("call-ended")
 
 
+@AS_PROCESS
 async def test_progress_is_drawn_on_a_terminal(tmp_path: Path) -> None:
     path = write_sound(tmp_path / "hello.wav", noise(1.0, 8000), 8000)
     async with (

@@ -3,16 +3,18 @@
 import asyncio
 import os
 import signal
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
-from tests.helpers.cli import ROOT, listenctl_beside, service
-from tests.helpers.control import controlled, fake_control, live_call
+from tests.helpers.cli import ROOT, Service, listenctl_beside, service
+from tests.helpers.control import FakeControl, controlled, fake_control, live_call
 from tests.helpers.frames import binary, text
 from tests.helpers.server import mode_of, until
 from tests.helpers.simulated_calls import interleave
@@ -28,6 +30,18 @@ SERVER_WARNING = {"v": 1, "ts": "2026-11-20T22:33:44.567Z", "event": "warning", 
 }
 
 monitor = partial(service, "monitor")
+
+
+@asynccontextmanager
+async def fake_and_monitor(
+    folder: Path, *options: str, calls: Sequence[dict[str, Any]] = (), events: Sequence[dict[str, Any]] = ()
+) -> AsyncIterator[tuple[FakeControl, Service]]:
+    """Run a fake server, and a monitor without sound."""
+    async with (
+        fake_control(folder, calls=[*calls], events=[*events], hold_events=True) as control,
+        monitor("--mute", *options, home=folder) as command,
+    ):
+        yield control, command
 
 
 @pytest.mark.parametrize(
@@ -166,10 +180,7 @@ async def test_monitor_ends_with_the_server(tmp_path: Path) -> None:
 
 
 async def test_lost_connection_is_status_1(tmp_path: Path) -> None:
-    async with (
-        fake_control(tmp_path, calls=[live_call()], hold_events=True) as control,
-        monitor("--mute", home=tmp_path) as command,
-    ):
+    async with fake_and_monitor(tmp_path, calls=[live_call()]) as (control, command):
         await until(lambda: len(control.connections) == 2)
         control.abort()
         status, _ = await command.status()
@@ -179,10 +190,7 @@ async def test_lost_connection_is_status_1(tmp_path: Path) -> None:
 
 
 async def test_skipped_audio_is_reported(tmp_path: Path) -> None:
-    async with (
-        fake_control(tmp_path, calls=[live_call()], hold_events=True) as control,
-        monitor("7f1c", "--mute", home=tmp_path) as command,
-    ):
+    async with fake_and_monitor(tmp_path, "7f1c", calls=[live_call()]) as (control, command):
         await until(lambda: len(control.connections) == 2)
         await control.connections[-1].send(TOO_SLOW)
         printed = await command.says("skipped")
@@ -207,16 +215,13 @@ async def test_name_of_no_call_is_status_4(name: str, calls: list[str], printed:
 
 
 async def test_call_that_isnt_listed_is_status_4(tmp_path: Path) -> None:
-    async with fake_control(tmp_path, hold_events=True), monitor("7f1c", "--mute", home=tmp_path) as command:
+    async with fake_and_monitor(tmp_path, "7f1c") as (_, command):
         assert await command.status() == (4, "listenctl: there is no live call 7f1c\n")
 
 
 async def test_dropped_call_is_attached_again(tmp_path: Path) -> None:
     calls = [live_call("one"), live_call("two")]
-    async with (
-        fake_control(tmp_path, calls=calls, hold_events=True) as control,
-        monitor("--mute", home=tmp_path) as command,
-    ):
+    async with fake_and_monitor(tmp_path, calls=calls) as (control, command):
         await until(lambda: len(control.connections) == 3)
         one = next(each for each in control.connections if each.request and "/one" in each.request.path)
         await one.close(1008, "too slow")
@@ -230,7 +235,7 @@ async def test_dropped_call_is_attached_again(tmp_path: Path) -> None:
 
 
 async def test_dropped_events_are_followed_again(tmp_path: Path) -> None:
-    async with fake_control(tmp_path, hold_events=True) as control, monitor("--mute", home=tmp_path) as command:
+    async with fake_and_monitor(tmp_path) as (control, command):
         await command.says("waiting for a call")
         control.calls = [live_call("one")]
         await control.connections[0].close(1008, "too slow")
@@ -243,10 +248,7 @@ async def test_dropped_events_are_followed_again(tmp_path: Path) -> None:
 
 
 async def test_warning_about_the_sound_of_the_server_names_it(tmp_path: Path) -> None:
-    async with (
-        fake_control(tmp_path, events=[SERVER_WARNING], hold_events=True),
-        monitor("--mute", home=tmp_path) as command,
-    ):
+    async with fake_and_monitor(tmp_path, events=[SERVER_WARNING]) as (_, command):
         printed = await command.says("no sound")
 
     assert printed.endswith(" warning the server: no sound: speaker: gone\n")
@@ -269,10 +271,7 @@ async def test_interrupts_during_the_end_are_ignored(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "problem"), [("mine.wav", "already exists"), ("missing/saved.wav", "No such file")])
 async def test_unusable_file_is_status_2(name: str, problem: str, tmp_path: Path) -> None:
     (tmp_path / "mine.wav").write_text("mine")
-    async with (
-        fake_control(tmp_path, calls=[live_call()], hold_events=True),
-        monitor("7f1c", "--mute", "--save", name, home=tmp_path) as command,
-    ):
+    async with fake_and_monitor(tmp_path, "7f1c", "--save", name, calls=[live_call()]) as (_, command):
         status, said = await command.status()
 
     assert status == 2

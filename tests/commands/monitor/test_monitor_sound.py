@@ -15,13 +15,13 @@ from listenctl.background_task import background_task
 from listenctl.commands.monitor.command import MonitorOptions
 from listenctl.commands.monitor.monitor_sound import MonitorSound
 from listenctl.media.pacing import Pacer
-from tests.helpers.cli import listenctl_beside
+from tests.helpers.cli import Service, listenctl_beside
 from tests.helpers.control import Controlled, controlled
 from tests.helpers.frames import binary, text
 from tests.helpers.server import Peer, until
 from tests.helpers.simulated_calls import interleave
 from tests.helpers.simulated_time import simulated_loop
-from tests.helpers.sound_devices import SoundSystem, sound_system, tone
+from tests.helpers.sound_devices import Listener, SoundSystem, sound_system, tone
 
 LEVEL = 0.25
 
@@ -30,6 +30,18 @@ LEVEL = 0.25
 async def sound_and_server(folder: Path) -> AsyncIterator[tuple[SoundSystem, Controlled]]:
     async with sound_system(folder) as system, controlled(folder) as server:
         yield system, server
+
+
+@asynccontextmanager
+async def playing_monitor(folder: Path, *options: str) -> AsyncIterator[tuple[Controlled, Listener, Service]]:
+    """Run a monitor that waits for a call, and hear what it plays."""
+    async with (
+        sound_and_server(folder) as (system, server),
+        system.listening() as listener,
+        system.command("monitor", *options) as monitor,
+    ):
+        await monitor.says("waiting for a call")
+        yield server, listener, monitor
 
 
 async def send_audio(peer: Peer, second: bytes, *, rate: int = 8000, channels: int = 1) -> None:
@@ -45,12 +57,7 @@ async def send_audio(peer: Peer, second: bytes, *, rate: int = 8000, channels: i
 
 @pytest.mark.parametrize("rate", [8000, 16000, 48000])
 async def test_mono_call_is_played_on_both_sides_with_its_level(tmp_path: Path, rate: int) -> None:
-    async with (
-        sound_and_server(tmp_path) as (system, server),
-        system.listening() as listener,
-        system.command("monitor") as monitor,
-    ):
-        await monitor.says("waiting for a call")
+    async with playing_monitor(tmp_path) as (server, listener, monitor):
         peer = await server.place_call("one", rate=rate)
         await server.wait_for_tools()
         async with background_task(send_audio(peer, tone(440, 1, rate).tobytes(), rate=rate)):
@@ -62,12 +69,7 @@ async def test_mono_call_is_played_on_both_sides_with_its_level(tmp_path: Path, 
 
 
 async def test_call_with_late_metadata_is_played_at_its_rate(tmp_path: Path) -> None:
-    async with (
-        sound_and_server(tmp_path) as (system, server),
-        system.listening() as listener,
-        system.command("monitor") as monitor,
-    ):
-        await monitor.says("waiting for a call")
+    async with playing_monitor(tmp_path) as (server, listener, _):
         peer = await server.run.call(binary(bytes(320)))
         await server.wait_for_tools()
         await peer.send(text('{"callSid": "late", "sampleRate": 16000, "mixType": "mono"}'))
@@ -88,12 +90,7 @@ async def test_channels_of_a_stereo_call(
     tmp_path: Path, channel: str, left: dict[int, float], right: dict[int, float]
 ) -> None:
     wave = interleave(tone(440, 1, 16000), tone(1000, 1, 16000))
-    async with (
-        sound_and_server(tmp_path) as (system, server),
-        system.listening() as listener,
-        system.command("monitor", "--channel", channel) as monitor,
-    ):
-        await monitor.says("waiting for a call")
+    async with playing_monitor(tmp_path, "--channel", channel) as (server, listener, monitor):
         peer = await server.place_call("one", rate=16000, mix="stereo")
         await server.wait_for_tools()
         async with background_task(send_audio(peer, wave, rate=16000, channels=2)):

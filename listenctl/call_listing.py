@@ -5,11 +5,13 @@ A server of another version may have other fields: what is missing or of the wro
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Self
 
 from listenctl.json_lines import VERSION, Report, parse_timestamp, timestamp
 from listenctl.protocol.peer_json import count_in, number_in, string_in
+
+_JSON_NAMES = {"id": "call", "caller": "from", "callee": "to"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +31,7 @@ class ListedServer:
         )
 
     def serialize(self) -> Report:
-        return {"url": self.url, "pid": self.pid, "name": self.name, "recording": self.recording}
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,25 +94,10 @@ class ListedCall:
         )
 
     def serialize(self) -> Report:
-        return {
-            "call": self.id,
-            "call_sid": self.call_sid,
-            "started": None if self.started is None else timestamp(self.started),
-            "duration": round(self.duration, 3),
-            "from": self.caller,
-            "to": self.callee,
-            "direction": self.direction,
-            "sample_rate": self.sample_rate,
-            "channels": self.channels,
-            "mix_type": self.mix_type,
-            "remote": self.remote,
-            "target": self.target,
-            "recording": self.recording,
-            "digits": self.digits,
-            "gap_seconds": round(self.gap_seconds, 3),
-            "attached": self.attached,
-            "stream_rate": self.stream_rate,
-        }
+        report = {_JSON_NAMES.get(name, name): value for name, value in asdict(self).items()}
+        started = None if self.started is None else timestamp(self.started)
+        times = {"duration": round(self.duration, 3), "gap_seconds": round(self.gap_seconds, 3)}
+        return report | {"started": started} | times
 
 
 @dataclass(frozen=True, slots=True)

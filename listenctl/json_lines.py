@@ -2,7 +2,7 @@
 
 import json
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 VERSION = 1
 """The value of ``v`` in every object."""
@@ -15,6 +15,8 @@ MAX_TEXT = 1000
 
 Report: TypeAlias = dict[str, object]
 """A JSON object."""
+ReportedEvent: TypeAlias = dict[str, Any]
+"""An event as a JSON object; its kind decides which fields it has (`listenctl-events(5)`)."""
 
 
 def moment(at: float) -> datetime:

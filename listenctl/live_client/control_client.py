@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from listenctl.errors import ListenctlError, NotFoundError, RefusedError
+from listenctl.json_lines import ReportedEvent
 from listenctl.live_client.attached_call import AttachedCall, close_error
-from listenctl.live_client.list_calls import PATIENCE, ServerEvent, read_json_object, unreachable_error
+from listenctl.live_client.list_calls import PATIENCE, read_json_object, unreachable_error
 from listenctl.protocol.opening_handshake import JAMBONZ_SUBPROTOCOL
 
 if TYPE_CHECKING:
@@ -38,13 +39,13 @@ async def attach_to_call(
 
 
 @asynccontextmanager
-async def follow_events(path: Path, *, patience: float = PATIENCE) -> AsyncIterator[AsyncIterator[ServerEvent]]:
+async def follow_events(path: Path, *, patience: float = PATIENCE) -> AsyncIterator[AsyncIterator[ReportedEvent]]:
     """Yield every event of the server from now on, until it ends; it must answer within ``patience``."""
     async with _connected(path, "/events", patience) as connection:
         yield _reports(path, connection)
 
 
-async def _reports(path: Path, connection: "ClientConnection") -> AsyncIterator[ServerEvent]:
+async def _reports(path: Path, connection: "ClientConnection") -> AsyncIterator[ReportedEvent]:
     from websockets.exceptions import ConnectionClosed
 
     while True:

@@ -11,8 +11,6 @@ from listenctl.net.runtime_folder import DEFAULT_NAME
 if TYPE_CHECKING:
     from listenctl.call_listing import CallListing
 
-ServerEvent = dict[str, Any]
-
 PATIENCE = 10.0
 """Seconds to wait for a server to answer."""
 

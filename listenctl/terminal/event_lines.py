@@ -4,8 +4,9 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import NamedTuple
 
+from listenctl.json_lines import ReportedEvent
 from listenctl.terminal.printable_text import (
     BOLD,
     DIM,
@@ -34,7 +35,7 @@ _CAUSES = {
 _NOT_IN_ORDER = "not an orderly end"
 
 
-def describe_end(ended: dict[str, Any]) -> str:
+def describe_end(ended: ReportedEvent) -> str:
     """Return how a call ended, from its ``call-ended`` event."""
     who = _who(ended)
     detail = printable(str(ended["detail"] or ""), _MAX_TEXT)
@@ -45,7 +46,7 @@ def describe_end(ended: dict[str, Any]) -> str:
     return f"{who}; {wrong}" if wrong else who
 
 
-def _who(ended: dict[str, Any]) -> str:
+def _who(ended: ReportedEvent) -> str:
     match ended["closed_by"]:
         case "nobody":
             return "the connection broke"
@@ -55,68 +56,47 @@ def _who(ended: dict[str, Any]) -> str:
     return f"we hung up{_code(ended)}{f': {why}' if why else ''}"
 
 
-def _code(ended: dict[str, Any]) -> str:
+def _code(ended: ReportedEvent) -> str:
     if ended["close_code"] is None:
         return ""
     reason = f" {printable(ended['close_reason'], _MAX_TEXT)!r}" if ended["close_reason"] else ""
     return f" ({ended['close_code']}{reason})"
 
 
-Report = dict[str, Any]
-
-_COLORS = {
-    "warning": YELLOW,
-    "gap": YELLOW,
-    "connection-refused": YELLOW,
-    "recording-failed": RED,
-    "recording-saved": GREEN,
-    "exec-failed": RED,
-    "dump-failed": RED,
-    "dump-saved": GREEN,
-    "fault": YELLOW,
-}
 _MAX_ID = 40
 # The ids of jambonz, with our suffix for several listens on one call; their first group tells calls apart.
 _UUID = re.compile(r"([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(~\d+)?", re.IGNORECASE)
-# Events that stay true after the call are printed above live meters; the meters show the others.
-LASTING_EVENTS = frozenset(
-    (
-        *("warning", "gap", "connection-refused", "recording-failed", "recording-saved", "call-ended"),
-        *("exec-failed", "exec-said", "exec-ended"),
-        *("connected", "fault", "action-hook", "dump-failed", "dump-saved"),
-    )
-)
-FAILURE_EVENTS = frozenset(("recording-failed", "dump-failed"))
 
 
-def format_event(report: Report, style: TextStyle) -> str:
+def format_event(report: ReportedEvent, style: TextStyle) -> str:
     """Return an event as one line; text from the wire is escaped."""
     event = report["event"]
-    describe = _DESCRIPTIONS.get(event)
-    text = printable(describe(report) if describe else "", _MAX_TEXT)
+    kind = _KINDS.get(event)
+    text = printable(kind.describe(report) if kind else "", _MAX_TEXT)
     text = style.paint(text, RED) if is_wrong_verdict(report) else text
     call = printable(_short_id(report["call"] or ""), _MAX_ID)
     words = [_clock_time(report["ts"]), style.paint(event, _color(report)), style.paint(call, DIM), text]
     line = " ".join(word for word in words if word)
-    return line if style.unicode else line.replace("→", "->").replace("…", "~").encode("ascii", "replace").decode()
+    return style.encodable(line)
 
 
-def is_wrong_verdict(report: Report) -> bool:
+def is_wrong_verdict(report: ReportedEvent) -> bool:
     """Return whether an event is a verdict on a command that jambonz doesn't execute as intended."""
     return report["event"] == "verdict" and bool(report["wrong"])
 
 
-def is_lasting(report: Report) -> bool:
+def is_lasting(report: ReportedEvent) -> bool:
     """Return whether an event gets a line that stays above the live view of a call."""
     return report["event"] in LASTING_EVENTS or is_wrong_verdict(report)
 
 
-def _color(report: Report) -> str:
+def _color(report: ReportedEvent) -> str:
     if is_wrong_verdict(report):
         return RED
     if report["event"] == "action-hook" and not _succeeded(report["status"]):
         return YELLOW
-    return _COLORS.get(report["event"], BOLD)
+    kind = _KINDS.get(report["event"])
+    return kind.color if kind else BOLD
 
 
 def _succeeded(status: int | None) -> bool:
@@ -133,13 +113,13 @@ def _clock_time(timestamp: str) -> str:
     return f"{at:%H:%M:%S}.{at.astimezone(UTC).microsecond // 100000}"
 
 
-def _server_started(report: Report) -> str:
+def _server_started(report: ReportedEvent) -> str:
     doing = "recording calls" if report["recording"] else "accepting calls"
     relaying = f" → {report['upstream']}" if report.get("upstream") else ""
     return f"{doing} at {report['url']}{relaying}"
 
 
-def _call_started(report: Report) -> str:
+def _call_started(report: ReportedEvent) -> str:
     metadata = report["metadata"] or {}
     parties = f"{metadata.get('from', 'unknown')} → {metadata.get('to', 'unknown')}"
     mix = report["mix_type"] or ("stereo" if report["channels"] == 2 else "mono")
@@ -150,7 +130,7 @@ def _call_started(report: Report) -> str:
     return f"{call}, {report['kind']} call, {report['profile']} jambonz, {plays}"
 
 
-def _connected(report: Report) -> str:
+def _connected(report: ReportedEvent) -> str:
     took = report["handshake_ms"]
     parts = [f"{name} {took[name]:.0f} ms" for name in ("connect", "tls", "upgrade") if took.get(name)]
     detail = f" ({', '.join(parts)})" if parts else ""
@@ -159,11 +139,11 @@ def _connected(report: Report) -> str:
     return f"{report['url']} at {report['remote']}{subprotocol}, in {took['total']:.0f} ms{detail}{redirects}"
 
 
-def _dtmf_tone(report: Report) -> str:
+def _dtmf_tone(report: ReportedEvent) -> str:
     return f"{report['digit']} detected on channel {report['channel']} at {format_moment(report['time'])}"
 
 
-def _play_done(report: Report) -> str:
+def _play_done(report: ReportedEvent) -> str:
     # Our own events have a time; those that a server receives need only the id.
     words = [_id(report["id"])]
     if "time" in report:
@@ -176,29 +156,29 @@ def _id(value: object) -> str:
     return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def _verdict(report: Report) -> str:
+def _verdict(report: ReportedEvent) -> str:
     reason = f" ({report['reason']})" if report["reason"] else ""
     detail = f": {report['detail']}" if report["detail"] else ""
     return f"{report['command']} #{report['number']}: {report['outcome']}{reason}{detail}"
 
 
-def _fault(report: Report) -> str:
+def _fault(report: ReportedEvent) -> str:
     value = f"={report['value']}" if report["value"] else ""
     detail = f": {report['detail']}" if report["detail"] else ""
     return f"{report['name']}{value} at {format_moment(report['time'] or 0.0)}{detail}"
 
 
-def _action_hook(report: Report) -> str:
+def _action_hook(report: ReportedEvent) -> str:
     said = [str(report["status"]) if report["status"] is not None else "", report["detail"] or ""]
     return f"{report['url']}: {' '.join(word for word in said if word) or 'no answer'}"
 
 
-def _gap(report: Report) -> str:
+def _gap(report: ReportedEvent) -> str:
     least = "at least " if report.get("at_least") else ""
     return f"{report['kind']} of {least}{report['length']:.2f} s at {format_moment(report['time'])}"
 
 
-def _command(report: Report) -> str:
+def _command(report: ReportedEvent) -> str:
     if report["type"] == "playAudio":
         size = report["content_size"]
         form = [_id(report["audio_content_type"]), format_size(size * 3 // 4) if size is not None else "no audio"]
@@ -208,71 +188,83 @@ def _command(report: Report) -> str:
     return " ".join(word for word in ["application:", report["type"] or "", *words] if word)
 
 
-def _recording_saved(report: Report) -> str:
+def _recording_saved(report: ReportedEvent) -> str:
     whole = "complete" if report["complete"] else "NOT complete"
     size = format_size(report["bytes"])
     return f"{', '.join(report['paths'])}: {report['seconds']:.2f} s, {size}, {whole}"
 
 
-def _dump_saved(report: Report) -> str:
+def _dump_saved(report: ReportedEvent) -> str:
     lost = f", {report['lost_frames']} frames NOT in it" if report["lost_frames"] else ""
     return f"{report['path']}: {report['frames']} frames, {format_size(report['bytes'])}{lost}"
 
 
-def _call_ended(report: Report) -> str:
+def _call_ended(report: ReportedEvent) -> str:
     lost = f", {report['lost_samples']} samples lost" if report["lost_samples"] else ""
     audio = f"{report['seconds']:.2f} s of audio in {report['duration']:.2f} s"
     # Only our own calls have this field.
     return f"{audio}{lost}; {describe_end(report) if 'taken' in report else _closed(report)}"
 
 
-def _exec_ended(report: Report) -> str:
+def _exec_ended(report: ReportedEvent) -> str:
     how = f"ended by {report['signal']}" if report["signal"] else f"ended with status {report['status']}"
     spoke = f"played {report['spoken_seconds']:.2f} s of audio" if report["spoken_seconds"] else "played nothing"
     missed = f", missed {report['dropped_samples']} samples" if report["dropped_samples"] else ""
     return f"{how} after {report['seconds']:.2f} s, {spoke}{missed}"
 
 
-def _played(report: Report) -> str:
+def _played(report: ReportedEvent) -> str:
     by = f" (by the {report['evidence']})" if report["evidence"] == "clock" else ""
     detail = f": {report['detail']}" if report["detail"] else ""
     return f"{report['source']}: {report['outcome']}{by}, {report['seconds']:.2f} s{detail}"
 
 
-def _closed(report: Report) -> str:
-    reason = f" {report['close_reason']!r}" if report["close_reason"] else ""
+def _closed(report: ReportedEvent) -> str:
     words = {"nobody": "the connection broke", "application": "closed by the application"}
     by = words.get(report["closed_by"], f"closed by {report['closed_by']}")
+    reason = f" {report['close_reason']!r}" if report["close_reason"] else ""
     code = f" ({report['close_code']}{reason})" if report["close_code"] is not None else ""
     return f"{by}{code}"
 
 
-_DESCRIPTIONS: dict[str, Callable[[Report], str]] = {
-    "server-started": _server_started,
-    "call-started": _call_started,
-    "dtmf": lambda report: f"{report['digit']} at {format_moment(report['time'])}",
-    "dtmf-tone": _dtmf_tone,
-    "mark": lambda report: f"{report['name']} {report['result']}",
-    "play-done": _play_done,
-    "message": lambda report: str(report.get("text") or report["type"]),
-    "gap": _gap,
-    "warning": lambda report: report["detail"],
-    "connection-refused": lambda report: f"{report['remote']}: {report['status']} {report['reason']}",
-    "recording-saved": _recording_saved,
-    "recording-failed": lambda report: f"{report['path'] or ''}: {report['reason']}",
-    "dump-saved": _dump_saved,
-    "dump-failed": lambda report: f"{report['path']}: {report['reason']}",
-    "call-ended": _call_ended,
-    "command": _command,
-    "played": _played,
-    "exec-started": lambda report: f"{report['command']}, process {report['pid']}",
-    "exec-said": lambda report: f"{report['pid']}: {report['line']}",
-    "exec-failed": lambda report: f"{report['command']}: {report['reason']}",
-    "exec-ended": _exec_ended,
-    "connected": _connected,
-    "verdict": _verdict,
-    "fault": _fault,
-    "action-hook": _action_hook,
+class _Kind(NamedTuple):
+    """How events of a kind are printed; one that stays true after the call is printed above live meters."""
+
+    describe: Callable[[ReportedEvent], str]
+    color: str = BOLD
+    lasting: bool = False
+
+
+_KINDS = {
+    "server-started": _Kind(_server_started),
+    "call-started": _Kind(_call_started),
+    "dtmf": _Kind(lambda report: f"{report['digit']} at {format_moment(report['time'])}"),
+    "dtmf-tone": _Kind(_dtmf_tone),
+    "mark": _Kind(lambda report: f"{report['name']} {report['result']}"),
+    "play-done": _Kind(_play_done),
+    "message": _Kind(lambda report: str(report.get("text") or report["type"])),
+    "gap": _Kind(_gap, YELLOW, lasting=True),
+    "warning": _Kind(lambda report: report["detail"], YELLOW, lasting=True),
+    "connection-refused": _Kind(
+        lambda report: f"{report['remote']}: {report['status']} {report['reason']}", YELLOW, lasting=True
+    ),
+    "recording-saved": _Kind(_recording_saved, GREEN, lasting=True),
+    "recording-failed": _Kind(lambda report: f"{report['path'] or ''}: {report['reason']}", RED, lasting=True),
+    "dump-saved": _Kind(_dump_saved, GREEN, lasting=True),
+    "dump-failed": _Kind(lambda report: f"{report['path']}: {report['reason']}", RED, lasting=True),
+    "call-ended": _Kind(_call_ended, lasting=True),
+    "command": _Kind(_command),
+    "played": _Kind(_played),
+    "exec-started": _Kind(lambda report: f"{report['command']}, process {report['pid']}"),
+    "exec-said": _Kind(lambda report: f"{report['pid']}: {report['line']}", lasting=True),
+    "exec-failed": _Kind(lambda report: f"{report['command']}: {report['reason']}", RED, lasting=True),
+    "exec-ended": _Kind(_exec_ended, lasting=True),
+    "connected": _Kind(_connected, lasting=True),
+    "verdict": _Kind(_verdict),
+    "fault": _Kind(_fault, YELLOW, lasting=True),
+    "action-hook": _Kind(_action_hook, lasting=True),
 }
-PRINTED_EVENTS = frozenset(_DESCRIPTIONS)
+PRINTED_EVENTS = frozenset(_KINDS)
 """Events that have a text; levels have none."""
+LASTING_EVENTS = frozenset(name for name, kind in _KINDS.items() if kind.lasting)
+FAILURE_EVENTS = frozenset(("recording-failed", "dump-failed"))

@@ -66,6 +66,10 @@ class TextStyle:
         arrow = "→" if self.unicode else "->"
         return f"{self.cut(caller, width) or 'unknown'} {arrow} {self.cut(callee, width) or 'unknown'}"
 
+    def encodable(self, text: str) -> str:
+        """Return ``text``, in ASCII if the terminal shows nothing else."""
+        return text if self.unicode else text.replace("→", "->").replace("…", "~").encode("ascii", "replace").decode()
+
     def cut(self, text: str, width: int) -> str:
         """Return ``text``, made printable, in at most ``width`` cells."""
         return _cut(_bounded(text, width), width, self.unicode)
@@ -132,6 +136,12 @@ def count_noun(number: int, noun: str) -> str:
 
 def pad_cells(text: str, width: int) -> str:
     return text + " " * (width - cell_width(text))
+
+
+def lay_out(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the rows of a table as lines, their columns aligned."""
+    widths = [max(map(cell_width, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(pad_cells, row, widths)).rstrip() for row in rows]
 
 
 def truncate(text: str, width: int, ellipsis: str = "…") -> str:

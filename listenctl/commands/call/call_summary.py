@@ -2,9 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
-from listenctl.json_lines import Report
+from listenctl.json_lines import Report, ReportedEvent
 from listenctl.protocol.audio import SAMPLE_BYTES
 from listenctl.terminal.event_lines import describe_end
 from listenctl.terminal.printable_text import count_noun, format_moment, format_size, printable
@@ -43,19 +42,19 @@ def _text(value: object, limit: int = _MAX_DETAIL) -> str:
     return printable(str(value), limit) if value else ""
 
 
-def _audio(ended: dict[str, Any]) -> str:
+def _audio(ended: ReportedEvent) -> str:
     lost = f", {ended['lost_samples']} samples lost because the server was slow" if ended["lost_samples"] else ""
     frames = count_noun(ended["frames"], "frame")
     return f"{ended['seconds']:.2f} s of audio in {frames}, call of {ended['duration']:.2f} s{lost}"
 
 
-def _lateness(ended: dict[str, Any]) -> str:
+def _lateness(ended: ReportedEvent) -> str:
     lateness = ended["lateness_ms"] or {}
     known = [f"{name} {lateness[name]:.1f} ms" for name in ("p50", "p99", "max") if lateness.get(name) is not None]
     return ", ".join(known) or "nothing was sent"
 
 
-def _received(ended: dict[str, Any], stream_rate: int | None) -> list[str]:
+def _received(ended: ReportedEvent, stream_rate: int | None) -> list[str]:
     """Return a line about the binary messages of the server, if there were any; only a stream has a duration."""
     size = ended["received_audio_bytes"]
     if not size:
@@ -64,7 +63,7 @@ def _received(ended: dict[str, Any], stream_rate: int | None) -> list[str]:
     return [_line("received", f"{length} in {ended['received_audio_messages']} messages")]
 
 
-def _commands(ended: dict[str, Any], verdicts: Sequence[Report]) -> str:
+def _commands(ended: ReportedEvent, verdicts: Sequence[Report]) -> str:
     if not ended["commands"]:
         return "none from the server"
     outcomes = Counter(_text(verdict["outcome"]) for verdict in verdicts)
@@ -72,7 +71,7 @@ def _commands(ended: dict[str, Any], verdicts: Sequence[Report]) -> str:
     return f"{ended['commands']} from the server" + (f": {counts}" if counts else "")
 
 
-def _wrong(verdicts: Sequence[dict[str, Any]]) -> list[str]:
+def _wrong(verdicts: Sequence[ReportedEvent]) -> list[str]:
     """Return a line for each kind of wrong verdict, in order of first occurrence."""
     wrong = [verdict for verdict in verdicts if verdict["wrong"]]
     counts = Counter(_kind(verdict) for verdict in wrong)
@@ -82,12 +81,12 @@ def _wrong(verdicts: Sequence[dict[str, Any]]) -> list[str]:
     return [*lines, _line("wrong", f"and {more} more kinds")] if more > 0 else lines
 
 
-def _kind(verdict: dict[str, Any]) -> tuple[str, str, str]:
+def _kind(verdict: ReportedEvent) -> tuple[str, str, str]:
     # Details of the same kind differ in their numbers.
     return str(verdict["command"]), str(verdict["outcome"]), str(verdict["reason"])
 
 
-def _describe(verdict: dict[str, Any], number: int) -> str:
+def _describe(verdict: ReportedEvent, number: int) -> str:
     command, outcome, reason = _kind(verdict)
     why = f" ({reason})" if reason else ""
     where = f"#{verdict['number']} at {format_moment(verdict['time'])}"

@@ -14,7 +14,7 @@ from listenctl.terminal.printable_text import (
     count_noun,
     format_duration,
     format_rate,
-    pad_cells,
+    lay_out,
     printable,
 )
 
@@ -40,7 +40,7 @@ def table(reports: Sequence[CallReport], style: TextStyle, columns: int | None) 
     grid = dict(zip(_HEADINGS, map(list, zip(*rows, strict=True)), strict=True))
     if columns is not None:
         _fit(grid, columns, style)
-    lines = _laid_out(grid)
+    lines = lay_out(list(zip(*grid.values(), strict=True)))
     heading, *lines = lines if columns is None else [style.cut(line, columns) for line in lines]
     painted = [_painted(line, report, style) for line, report in zip(lines, reports, strict=True)]
     return [style.paint(heading, "1"), *painted]
@@ -139,8 +139,3 @@ def _problems(report: CallReport) -> str:
 def _painted(line: str, report: CallReport, style: TextStyle) -> str:
     worst = report.worst
     return style.paint(line, SEVERITY_COLORS[worst]) if worst in _NOUNS else line
-
-
-def _laid_out(grid: Grid) -> list[str]:
-    padded = [[pad_cells(cell, max(map(cell_width, column))) for cell in column] for column in grid.values()]
-    return [_SPACE.join(row).rstrip() for row in zip(*padded, strict=True)]

@@ -74,7 +74,7 @@ def timeline_line(item: TimelineItem, style: TextStyle, columns: int | None, str
         text += f" until {format_exact_moment(item.until)}"
     line = f"{format_exact_moment(item.at).rjust(11)} {arrow} {text}"
     line = line if columns is None else style.cut(line, columns)
-    return style.paint(line if style.unicode else _ascii(line), _color(item))
+    return style.paint(style.encodable(line), _color(item))
 
 
 def _arrow(item: TimelineItem, style: TextStyle) -> str:
@@ -103,7 +103,7 @@ def ladder_line(item: TimelineItem, style: TextStyle, columns: int, stream_rate:
     else:
         body = _shaft(item, style, room, stream_rate)
     line = f"{format_exact_moment(item.at).rjust(_TIME - 3)}  {border}{style.paint(body, _color(item))}{border}"
-    return line if style.unicode else _ascii(line)
+    return style.encodable(line)
 
 
 def _shaft(item: TimelineItem, style: TextStyle, room: int, stream_rate: int | None) -> str:
@@ -121,10 +121,6 @@ def _shaft(item: TimelineItem, style: TextStyle, room: int, stream_rate: int | N
 
 def _room(columns: int) -> int:
     return max(_NARROWEST, columns - _TIME - _MARGIN)
-
-
-def _ascii(text: str) -> str:
-    return text.replace("…", "~").replace("→", ">").encode("ascii", "replace").decode()
 
 
 def item_report(session: CapturedSession, item: TimelineItem) -> Report:

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from itertools import pairwise
 from typing import TYPE_CHECKING, NoReturn, TextIO
@@ -17,7 +17,7 @@ from listenctl.terminal.printable_text import (
     format_duration,
     format_rate,
     format_seconds,
-    pad_cells,
+    lay_out,
     printable,
 )
 from listenctl.terminal.screen import Screen, TerminalSize, terminal_size
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 _HEADINGS = ("CALL", "FROM", "TO", "TIME", "AUDIO", "KEYS", "MISSING", "TOOLS", "RECORDING")
 _MAX_PARTY, _MAX_KEYS = 24, 12
 _SHORT_ID = 8
-_SPACE = "  "
 _WATCH_INTERVAL = 1.0
 
 
@@ -79,20 +78,22 @@ def table(listing: "CallListing", style: TextStyle, columns: int | None) -> list
         columns: available width; ids are cut to unique prefixes, and columns at the right are omitted. None doesn't
             limit it.
     """
-    rows = [_row(call, style) for call in listing.calls]
-    if not rows:
+    if not listing.calls:
         return ["no live calls"[:columns]]
-    widths = _widths([_HEADINGS, *rows])
+    rows = [_HEADINGS, *(_row(call, style) for call in listing.calls)]
     if columns is None:
-        return _lay_out([_HEADINGS, *rows], widths)
-    if _total(widths) > columns:
-        short = unique_prefixes([id_ for id_, *_ in rows])
-        rows = [(short[id_], *rest) for id_, *rest in rows]
-        widths = _widths([_HEADINGS, *rows])
-    while _total(widths) > columns and len(widths) > 1:
-        widths.pop()
-    heading, *lines = (style.cut(line, columns) for line in _lay_out([_HEADINGS, *rows], widths))
+        return lay_out(rows)
+    if _width(rows) > columns:
+        short = unique_prefixes([id_ for id_, *_ in rows[1:]])
+        rows = [_HEADINGS, *((short[id_], *rest) for id_, *rest in rows[1:])]
+    while _width(rows) > columns and len(rows[0]) > 1:
+        rows = [row[:-1] for row in rows]
+    heading, *lines = (style.cut(line, columns) for line in lay_out(rows))
     return [style.paint(heading, "1"), *lines]
+
+
+def _width(rows: Sequence[Sequence[str]]) -> int:
+    return max(map(cell_width, lay_out(rows)))
 
 
 def unique_prefixes(ids: Sequence[str]) -> dict[str, str]:
@@ -122,25 +123,7 @@ def _row(call: "ListedCall", style: TextStyle) -> tuple[str, ...]:
         call.attached or "-",
         call.recording or "-",
     )
-    return tuple(_displayable(str(cell), style) for cell in cells)
-
-
-def _displayable(text: str, style: TextStyle) -> str:
-    text = printable(text)
-    return text if style.unicode else text.encode("ascii", "replace").decode()
-
-
-def _widths(rows: Iterable[tuple[str, ...]]) -> list[int]:
-    return [max(map(cell_width, column)) for column in zip(*rows, strict=True)]
-
-
-def _total(widths: Sequence[int]) -> int:
-    return sum(widths) + len(_SPACE) * (len(widths) - 1)
-
-
-def _lay_out(rows: Iterable[tuple[str, ...]], widths: Sequence[int]) -> list[str]:
-    """Return lines of the first columns, aligned."""
-    return [_SPACE.join(map(pad_cells, row, widths)).rstrip() for row in rows]
+    return tuple(style.encodable(printable(str(cell))) for cell in cells)
 
 
 def _suspend(screen: Screen) -> None:

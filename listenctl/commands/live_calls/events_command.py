@@ -3,14 +3,11 @@
 import sys
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-from listenctl.commands.live_calls.live_call_options import ServerNameOptions, check_call, socket_of
+from listenctl.commands.live_calls.live_call_options import ServerNameOptions, check_call
 from listenctl.commands.shared_options import check_finite, option, output, run_async, waiting, with_options
 from listenctl.errors import UsageError
-
-if TYPE_CHECKING:
-    from listenctl.commands.live_calls.events_run import EventFilter
 
 selection = partial(option, panel="Selection")
 
@@ -34,29 +31,16 @@ class EventsOptions(ServerNameOptions):
 
 def events(options: EventsOptions) -> int:
     """Print the events of a running server as they happen."""
-    from listenctl.commands.live_calls.events_run import run_events
-
-    socket, event_filter = socket_of(options), filter_of(options)
-    check_finite(timeout=options.timeout)
-    return run_async(run_events(socket, event_filter, sys.stdout, as_json=options.json, patience=options.timeout))
-
-
-command = with_options(EventsOptions, events)
-
-
-def filter_of(options: EventsOptions) -> "EventFilter":
-    """
-    Return which events to print.
-
-    Raises UsageError if there is no such kind of event, or it is printed as JSON only.
-    """
-    from listenctl.commands.live_calls.events_run import EVENTS, EventFilter
+    from listenctl.commands.live_calls.events_run import EVENTS, run_events
 
     if options.call is not None:
         check_call(options.call)
-    kinds = frozenset(options.event or ())
-    if unknown := sorted(kinds - EVENTS):
+    if unknown := sorted(set(options.event or ()) - EVENTS):
         raise UsageError(f"--event {unknown[0]}: unknown event; there are {', '.join(sorted(EVENTS))}")
-    if "levels" in kinds and not options.json:
+    if "levels" in (options.event or ()) and not options.json:
         raise UsageError("levels are printed as JSON only; add --json")
-    return EventFilter(call=options.call, kinds=kinds)
+    check_finite(timeout=options.timeout)
+    return run_async(run_events(options, sys.stdout))
+
+
+command = with_options(EventsOptions, events)

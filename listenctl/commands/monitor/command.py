@@ -71,7 +71,7 @@ def _list_devices(options: MonitorOptions) -> int:
 
     from listenctl.json_lines import VERSION, json_line
     from listenctl.media.devices.sound_devices import list_devices
-    from listenctl.terminal.printable_text import cell_width, pad_cells
+    from listenctl.terminal.printable_text import lay_out
     from listenctl.terminal.standard_streams import write_line
 
     devices = list_devices()
@@ -82,9 +82,8 @@ def _list_devices(options: MonitorOptions) -> int:
         write_line(sys.stdout, "no sound devices")
         return 0
     rows = [_DEVICE_HEADINGS, *map(_device_row, devices)]
-    widths = [max(map(cell_width, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        write_line(sys.stdout, "  ".join(map(pad_cells, row, widths)).rstrip())
+    for line in lay_out(rows):
+        write_line(sys.stdout, line)
     return 0
 
 

@@ -13,9 +13,10 @@ from listenctl.commands.monitor.monitor_sound import MonitorSound
 from listenctl.commands.monitor.monitored_call import MonitoredCall
 from listenctl.commands.monitor.view import MonitorSnapshot
 from listenctl.errors import NotFoundError
+from listenctl.json_lines import ReportedEvent
 from listenctl.live_client.attached_call import AttachedCall, DroppedByServerError
 from listenctl.live_client.control_client import attach_to_call, follow_events
-from listenctl.live_client.list_calls import ServerEvent, list_calls
+from listenctl.live_client.list_calls import list_calls
 from listenctl.media.devices.mixer import ChannelChoice
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
@@ -37,7 +38,7 @@ class Monitor:
         self,
         options: "MonitorOptions",
         print_message: Callable[[str], None],
-        print_event: Callable[[ServerEvent], None],
+        print_event: Callable[[ReportedEvent], None],
     ) -> None:
         self.sound = MonitorSound(options, print_message, self.stop)
         self._socket = socket_of(options)
@@ -72,7 +73,7 @@ class Monitor:
             finally:
                 await asyncio.to_thread(self.sound.close)
 
-    async def _watch_server(self, reports: AsyncIterator[ServerEvent]) -> None:
+    async def _watch_server(self, reports: AsyncIterator[ReportedEvent]) -> None:
         async with asyncio.TaskGroup() as self._tasks:
             self._add_listed_calls(await asyncio.to_thread(list_calls, self._socket))
             self._tasks.create_task(self._follow_events(reports))
@@ -190,7 +191,7 @@ class Monitor:
         call.change_format(AudioFormat(metadata.sample_rate, MIX_CHANNELS[metadata.mix_type or "mono"]))
         self._update_sound()
 
-    async def _follow_events(self, reports: AsyncIterator[ServerEvent]) -> None:
+    async def _follow_events(self, reports: AsyncIterator[ReportedEvent]) -> None:
         async with AsyncExitStack() as following:
             while (problem := await self._process_events(reports)) is not None:
                 self._print_message(f"events: {problem}; reconnecting; some events are missing")
@@ -207,7 +208,7 @@ class Monitor:
         for call in listing.calls if self._wanted is None else ():
             self._add_call(MonitoredCall.listed(call, self._loop.time()))
 
-    async def _process_events(self, reports: AsyncIterator[ServerEvent]) -> DroppedByServerError | None:
+    async def _process_events(self, reports: AsyncIterator[ReportedEvent]) -> DroppedByServerError | None:
         """Process events until the server ends; return why it closed the connection, None if it ended."""
         try:
             async for report in reports:
@@ -216,7 +217,7 @@ class Monitor:
             return exc
         return None
 
-    def _process_event(self, report: ServerEvent) -> None:
+    def _process_event(self, report: ReportedEvent) -> None:
         call = str(report["call"])
         if self._wanted is not None and call != self._only:
             return
@@ -228,7 +229,7 @@ class Monitor:
                 self._calls[call].add_digit(str(report.get("digit")))
 
 
-def _name_server(report: ServerEvent) -> ServerEvent:
+def _name_server(report: ReportedEvent) -> ReportedEvent:
     """Prefix a warning about the server, because the sound of the monitor has similar ones."""
     if report["event"] == "warning" and report["call"] is None:
         return report | {"detail": f"the server: {report.get('detail')}"}

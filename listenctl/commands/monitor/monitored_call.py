@@ -1,9 +1,10 @@
 """A live call of a monitor: levels of its audio, and its row in the view."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from listenctl.call_listing import ListedCall
+from listenctl.json_lines import ReportedEvent
 from listenctl.media.measure_levels import LevelMeasurer
 from listenctl.protocol.audio import AudioFormat
 from listenctl.terminal.level_meter import ChannelLevel, DelayedMeter
@@ -68,7 +69,7 @@ class MonitoredCall:
         )
 
     @classmethod
-    def reported(cls, report: dict[str, Any], now: float) -> Self:
+    def reported(cls, report: ReportedEvent, now: float) -> Self:
         """Make a call from a ``call-started`` event."""
         metadata = report.get("metadata")
         parties = metadata if isinstance(metadata, dict) else {}

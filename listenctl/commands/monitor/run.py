@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from listenctl.background_task import background_task
 from listenctl.commands.monitor.monitor_session import Monitor
 from listenctl.commands.monitor.view import render_monitor
-from listenctl.live_client.list_calls import ServerEvent
+from listenctl.json_lines import ReportedEvent
 from listenctl.terminal.event_lines import PRINTED_EVENTS, format_event, is_lasting
 from listenctl.terminal.keypresses import KeypressReader, can_read_keys
 from listenctl.terminal.line_writer import LineWriter
@@ -45,7 +45,7 @@ async def run_monitor(options: "MonitorOptions") -> int:
 async def _run_with_lines(options: "MonitorOptions", style: TextStyle) -> None:
     writer = LineWriter(sys.stderr.fileno(), sys.stderr.encoding)
 
-    def print_event(report: ServerEvent) -> None:
+    def print_event(report: ReportedEvent) -> None:
         if report["event"] in PRINTED_EVENTS:
             writer.write(format_event(report, style))
 
@@ -58,7 +58,7 @@ async def _run_with_lines(options: "MonitorOptions", style: TextStyle) -> None:
 
 
 async def _run_on_terminal(options: "MonitorOptions", style: TextStyle) -> None:
-    def print_event(report: ServerEvent) -> None:
+    def print_event(report: ReportedEvent) -> None:
         if report["event"] in PRINTED_EVENTS and is_lasting(report):
             view.screen.print_above(format_event(report, style))
 

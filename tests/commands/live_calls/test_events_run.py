@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from listenctl.commands.live_calls.events_run import EventFilter, run_events
+from listenctl.commands.live_calls.events_command import EventsOptions
+from listenctl.commands.live_calls.events_run import run_events
 from listenctl.errors import TimedOutError
 from tests.helpers.cli import listenctl_beside
 from tests.helpers.control import fake_control, live_call
@@ -62,12 +63,11 @@ async def test_filters(arguments: list[str], kinds: list[str], tmp_path: Path) -
 
 
 @pytest.mark.simulated_time
-async def test_no_event_in_time(tmp_path: Path) -> None:
-    async with fake_control(tmp_path, events=[DTMF], hold_events=True) as control:
+async def test_no_event_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    async with fake_control(tmp_path, events=[DTMF], hold_events=True):
         with pytest.raises(TimedOutError, match=r"no event within 0.3 s"):
-            await run_events(
-                control.path, EventFilter(kinds=frozenset({"gap"})), io.StringIO(), as_json=True, patience=0.3
-            )
+            await run_events(EventsOptions(event=["gap"], json=True, timeout=0.3), io.StringIO())
 
 
 async def test_latest_of_no_calls_is_status_4(tmp_path: Path) -> None:

@@ -4,16 +4,19 @@ import asyncio
 import os
 import stat
 import sys
-from collections.abc import Callable, Container, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Container
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
+from listenctl.background_task import background_task
 from listenctl.errors import UsageError
 from listenctl.events import Reporter
 from listenctl.json_lines import json_line
-from listenctl.terminal.event_lines import format_event
+from listenctl.terminal.event_lines import PRINTED_EVENTS, format_event
 from listenctl.terminal.line_writer import LineWriter
+from listenctl.terminal.live_view import LiveView
 from listenctl.terminal.printable_text import TextStyle
+from listenctl.terminal.screen import can_draw
 from listenctl.terminal.standard_streams import write_message
 
 
@@ -70,13 +73,35 @@ class EventOutput:
             write_message(f"{name}: events can't be written, {reason.lower()}; {self._give_up()}")
 
 
-@contextmanager
-def printed_events(reporter: Reporter, kinds: Container[str]) -> Iterator[None]:
+@asynccontextmanager
+async def displayed_events(
+    reporter: Reporter,
+    make_view: Callable[[TextStyle], LiveView],
+    *,
+    drawn: Container[str],
+    quiet: bool,
+    urgent: Container[str] = frozenset(),
+) -> AsyncIterator[Callable[[], None]]:
+    """
+    Show events on stderr while the block runs: in a live view on a terminal, otherwise a line for each.
+
+    Yields a function that gives the terminal back when the process exits at once.
+
+    Args:
+        drawn: events that the view gets.
+        urgent: events printed even if ``quiet``.
+    """
     style = TextStyle.of_stream(sys.stderr, os.environ)
+    if not quiet and can_draw(sys.stderr, os.environ):
+        view = make_view(style)
+        reporter.add_sink(view.add_event, drawn)
+        async with background_task(view.run()):
+            yield view.close
+        return
     writer = LineWriter(sys.stderr.fileno(), sys.stderr.encoding)
-    reporter.add_sink(lambda report: writer.write(format_event(report, style)), kinds)
+    reporter.add_sink(lambda report: writer.write(format_event(report, style)), urgent if quiet else PRINTED_EVENTS)
     try:
-        yield
+        yield lambda: None
     finally:
         writer.close()
 

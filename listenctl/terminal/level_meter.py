@@ -9,9 +9,14 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 from listenctl.media.measure_levels import FLOOR_DB, Level, Levels
-from listenctl.terminal.printable_text import TextStyle
+from listenctl.terminal.printable_text import DIM, GREEN, YELLOW, TextStyle
+
+CallState = Literal["live", "paused", "waiting"]
+STATE_COLORS: dict[CallState, str] = {"live": GREEN, "paused": YELLOW, "waiting": DIM}
+_STATE_TEXTS: dict[CallState, str] = {"paused": "paused", "waiting": "no audio yet"}
 
 SCALE_FLOOR_DB = -60.0
 YELLOW_DB = -9.0
@@ -145,6 +150,13 @@ def draw_bars(channels: Sequence[ChannelLevel], width: int, style: TextStyle) ->
         style.paint(label, "2") + draw_bar(channel, bar, style) for label, channel in zip(labels, channels, strict=True)
     ]
     return gap.join(drawn) + " " * (room - bar * len(labels))
+
+
+def draw_level(state: CallState, channels: Sequence[ChannelLevel], width: int, style: TextStyle) -> str:
+    """Draw the bars of a live call, or why there are none, in exactly ``width`` cells."""
+    if state != "live":
+        return style.paint(style.fit(_STATE_TEXTS[state], width), STATE_COLORS[state])
+    return draw_bars(channels, width, style)
 
 
 def draw_bar(channel: ChannelLevel, width: int, style: TextStyle) -> str:

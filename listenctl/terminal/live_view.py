@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TextIO
 
+from listenctl.json_lines import ReportedEvent
+from listenctl.terminal.event_lines import format_event, is_lasting
 from listenctl.terminal.keypresses import KeypressReader
 from listenctl.terminal.printable_text import TextStyle
 from listenctl.terminal.screen import FRAME_TIME, Screen, TerminalSize
@@ -21,6 +23,7 @@ class LiveView:
         keys: KeypressReader | None = None,
     ) -> None:
         self.screen = Screen(stream, style, clock=asyncio.get_running_loop().time)
+        self.style = style
         self._render = render  # returns the lines of a frame, as for ``Screen.draw_lines``
         self._keys = keys  # reads the same terminal, and is suspended together with the screen
 
@@ -41,6 +44,11 @@ class LiveView:
         if self._keys:
             self._keys.close()
         self.screen.close()
+
+    def add_event(self, report: ReportedEvent) -> None:
+        """Print an event above the screen if it stays true after the call."""
+        if is_lasting(report):
+            self.screen.print_above(format_event(report, self.style))
 
     def _suspend(self) -> None:
         if self._keys:

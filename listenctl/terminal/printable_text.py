@@ -70,6 +70,10 @@ class TextStyle:
         """Return ``text``, in ASCII if the terminal shows nothing else."""
         return text if self.unicode else text.replace("→", "->").replace("…", "~").encode("ascii", "replace").decode()
 
+    def more_line(self, number: int, columns: int) -> str:
+        """Return a line that counts the rows that didn't fit."""
+        return self.paint(self.cut(f"{'…' if self.unicode else '...'} and {number} more", columns), DIM)
+
     def cut(self, text: str, width: int) -> str:
         """Return ``text``, made printable, in at most ``width`` cells."""
         return _cut(_bounded(text, width), width, self.unicode)

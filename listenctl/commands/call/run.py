@@ -1,7 +1,6 @@
 """Run a simulated call: events, live view, keys, signals, summary, and the exit status."""
 
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -21,10 +20,8 @@ from listenctl.simulator.simulated_call import SimulatedCall
 from listenctl.simulator.simulated_call_log import SimulatedCallResult
 from listenctl.simulator.simulated_call_socket import call_socket
 from listenctl.terminal.event_lines import PRINTED_EVENTS, describe_end
-from listenctl.terminal.event_output import EventOutput, printed_events
+from listenctl.terminal.event_output import EventOutput, displayed_events
 from listenctl.terminal.keypresses import KeypressReader, can_read_keys
-from listenctl.terminal.printable_text import TextStyle
-from listenctl.terminal.screen import can_draw
 from listenctl.terminal.standard_streams import reserve_stderr, write_stdout
 from listenctl.terminal.stop_signals import stop_at_signals
 
@@ -59,10 +56,16 @@ async def run_call(
         outcome = _Outcome(reporter)
         output = EventOutput(reporter, partial(_hang_up_on_output_error, call), closing)
         output.open(stdout=options.json, file=options.events)
+        display = displayed_events(
+            reporter,
+            lambda style: SimulatedCallView(call.snapshot, sys.stderr, style, keys=_keys(call)),
+            drawn=PRINTED_EVENTS,
+            quiet=options.quiet or options.json,
+        )
         async with (
             background_task(call.run()) as placing,
             _published(call, reporter, calls),
-            _display(call, reporter, quiet=options.quiet or options.json) as restore_terminal,
+            display as restore_terminal,
         ):
             interrupts = stop_at_signals(call.interrupt, restore_terminal)
             try:
@@ -159,24 +162,6 @@ async def _published(call: SimulatedCall, reporter: Reporter, calls: Path | None
         return
     async with call_socket(calls, call, warn):
         yield
-
-
-@asynccontextmanager
-async def _display(call: SimulatedCall, reporter: Reporter, *, quiet: bool) -> AsyncIterator[Callable[[], None]]:
-    """
-    Show the call on stderr: live on a terminal, otherwise a line for each event.
-
-    Yields a function that gives the terminal back when the process exits at once.
-    """
-    if not quiet and can_draw(sys.stderr, os.environ):
-        style = TextStyle.of_stream(sys.stderr, os.environ)
-        view = SimulatedCallView(call.snapshot, sys.stderr, style, keys=_keys(call))
-        reporter.add_sink(view.add_event)
-        async with background_task(view.run()):
-            yield view.close
-        return
-    with printed_events(reporter, frozenset() if quiet else PRINTED_EVENTS):
-        yield lambda: None
 
 
 def _keys(call: SimulatedCall) -> KeypressReader | None:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
-from listenctl.json_lines import Report
+from listenctl.json_lines import ReportedEvent
 from listenctl.media.measure_levels import Levels
 from listenctl.simulator.call_snapshot import CallSnapshot, CallState
 from listenctl.terminal.event_lines import PRINTED_EVENTS, format_event, is_lasting
@@ -205,27 +205,22 @@ class SimulatedCallView(LiveView):
     ) -> None:
         super().__init__(stream, style, self._render_snapshot, keys)
         self._snapshot = snapshot  # returns the state of the call
-        self._style = style
         self._recent: deque[str] = deque(maxlen=_MAX_RECENT)
         self._sent, self._heard = _CallLevels(), _CallLevels()
         self._hint = "q hangs up" if keys else "Ctrl-C hangs up"
         # Import the width tables now: it takes 18 ms, for which no frame of the call should wait.
         cell_width("→")
 
-    def add_event(self, report: Report) -> None:
+    def add_event(self, report: ReportedEvent) -> None:
         """Show an event: above the view if it stays true, otherwise among the recent lines."""
-        if report["event"] not in PRINTED_EVENTS:
-            return
-        line = format_event(report, self._style)
-        if is_lasting(report):
-            self.screen.print_above(line)
-        else:
-            self._recent.append(line)
+        super().add_event(report)
+        if report["event"] in PRINTED_EVENTS and not is_lasting(report):
+            self._recent.append(format_event(report, self.style))
 
     def _render_snapshot(self, size: TerminalSize, now: float) -> list[str]:
         snapshot = self._snapshot()
         sent = self._sent.update_levels(snapshot.sent, now)
         heard = self._heard.update_levels(snapshot.heard, now)
         return render_call(
-            snapshot, tuple(self._recent), size, style=self._style, sent=sent, heard=heard, hint=self._hint
+            snapshot, tuple(self._recent), size, style=self.style, sent=sent, heard=heard, hint=self._hint
         )

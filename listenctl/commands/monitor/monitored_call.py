@@ -1,15 +1,13 @@
 """A live call of a monitor: levels of its audio, and its row in the view."""
 
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import Self
 
 from listenctl.call_listing import ListedCall
 from listenctl.json_lines import ReportedEvent
 from listenctl.media.measure_levels import LevelMeasurer
 from listenctl.protocol.audio import AudioFormat
-from listenctl.terminal.level_meter import ChannelLevel, DelayedMeter
-
-State = Literal["live", "paused", "waiting"]
+from listenctl.terminal.level_meter import CallState, ChannelLevel, DelayedMeter
 
 _WINDOW = 0.05
 # Audio arrives in 20 ms messages. The bars may be as late as the sound.
@@ -30,7 +28,7 @@ class MonitoredCallRow:
     sample_rate: int
     mix_type: str
     duration: float
-    state: State
+    state: CallState
     levels: tuple[ChannelLevel, ...]
     digits: str = ""
     skipped: float = 0.0
@@ -111,7 +109,7 @@ class MonitoredCall:
             place=place,
         )
 
-    def _state(self, now: float) -> State:
+    def _state(self, now: float) -> CallState:
         if self._last_audio is None:
             return "waiting"
         return "paused" if now - self._last_audio > _PAUSE else "live"

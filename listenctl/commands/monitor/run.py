@@ -9,7 +9,7 @@ from listenctl.background_task import background_task
 from listenctl.commands.monitor.monitor_session import Monitor
 from listenctl.commands.monitor.view import render_monitor
 from listenctl.json_lines import ReportedEvent
-from listenctl.terminal.event_lines import PRINTED_EVENTS, format_event, is_lasting
+from listenctl.terminal.event_lines import PRINTED_EVENTS, format_event
 from listenctl.terminal.keypresses import KeypressReader, can_read_keys
 from listenctl.terminal.line_writer import LineWriter
 from listenctl.terminal.live_view import LiveView
@@ -59,8 +59,7 @@ async def _run_with_lines(options: "MonitorOptions", style: TextStyle) -> None:
 
 async def _run_on_terminal(options: "MonitorOptions", style: TextStyle) -> None:
     def print_event(report: ReportedEvent) -> None:
-        if report["event"] in PRINTED_EVENTS and is_lasting(report):
-            view.screen.print_above(format_event(report, style))
+        view.add_event(report)
 
     # Import the width tables before audio arrives.
     cell_width("→")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from listenctl.commands.monitor.monitored_call import MonitoredCallRow
-from listenctl.terminal.level_meter import draw_bars
+from listenctl.terminal.level_meter import draw_level
 from listenctl.terminal.printable_text import (
     BOLD,
     CYAN,
@@ -25,7 +25,6 @@ from listenctl.terminal.printable_text import (
 )
 from listenctl.terminal.screen import TerminalSize
 
-_STATES = {"paused": ("paused", YELLOW), "waiting": ("no audio yet", DIM)}
 _MAX_PARTY = 16
 _MAX_LEVEL = 60
 _MIN_LEVEL = 8
@@ -73,9 +72,7 @@ def _table(calls: Sequence[MonitoredCallRow], room: int, columns: int, style: Te
         return [_row(call, columns, style) for call in calls]
     # Played calls have priority.
     shown = sorted(sorted(calls, key=lambda call: not call.place)[: max(0, room - 1)], key=calls.index)
-    dots = "…" if style.unicode else "..."
-    more = style.paint(style.cut(f"{dots} and {len(calls) - len(shown)} more", columns), DIM)
-    return [*(_row(call, columns, style) for call in shown), more]
+    return [*(_row(call, columns, style) for call in shown), style.more_line(len(calls) - len(shown), columns)]
 
 
 def _row(call: MonitoredCallRow, columns: int, style: TextStyle) -> str:
@@ -89,7 +86,7 @@ def _row(call: MonitoredCallRow, columns: int, style: TextStyle) -> str:
         behind.append(style.paint(f"{format_seconds(call.skipped)} skipped", RED))
     taken = sum(map(_width, [*parts, *behind])) + len(parts) + len(behind)
     if (room := columns - taken) >= _MIN_LEVEL:
-        parts.append(_level(call, min(room, _MAX_LEVEL), style))
+        parts.append(draw_level(call.state, call.levels, min(room, _MAX_LEVEL), style))
     elif sum(map(_width, parts)) + len(parts) > columns:
         return style.cut(f"{_mark(call, style)} {_parties(call, style)}", columns)
     else:
@@ -107,10 +104,3 @@ def _mark(call: MonitoredCallRow, style: TextStyle) -> str:
 
 def _parties(call: MonitoredCallRow, style: TextStyle) -> str:
     return style.join_parties(call.caller, call.callee, _MAX_PARTY) or call.id
-
-
-def _level(call: MonitoredCallRow, width: int, style: TextStyle) -> str:
-    if call.state in _STATES:
-        text, color = _STATES[call.state]
-        return style.paint(style.fit(text, width), color)
-    return draw_bars(call.levels, width, style)

@@ -2,15 +2,13 @@
 
 import asyncio
 import gc
-import os
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from listenctl.background_task import background_task
 from listenctl.commands.serve.view import ServerView
 from listenctl.errors import ExitStatus, TimedOutError, signal_status
 from listenctl.events import Reporter, Sink, WarningEvent
@@ -22,10 +20,8 @@ from listenctl.server.recording.recording_writer import RecordSettings
 from listenctl.server.server import ListenServer
 from listenctl.server.settings import ServerSettings
 from listenctl.server.shutdown import end_at_once
-from listenctl.terminal.event_lines import FAILURE_EVENTS, LASTING_EVENTS, PRINTED_EVENTS, format_event
-from listenctl.terminal.event_output import EventOutput, printed_events
-from listenctl.terminal.printable_text import TextStyle
-from listenctl.terminal.screen import can_draw
+from listenctl.terminal.event_lines import FAILURE_EVENTS, LASTING_EVENTS
+from listenctl.terminal.event_output import EventOutput, displayed_events
 from listenctl.terminal.standard_streams import reserve_stderr
 from listenctl.terminal.stop_signals import stop_at_signals
 
@@ -87,8 +83,14 @@ async def run_server(
         output = EventOutput(reporter, partial(_give_up_events, server), closing)
         output.open(stdout=options.json, file=options.events)
         # The reader of the JSON may print to the same terminal.
-        quiet = options.quiet or options.json
-        async with _display(server, title, quiet=quiet) as give_terminal_back, dumping(server, dump) as dumper:
+        display = displayed_events(
+            reporter,
+            lambda style: ServerView(server, sys.stderr, style, title),
+            drawn=LASTING_EVENTS,
+            quiet=options.quiet or options.json,
+            urgent=FAILURE_EVENTS,
+        )
+        async with display as give_terminal_back, dumping(server, dump) as dumper:
             ended_by = stop_at_signals(server.shutdown.begin, partial(_leave, give_terminal_back))
             gc.freeze()  # Imported modules stay, so the collector can skip them.
             server.start()
@@ -153,21 +155,3 @@ def _give_up_events(server: ListenServer) -> str:
     # Without a recording there is nothing left to do.
     server.shutdown.begin_after_calls()
     return "no more calls are accepted"
-
-
-@asynccontextmanager
-async def _display(server: ListenServer, title: str, *, quiet: bool) -> AsyncIterator[Callable[[], None]]:
-    """
-    Show the server on stderr: live on a terminal, otherwise a line for each event.
-
-    Yields a function that gives the terminal back when the process exits at once.
-    """
-    if not quiet and can_draw(sys.stderr, os.environ):
-        style = TextStyle.of_stream(sys.stderr, os.environ)
-        view = ServerView(server, sys.stderr, style, title)
-        server.reporter.add_sink(lambda report: view.screen.print_above(format_event(report, style)), LASTING_EVENTS)
-        async with background_task(view.run()):
-            yield view.close
-        return
-    with printed_events(server.reporter, FAILURE_EVENTS if quiet else PRINTED_EVENTS):
-        yield lambda: None

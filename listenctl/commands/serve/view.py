@@ -8,19 +8,18 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Literal, TextIO
+from typing import TextIO
 
 from listenctl.media.measure_levels import LevelMeasurer, Levels
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.server import ListenServer
-from listenctl.terminal.level_meter import ChannelLevel, DelayedMeter, draw_bars
+from listenctl.terminal.level_meter import STATE_COLORS, CallState, ChannelLevel, DelayedMeter, draw_level
 from listenctl.terminal.live_view import LiveView
 from listenctl.terminal.printable_text import (
     BOLD,
     CYAN,
     DIM,
-    GREEN,
     RED,
     YELLOW,
     TextStyle,
@@ -32,10 +31,6 @@ from listenctl.terminal.printable_text import (
 )
 from listenctl.terminal.screen import FRAME_TIME, TerminalSize
 
-CallState = Literal["live", "paused", "waiting"]
-
-_STATE_COLORS: dict[CallState, str] = {"live": GREEN, "paused": YELLOW, "waiting": DIM}
-_STATE_TEXTS: dict[CallState, str] = {"paused": "paused", "waiting": "no audio yet"}
 _MAX_PARTY = 24
 _MAX_LEVEL = 60
 # Minimum width of the level beside long names.
@@ -125,8 +120,7 @@ def _table(calls: Sequence[CallRow], size: tuple[int, int], now: float, style: T
     lines = ["", style.paint(layout.titles(), DIM)] if roomy else []
     lines += [layout.row(call, now) for call in shown]
     if len(shown) < len(calls):
-        dots = "…" if style.unicode else "..."
-        lines.append(style.paint(style.cut(f"{dots} and {len(calls) - len(shown)} more", columns), DIM))
+        lines.append(style.more_line(len(calls) - len(shown), columns))
     return lines
 
 
@@ -178,7 +172,7 @@ class _Layout:
 
 def _mark(call: CallRow, style: TextStyle) -> str:
     filled, hollow = ("●", "○") if style.unicode else ("*", "o")
-    return style.paint(filled if call.recording else hollow, _STATE_COLORS[call.state])
+    return style.paint(filled if call.recording else hollow, STATE_COLORS[call.state])
 
 
 def _parties(call: CallRow, style: TextStyle) -> str:
@@ -195,10 +189,7 @@ def _draw_time(call: CallRow, now: float, width: int, style: TextStyle) -> str:
 
 
 def _draw_level(call: CallRow, _now: float, width: int, style: TextStyle) -> str:
-    state: CallState = call.state if call.channels else "waiting"
-    if state != "live":
-        return style.paint(style.fit(_STATE_TEXTS[state], width), _STATE_COLORS[state])
-    return draw_bars(call.channels, width, style)
+    return draw_level(call.state if call.channels else "waiting", call.channels, width, style)
 
 
 def _draw_dtmf(call: CallRow, _now: float, width: int, style: TextStyle) -> str:

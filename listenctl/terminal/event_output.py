@@ -53,11 +53,9 @@ class EventOutput:
             self._closing.callback(self._loop.remove_reader, fd)
 
     def _end(self, writer: LineWriter, name: str) -> None:
-        lost = writer.close()
-        if lost and not self.broken:
+        if writer.close() and not self.broken:
             self.broken = True
-            reason = (writer.problem or "its reader has stopped").lower()
-            write_message(f"{name}: {lost} {'event' if lost == 1 else 'events'} couldn't be written, {reason}")
+            write_message(f"{name}: {writer.describe_loss('event')}")
 
     def _note_left(self, fd: int, name: str) -> None:
         self._loop.remove_reader(fd)
@@ -70,7 +68,7 @@ class EventOutput:
     def _break(self, name: str, reason: str) -> None:
         if not self.broken:
             self.broken = True
-            write_message(f"{name}: events can't be written, {reason.lower()}; {self._give_up()}")
+            write_message(f"{name}: events can't be written: {reason.lower()}; {self._give_up()}")
 
 
 @asynccontextmanager

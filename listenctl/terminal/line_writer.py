@@ -8,6 +8,7 @@ from itertools import accumulate
 from select import PIPE_BUF
 
 from listenctl.media.files.background_writer import BackgroundWriter
+from listenctl.terminal.printable_text import count_noun
 
 # Lines that may wait for a slow reader; lines beyond that are lost, and counted.
 MAX_WAITING = 100_000
@@ -47,6 +48,12 @@ class LineWriter:
         self._unwritten = 0
         self._waiting.clear()
         return self.lost
+
+    def describe_loss(self, noun: str) -> str:
+        """Return how many lines, each a ``noun``, were lost, and why."""
+        return (
+            f"{count_noun(self.lost, noun)} couldn't be written: {(self.problem or 'its reader has stopped').lower()}"
+        )
 
     def _write_waiting(self) -> None:
         if self.problem is not None:

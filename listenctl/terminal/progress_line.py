@@ -2,25 +2,30 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import TextIO
 
 from listenctl.background_task import background_task
+from listenctl.terminal.screen import can_draw
 
 INTERVAL = 0.5
 _CLEAR = "\r\x1b[K"
 
 
 class ProgressLine:
-    """A line on a terminal that is drawn repeatedly, below the lines printed meanwhile."""
+    """A line on stderr that is drawn repeatedly, below the lines printed meanwhile; only on a terminal."""
 
-    def __init__(self, stream: TextIO, describe: Callable[[], str]) -> None:
-        self._stream = stream
+    def __init__(self, describe: Callable[[], str], *, quiet: bool) -> None:
+        self._stream = sys.stderr
         self._describe = describe  # returns its printable text
+        self._enabled = not quiet and can_draw(sys.stderr, os.environ)
 
     @asynccontextmanager
     async def drawn(self) -> AsyncIterator[None]:
+        if not self._enabled:
+            yield
+            return
         try:
             async with background_task(self._draw()):
                 yield
@@ -29,14 +34,16 @@ class ProgressLine:
 
     def clear(self) -> None:
         """Clear the line to make room for another."""
-        with suppress(OSError):
-            self._stream.write(_CLEAR)
-            self._stream.flush()
+        if self._enabled:
+            with suppress(OSError):
+                self._stream.write(_CLEAR)
+                self._stream.flush()
 
     def leave(self) -> None:
         """Keep the line as it is, and let the next output begin below it."""
-        with suppress(OSError):
-            os.write(self._stream.fileno(), b"\n")
+        if self._enabled:
+            with suppress(OSError):
+                os.write(self._stream.fileno(), b"\n")
 
     async def _draw(self) -> None:
         while True:

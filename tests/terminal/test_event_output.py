@@ -62,7 +62,7 @@ async def test_a_reader_that_leaves_is_noticed_before_the_next_event(
 
     assert output.given_up == 1
     assert capsys.readouterr().err == (
-        f"listenctl: {path}: events can't be written, its reader is gone; nothing is lost\n"
+        f"listenctl: {path}: events can't be written: its reader is gone; nothing is lost\n"
     )
 
 
@@ -76,7 +76,7 @@ async def test_a_full_disk_is_said_once(capsys: pytest.CaptureFixture[str]) -> N
 
     assert output.given_up == 1
     assert capsys.readouterr().err == (
-        "listenctl: /dev/full: events can't be written, no space left on device; nothing is lost\n"
+        "listenctl: /dev/full: events can't be written: no space left on device; nothing is lost\n"
     )
 
 
@@ -87,7 +87,7 @@ async def test_what_is_lost_at_the_very_end_is_counted(capsys: pytest.CaptureFix
 
     assert output.events.broken
     assert output.given_up == 0
-    assert capsys.readouterr().err == "listenctl: /dev/full: 1 event couldn't be written, no space left on device\n"
+    assert capsys.readouterr().err == "listenctl: /dev/full: 1 event couldn't be written: no space left on device\n"
 
 
 async def test_a_file_that_cant_be_opened_is_refused(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ async def test_events_that_stdout_does_not_take_end_the_command(
 ) -> None:
     status, _, said = await shell.run(f"{command} {redirection}")
 
-    assert (status, said) == (1, f"listenctl: stdout: events can't be written, {problem.lower()}; {end}\n")
+    assert (status, said) == (1, f"listenctl: stdout: events can't be written: {problem.lower()}; {end}\n")
 
 
 async def test_a_status_that_says_more_goes_before_that_of_stdout(shell: Shell) -> None:

@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 
 from listenctl.commands.load.view import progress, report_text
@@ -17,7 +16,6 @@ from listenctl.terminal.event_output import append_to
 from listenctl.terminal.line_writer import LineWriter
 from listenctl.terminal.printable_text import TextStyle
 from listenctl.terminal.progress_line import ProgressLine
-from listenctl.terminal.screen import can_draw
 from listenctl.terminal.standard_streams import discard_stdout, write_message
 from listenctl.terminal.stop_signals import stop_at_signals
 
@@ -40,10 +38,9 @@ async def run_load(plan: LoadPlan, *, as_json: bool, per_call: Path | None, quie
     calls = _CallWriter(per_call)
     try:
         load = LoadRun(plan, calls.write)
-        draws = not quiet and can_draw(sys.stderr, os.environ)
-        line = ProgressLine(sys.stderr, lambda: progress(load.snapshot())) if draws else None
-        interrupts = stop_at_signals(load.stop, line.leave if line else lambda: None)
-        async with line.drawn() if line else nullcontext():
+        line = ProgressLine(lambda: progress(load.snapshot()), quiet=quiet)
+        interrupts = stop_at_signals(load.stop, line.leave)
+        async with line.drawn():
             report = await load.run()
     finally:
         calls.close()
@@ -70,7 +67,7 @@ def _say(text: str) -> bool:
     except OSError as exc:
         discard_stdout(exc)
         if exc.errno == errno.EPIPE:
-            write_message("stdout: the report can't be written, its reader is gone")
+            write_message("stdout: the report can't be written: its reader is gone")
         return False
     return True
 
@@ -96,9 +93,8 @@ class _CallWriter:
         os.close(self._fd)
         if lost:
             self.broken = True
-            reason = (self._writer.problem or "its reader has stopped").lower()
             name = "stdout" if self._path == STDOUT else self._path
-            write_message(f"{name}: {lost} {'call' if lost == 1 else 'calls'} couldn't be written, {reason}")
+            write_message(f"{name}: {self._writer.describe_loss('call')}")
 
 
 def _descriptor(path: Path | None) -> int | None:

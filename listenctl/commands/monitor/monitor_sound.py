@@ -168,7 +168,7 @@ class MonitorSound:
         if isinstance(problem, BrokenPipeError):
             self._on_pipe_closed()
         else:
-            self._print_message(f"{self._options.save}: can't be written, {problem.strerror}; saving stopped")
+            self._print_message(f"{self._options.save}: can't be written: {problem.strerror}; saving stopped")
 
     def _set_state(self, state: PlaybackState) -> None:
         self._state = state

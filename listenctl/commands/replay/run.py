@@ -3,8 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from listenctl.capture.packets.packet_batches import CaptureNotice
@@ -18,7 +17,6 @@ from listenctl.replay.replay_server import ReplayServer
 from listenctl.replay.run_replay import ReplayRun
 from listenctl.terminal.printable_text import TextStyle, printable
 from listenctl.terminal.progress_line import ProgressLine
-from listenctl.terminal.screen import can_draw
 from listenctl.terminal.standard_streams import write_message, write_stdout
 from listenctl.terminal.stop_signals import stop_at_signals
 
@@ -33,7 +31,7 @@ async def run_replay(
 ) -> int:
     """Replay the jambonz side of calls to a server; return the exit status."""
     raise_descriptor_limit(None)
-    output = _Output(options, plan.capture.name)
+    output = _Output(options, plan.capture.name, lambda: progress(*replay.progress))
     replay = ReplayRun(
         plan,
         calls,
@@ -42,8 +40,8 @@ async def run_replay(
         on_result=output.print_replayed_call,
         on_notice=output.report_notice,
     )
-    signals = stop_at_signals(replay.stop, output.restore_terminal)
-    async with output.show_progress(lambda: progress(*replay.progress)):
+    signals = stop_at_signals(replay.stop, output.line.leave)
+    async with output.line.drawn():
         totals = await replay.run()
     output.print_totals(totals)
     if not signals and not totals.connected:
@@ -75,7 +73,7 @@ async def run_application(
     )
     host, port = place
     bound = await server.start(host, port)
-    signals = stop_at_signals(server.stop, output.restore_terminal)
+    signals = stop_at_signals(server.stop, output.line.leave)
     if not options.quiet:
         shown = f"[{host}]" if ":" in host else host
         write_message(f"replaying {printable(plan.capture.name)} to clients of ws://{shown}:{bound}/")
@@ -95,12 +93,12 @@ def _status(totals: ReplayTotals, signals: Sequence[int], output: "_Output") -> 
 class _Output:
     """Results on stdout, as text or JSON lines; damage of the capture and errors on stderr."""
 
-    def __init__(self, options: "ReplayOptions", name: str) -> None:
+    def __init__(self, options: "ReplayOptions", name: str, describe_progress: Callable[[], str] | None = None) -> None:
         self._json, self._quiet = options.json, options.quiet
         self._name = name
         self._style = TextStyle.of_stream(sys.stdout, os.environ)
         self._errors: set[str] = set()
-        self._line: ProgressLine | None = None
+        self.line = ProgressLine(describe_progress or str, quiet=options.quiet or describe_progress is None)
         self.write_failed = False
 
     def print_replayed_call(self, result: ReplayResult) -> None:
@@ -110,7 +108,7 @@ class _Output:
         self._report(result, application_lines(result, self._style))
 
     def report_notice(self, notice: CaptureNotice) -> None:
-        self._clear_progress()
+        self.line.clear()
         write_message(printable(f"{self._name}: {notice}"))
 
     def print_totals(self, totals: ReplayTotals) -> None:
@@ -130,28 +128,9 @@ class _Output:
         """Report each distinct error once; many calls may fail the same way."""
         if error and error not in self._errors and len(self._errors) < MAX_ERRORS:
             self._errors.add(error)
-            self._clear_progress()
+            self.line.clear()
             write_message(printable(error))
 
-    @asynccontextmanager
-    async def show_progress(self, describe: Callable[[], str]) -> AsyncIterator[None]:
-        if self._quiet or not can_draw(sys.stderr, os.environ):
-            yield
-            return
-        self._line = ProgressLine(sys.stderr, describe)
-        async with self._line.drawn():
-            yield
-        self._line = None
-
     def _write(self, text: str) -> None:
-        self._clear_progress()
+        self.line.clear()
         self.write_failed = self.write_failed or not write_stdout(text + "\n")
-
-    def restore_terminal(self) -> None:
-        """Restore the terminal before an immediate exit."""
-        if self._line is not None:
-            self._line.leave()
-
-    def _clear_progress(self) -> None:
-        if self._line is not None:
-            self._line.clear()

@@ -80,7 +80,7 @@ async def test_calls_that_cannot_be_written_down_are_all_counted(tmp_path: Path,
         )
 
     assert status == 1
-    assert complained == f"listenctl: /dev/full: {lost} couldn't be written, no space left on device\n"
+    assert complained == f"listenctl: /dev/full: {lost} couldn't be written: no space left on device\n"
 
 
 async def test_calls_go_to_stdout_where_no_report_does(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ async def test_a_report_that_nobody_reads_is_told(tmp_path: Path, form: list[str
             os.close(writer)
             assert await command.status() == (
                 1,
-                "listenctl: stdout: the report can't be written, its reader is gone\n",
+                "listenctl: stdout: the report can't be written: its reader is gone\n",
             )
 
 

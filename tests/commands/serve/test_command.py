@@ -256,7 +256,7 @@ async def test_a_reader_of_the_events_that_leaves_costs_no_call(tmp_path: Path) 
     async with whose_reader_leaves(RECORD, tmp_path) as (server, said):
         status, _ = await server.end()
 
-    assert said == "listenctl: stdout: events can't be written, its reader is gone; recording goes on without\n"
+    assert said == "listenctl: stdout: events can't be written: its reader is gone; recording goes on without\n"
     assert status == 1
     assert (tmp_path / "out" / "CS-A.wav").read_bytes()[80:] == AUDIO * 2
 
@@ -265,7 +265,7 @@ async def test_a_server_whose_events_nobody_reads_ends_with_its_last_call(tmp_pa
     async with whose_reader_leaves(SERVE, tmp_path) as (server, said):
         status, _ = await server.status()
 
-    assert said == "listenctl: stdout: events can't be written, its reader is gone; no more calls are accepted\n"
+    assert said == "listenctl: stdout: events can't be written: its reader is gone; no more calls are accepted\n"
     assert status == 1
 
 

@@ -8,7 +8,6 @@ from websockets.frames import Frame, Opcode
 from listenctl.protocol.application_commands import ClearMarks, KillAudio, MarkCommand
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.frames.websocket_messages import BinaryMessages, ControlFrame, ReceivedMessage, TextMessage
-from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 from listenctl.protocol.jambonz_messages import Dtmf, Mark, PlayDone, SessionSummary, UnknownMessage
 from listenctl.protocol.listen_session import (
     MAX_HELD_BYTES,
@@ -18,7 +17,6 @@ from listenctl.protocol.listen_session import (
     CallStarted,
     CommandSent,
     FlushRequested,
-    GapFound,
     ListenSession,
     MessageReceived,
     MetadataArrived,
@@ -250,14 +248,6 @@ def test_a_short_message_after_a_loss_keeps_the_channels_apart() -> None:
     ]
 
 
-def test_odd_bytes_wait_for_the_rest_of_their_sample() -> None:
-    session = started(STEREO_METADATA)
-
-    assert from_jambonz(session, b"\xe8") == []
-    assert from_jambonz(session, b"\x03\xfe\xff\xe9") == [AudioReceived(0, b"\xe8\x03\xfe\xff")]
-    assert from_jambonz(session, b"\x03\xfd\xff") == [AudioReceived(1, b"\xe9\x03\xfd\xff")]
-
-
 def test_half_a_sample_at_the_end_is_reported() -> None:
     session = started()
     from_jambonz(session, b"\x01\x00\x02")
@@ -274,19 +264,6 @@ def test_an_empty_binary_message_asks_to_flush_and_ends_the_audio() -> None:
 
     assert from_jambonz(session, b"") == [FlushRequested(160)]
     assert session.end_call(30.0) == []
-
-
-def test_a_pause_is_found_with_its_position() -> None:
-    session = started()
-    gaps: list[SessionEvent] = []
-    for index in range(1000):
-        at = 0.02 * (index + 1) + (3 if index >= 500 else 0)
-        session.receive_message(Sender.JAMBONZ, BinaryMessages(bytes(320), 320, 1), at)
-        gaps += session.find_gaps(at)
-
-    [found] = gaps
-    assert isinstance(found, GapFound)
-    assert found.gap == Gap(GapKind.PAUSE, 80_000, 3.0, found.gap.resolution, 24_000)
 
 
 # The application's side.

@@ -3,63 +3,22 @@
 import asyncio
 import contextlib
 import socket
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from listenctl.protocol.listen_verb.listen_verb import ActionHook
 from listenctl.protocol.opening_handshake import Credentials
 from listenctl.simulator.action_hook import HookAnswer, call_action_hook, hook_payload
+from tests.helpers.action_hooks import HookServer, serving_hooks
 from tests.helpers.scripted_server import serving
 
 
-class HookServer(ThreadingHTTPServer):
-    """Answers all requests alike and remembers them: their line, headers and body."""
-
-    daemon_threads = True
-
-    def __init__(self, status: int = 200, body: bytes = b"") -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answer = (status, body)
-        self.requests: list[tuple[str, dict[str, str], bytes]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: HookServer
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.requests.append(
-            (self.requestline, {name.lower(): text for name, text in self.headers.items()}, body)
-        )
-        status, answer = self.server.answer
-        self.send_response(status)
-        self.send_header("Location", "/elsewhere")
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def do_GET(self) -> None:
-        self.do_POST()
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Stay silent."""
-
-
-@pytest.fixture
-def server() -> Iterator[HookServer]:
-    with HookServer() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+@pytest_asyncio.fixture
+async def server() -> AsyncIterator[HookServer]:
+    async with serving_hooks() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 async def ask(hook: ActionHook, payload: dict[str, object] | None = None, *, deadline: float = 10.0) -> HookAnswer:
@@ -77,7 +36,7 @@ async def test_a_hook_is_posted_as_json(
 
     answer = await ask(hook, {"call_sid": "c", "from": "Zoë", "digits": "#"})
 
-    assert answer == HookAnswer(200)
+    assert answer == HookAnswer(204)
     ((line, headers, body),) = server.requests
     assert line == "POST /done?x=1 HTTP/1.1"
     assert body == '{"call_sid":"c","from":"Zoë","digits":"#"}'.encode()
@@ -106,7 +65,7 @@ async def test_a_hook_by_get_has_a_query_and_no_body(server: HookServer) -> None
     ],
 )
 async def test_a_refusal_is_reported_in_the_answer(server: HookServer, status: int, body: bytes, detail: str) -> None:
-    server.answer = (status, body)
+    server.status, server.body = status, body
 
     answer = await ask(ActionHook(server.url))
 

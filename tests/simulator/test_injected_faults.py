@@ -130,14 +130,6 @@ def test_each_way_to_break_a_first_frame_is_a_fault() -> None:
     }
 
 
-@pytest.mark.parametrize("name", BROKEN_FIRST_TEXTS)
-def test_the_first_text_is_broken(name: str) -> None:
-    broken = faults_of(f"first-frame-{name}").first_text(GOOD)
-
-    assert broken == BROKEN_FIRST_TEXTS[name](GOOD)
-    assert broken != GOOD
-
-
 def test_texts_that_leave_together_are_glued() -> None:
     glued = faults_of("glued-texts=1")
 

@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 
@@ -22,6 +22,7 @@ from listenctl.simulator.call_snapshot import CallSnapshot
 from listenctl.simulator.plan import CallPlan, DtmfPress
 from listenctl.simulator.simulated_call import SimulatedCall
 from listenctl.simulator.simulated_call_log import SimulatedCallResult
+from tests.helpers.action_hooks import HookServer, serving_hooks
 from tests.helpers.frames import BINARY, TEXT, FrameCutter, WireFrame, frame
 from tests.helpers.playout import play, tone
 from tests.helpers.scripted_server import accept, read_request, serving, target
@@ -419,28 +420,19 @@ async def test_max_length_counts_from_the_start_and_not_from_the_connection() ->
 # The action hook.
 
 
-@dataclass(slots=True)
-class Hook:
-    """A web server that takes action hooks: where to post to, and what has been posted."""
-
-    url: str = ""
-    payloads: list[Event] = field(default_factory=list)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        _, _, rest = head.partition("content-length: ")
-        self.payloads.append(json.loads(await reader.readexactly(int(rest.split("\r\n")[0]))))
-        writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
-
-
 @asynccontextmanager
-async def hooked() -> AsyncIterator[Hook]:
+async def hooked() -> AsyncIterator[HookServer]:
     """Serve an action hook; time waits for the thread that calls it."""
     simulated_loop().wait_while(lambda: any(thread.name == "action-hook" for thread in threading.enumerate()))
-    hook = Hook()
-    async with serving(hook.serve) as port:
-        hook.url = f"http://127.0.0.1:{port}/done"
+    async with serving_hooks() as hook:
         yield hook
+
+
+def posted(hook: HookServer) -> Event:
+    """Return the only payload that was posted."""
+    ((_, _, body),) = hook.requests
+    payload: Event = json.loads(body)
+    return payload
 
 
 async def test_the_action_hook_has_the_duration_and_the_digit() -> None:
@@ -449,7 +441,7 @@ async def test_the_action_hook_has_the_duration_and_the_digit() -> None:
         presses = (DtmfPress(2.9, "#"),)
         stage, _ = await held(CallPlan(target=NOWHERE, verb=verb, dtmf_presses=presses, caller_number="+15550100"))
 
-    (payload,) = hook.payloads
+    payload = posted(hook)
     assert (payload["dial_call_duration"], payload["digits"]) == (2, "#")
     # What jambonz knows, not what the metadata say instead.
     assert payload["from"] == "+15550100"
@@ -464,7 +456,7 @@ async def test_the_action_hook_of_a_short_call_has_no_digits() -> None:
         # The time until the server has closed is no part of the call.
         stage, _ = await held(plan, FarEnd(pause=(0.1, 4.9)))
 
-    (payload,) = hook.payloads
+    payload = posted(hook)
     assert payload["dial_call_duration"] == 0
     assert "digits" not in payload
     assert stage.event("call-ended")["duration"] == pytest.approx(0.9)
@@ -477,7 +469,7 @@ async def test_a_refused_call_calls_its_action_hook_without_a_duration() -> None
         with pytest.raises(RefusedError, match="refused with 403 Forbidden"):
             await stage.hold()
 
-    (payload,) = hook.payloads
+    payload = posted(hook)
     assert "dial_call_duration" not in payload
     assert payload["direction"] == "inbound"
     assert stage.events.of("call-ended") == []

@@ -289,18 +289,6 @@ def test_after_a_kill_the_caller_hears_nothing_but_what_comes_later(profile: Pro
     assert any(conversation.run(100))
 
 
-def test_a_kill_is_repeated_until_jambonz_has_none_of_the_clips_that_it_was_meant_for() -> None:
-    call, (tool,) = shared(1)
-    for own in ("a", "b", "c"):
-        call.take_tool_message(tool, clip(own))
-    call.take_tool_message(tool, KILL)
-    call.take_tool_message(tool, clip("later"))
-
-    actions = [list(call.take_jambonz_text(done(f"lc-c{number}"))) for number in (1, 2, 3, 4)]
-
-    assert [TextToJambonz(KILL.data) in one for one in actions] == [True, True, False, False]
-
-
 SOUND = tone(160)
 RELEASE = TextMessage(b'{"type":"listenctl:release"}')
 

@@ -7,7 +7,7 @@ from websockets.frames import Frame
 from websockets.protocol import Protocol, Side
 
 from listenctl.protocol.frames.raw_frame_reader import RawFrame, RawFrameReader
-from tests.helpers.frames import BINARY, CLOSE, CONTINUATION, MASK, PING, PONG, TEXT, binary, frame
+from tests.helpers.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, binary, frame
 
 DATA = st.binary(max_size=200) | st.integers(120, 70_000).map(lambda size: bytes([size & 0xFF]) * size)
 FRAMES = st.lists(
@@ -31,16 +31,6 @@ def test_a_frame_is_unmasked_and_told_as_it_was() -> None:
     frames = read(frame(BINARY, b"\x01\x02\x03", fin=False, rsv=4) + frame(CONTINUATION, b"end", mask=None))
 
     assert frames == [RawFrame(False, 4, BINARY, True, b"\x01\x02\x03"), RawFrame(True, 0, CONTINUATION, False, b"end")]
-
-
-@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, 100_000])
-@pytest.mark.parametrize("mask", [MASK, None], ids=["masked", "unmasked"])
-def test_every_length_is_read(size: int, mask: bytes | None) -> None:
-    payload = bytes(index % 251 for index in range(size))
-
-    frames = read(frame(BINARY, payload, mask=mask) + frame(PING, b"next", mask=mask))
-
-    assert [(one.opcode, one.payload) for one in frames] == [(BINARY, payload), (PING, b"next")]
 
 
 def test_frames_that_are_not_allowed_are_given_all_the_same() -> None:

@@ -14,12 +14,8 @@ from listenctl.protocol.application_commands import (
     mark_name_is_safe,
     parse_command,
 )
+from tests.helpers.playout import V7, V7_SAMPLES
 from tests.protocol.test_peer_json import JSON
-
-V7 = (
-    b'{"type":"playAudio","data":{"audioContent":"AADoAxj8//8=","audioContentType":"raw","sampleRate":8000,'
-    b'"queuePlay":true,"id":"v7"}}'
-)
 
 WIRE = [
     (V7, PlayAudio("AADoAxj8//8=", "raw", 8000, True, "v7")),
@@ -41,9 +37,7 @@ def test_wire_forms_are_parsed_and_serialised_exactly(raw: bytes, command: Comma
 
 
 def test_samples_become_the_command_that_jambonz_plays() -> None:
-    samples = bytes.fromhex("0000e80318fcffff")
-
-    command = PlayAudio.encode(samples, "raw", sample_rate=8000, queue_play=True, clip_id="v7")
+    command = PlayAudio.encode(V7_SAMPLES, "raw", sample_rate=8000, queue_play=True, clip_id="v7")
 
     assert command.serialize().encode() == V7
 

@@ -76,12 +76,6 @@ def test_each_call_answers_to_the_names_of_the_other(raw: bytes, values: dict[st
 @pytest.mark.parametrize(
     ("raw", "fields", "repairs"),
     [
-        (HEAD + b'"agent":"OBrien"}\'', {"agent": "OBrien"}, ["removed a stray ' after the JSON"]),
-        (
-            HEAD + b'"x":{"q":"say "hi""}}',
-            {"x": {"q": 'say "hi"'}},
-            ["quotes inside `x.q` were not escaped"],
-        ),
         (
             HEAD + b'"x":{"q":"one\ntwo\t"}}',
             {"x": {"q": "one\ntwo\t"}},
@@ -114,7 +108,7 @@ def test_each_call_answers_to_the_names_of_the_other(raw: bytes, values: dict[st
             ],
         ),
     ],
-    ids=["apostrophe", "quotes", "control characters", "cut in a character", "all at once", "quotes and cut"],
+    ids=["control characters", "cut in a character", "all at once", "quotes and cut"],
 )
 def test_a_broken_text_is_repaired(raw: bytes, fields: dict[str, object], repairs: list[str]) -> None:
     metadata = CallMetadata.parse(raw)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from listenctl.errors import ListenctlError, NotFoundError, UsageError
+from listenctl.errors import NotFoundError, UsageError
 from listenctl.replay.find_captured_calls import find_captured_calls
 from listenctl.replay.replay_script import CaptureFile
 from tests.helpers.capture import FOLDER
@@ -54,13 +54,3 @@ def test_a_websocket_that_is_no_listen_call_must_be_chosen(tmp_path: Path) -> No
 def test_an_encrypted_call_says_how_to_get_its_secrets() -> None:
     with pytest.raises(NotFoundError, match=r"call 1 can't be read: .*--keylog"):
         find_captured_calls(CaptureFile(str(FOLDER / "encrypted/d_wss_mono16k.pcap.gz"), "d"))
-
-
-def test_a_file_that_is_no_capture_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "notes.txt"
-    path.write_text("nothing of that kind\n")
-
-    with pytest.raises(ListenctlError, match="is text; name a capture") as raised:
-        find_captured_calls(CaptureFile(str(path), path.name))
-
-    assert raised.value.exit_status == 1

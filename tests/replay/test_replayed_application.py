@@ -16,6 +16,7 @@ from tests.helpers.dumps import (
     METADATA,
     PING,
     TEXT,
+    PlayingServer,
     application,
     jambonz,
     plan,
@@ -29,7 +30,13 @@ from tests.helpers.server import Peer
 
 pytestmark = pytest.mark.simulated_time
 
-NORMAL, GOING_AWAY = b"\x03\xe8", b"\x03\xe9"
+NORMAL = b"\x03\xe8"
+
+
+async def opened(server: PlayingServer) -> tuple[Peer, bytes]:
+    peer = await Peer.open(server.port)
+    await peer.send(HANDSHAKE)
+    return peer, await peer.read_head()
 
 
 @pytest.mark.parametrize("name", ["c2_bidir_stream8k_marks_nominus1", "e_playaudio_featureserver", "f_pause_graceful"])
@@ -57,9 +64,7 @@ async def test_frames_are_sent_as_captured(tmp_path: Path) -> None:
         jambonz(0.02, CLOSE, b"\x0f\xa0bye"),
     ]
     async with playing(write_dump(tmp_path / "d", frames)) as server:
-        peer = await Peer.open(server.port)
-        await peer.send(HANDSHAKE)
-        head = await peer.read_head()
+        peer, head = await opened(server)
         said = await peer.read_bytes(4 + 3 + 3 + 304 + 7)
         await peer.close()
 
@@ -72,9 +77,7 @@ async def test_an_interrupted_application_counts_its_unsent_frames(tmp_path: Pat
     frames = [jambonz(0.0, TEXT, METADATA), application(0.0, BINARY, b"ab")]
     later = [application(3600.0 + at, BINARY, bytes(320)) for at in range(200)]
     async with playing(write_dump(tmp_path / "d", [*frames, *later, application(4000.0, CLOSE, NORMAL)])) as server:
-        peer = await Peer.open(server.port)
-        await peer.send(HANDSHAKE)
-        await peer.read_head()
+        peer, _ = await opened(server)
         await peer.read_bytes(4)
         server.server.stop()
         await peer.read_to_end()
@@ -150,9 +153,7 @@ async def test_a_faulty_frame_of_the_client_ends_the_call(tmp_path: Path) -> Non
     path = write_dump(tmp_path / "d", [jambonz(0.0, TEXT, METADATA), application(3600.0, TEXT, b"x")])
 
     async with playing(path) as server:
-        peer = await Peer.open(server.port)
-        await peer.send(HANDSHAKE)
-        await peer.read_head()
+        peer, _ = await opened(server)
         await peer.send(b"\x82\x01a")
         closed = await peer.read_to_end()
         await peer.close()

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from listenctl.replay.find_captured_calls import find_captured_calls
-from listenctl.replay.plan import ReplayPlan
 from listenctl.replay.replay_results import ReplayResult
 from listenctl.replay.run_replay import ReplayRun
 from tests.helpers.capture import FOLDER, received_audio
@@ -112,7 +111,7 @@ async def test_a_server_that_refuses_ends_the_loop(tmp_path: Path) -> None:
         writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
 
     async with serving(refuse) as port:
-        replaying: ReplayPlan = plan(dump, port)
+        replaying = plan(dump, port)
         totals = await ReplayRun(replaying, find_captured_calls(replaying.capture), copies=2, rounds=None).run()
 
     assert (totals.played, totals.connected, totals.ok) == (2, 0, 0)

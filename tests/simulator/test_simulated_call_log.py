@@ -89,14 +89,14 @@ def test_a_connection_is_reported_with_its_times_in_milliseconds() -> None:
     assert last(events) == {"rule": "handshake", "detail": "no subprotocol"}
 
 
-@pytest.mark.parametrize("streaming", [True, False])
-def test_the_start_is_reported_with_the_properties_of_the_call(streaming: bool) -> None:
+@pytest.mark.parametrize(("streaming", "damage"), [(True, None), (False, "an apostrophe moved")])
+def test_the_start_is_reported_with_the_properties_of_the_call(streaming: bool, damage: str | None) -> None:
     verb = ListenVerb(sample_rate=16000, mix_type="stereo", bidirectional=BidirectionalAudio(True, True, 24000))
     call, events = new_log(replace(PLAN, verb=verb, kind=CallKind.DIAL, profile=OLD))
 
-    call.report_start(streaming=streaming, damage=None)
+    call.report_start(streaming=streaming, damage=damage)
 
-    assert last(events) == {
+    assert own_fields(events.all[0]) == {
         "url": "ws://127.0.0.1:3000/calls?x=1",
         "kind": "dial",
         "profile": "old",
@@ -106,17 +106,10 @@ def test_the_start_is_reported_with_the_properties_of_the_call(streaming: bool) 
         "streaming": streaming,
         "stream_rate": 24000 if streaming else None,
         "metadata": FIELDS,
-        "metadata_valid": True,
+        "metadata_valid": damage is None,
     }
-
-
-def test_a_first_text_that_arrives_damaged_is_warned_of() -> None:
-    call, events = new_log()
-
-    call.report_start(streaming=False, damage="an apostrophe moved")
-
-    assert events.of("call-started")[0]["metadata_valid"] is False
-    assert last(events) == {"rule": "first-frame", "detail": "an apostrophe moved"}
+    warnings = [own_fields(event) for event in events.all[1:]]
+    assert warnings == ([{"rule": "first-frame", "detail": damage}] if damage else [])
 
 
 def test_faults_and_digits_are_reported() -> None:
@@ -204,8 +197,11 @@ def test_a_hole_is_reported_once_and_where_the_server_sees_it(
     assert json.dumps(events.all)
 
 
-def test_a_hole_that_lasts_to_the_end_is_reported_at_the_end() -> None:
-    call, events = new_log()
+@pytest.mark.parametrize(("faults", "lost"), [((), 160), (("stall",), 0)])
+def test_a_hole_that_lasts_to_the_end_is_reported_at_the_end_and_is_no_loss_if_it_was_requested(
+    faults: tuple[str, ...], lost: int
+) -> None:
+    call, events = new_log(replace(PLAN, faults=tuple(map(parse_fault, faults))))
     call.add_frame(160, 0.0, 0)
     call.add_frame(160, 0.0, 160)
 
@@ -213,7 +209,7 @@ def test_a_hole_that_lasts_to_the_end_is_reported_at_the_end() -> None:
 
     assert [event["event"] for event in events.all] == ["gap", "call-ended"]
     assert (events.all[0]["position"], events.all[0]["missing"]) == (160, 160)
-    assert summary.lost_samples == 160
+    assert (last(events)["lost_samples"], summary.lost_samples) == (160, lost)
 
 
 def test_the_end_sums_up_the_call() -> None:
@@ -235,17 +231,6 @@ def test_the_end_sums_up_the_call() -> None:
     }  # fmt: skip
     assert (lateness_ms["count"], lateness_ms["p50"], lateness_ms["max"]) == (3, 1.0, 30.0)
     assert summary == SimulatedCallResult(HANG_UP, samples=480, lost_samples=80, wrong=0, taken=True)
-
-
-def test_a_requested_stall_is_reported_but_is_no_loss_in_the_result() -> None:
-    call, events = new_log(replace(PLAN, faults=(parse_fault("stall"),)))
-    call.add_frame(160, 0.0, 0)
-    call.add_frame(160, 0.0, 168)
-
-    summary = close(call)
-
-    assert last(events)["lost_samples"] == 168
-    assert summary.lost_samples == 0
 
 
 @pytest.mark.parametrize(("code", "taken"), [(4001, True), (1011, False)])

@@ -13,7 +13,6 @@ from listenctl.protocol.call_sharing.shared_clips import (
 )
 from listenctl.protocol.call_sharing.shared_stream import IGNORED_AFTER_KILL
 from listenctl.protocol.call_sharing.sharing_actions import (
-    Action,
     Actions,
     AudioToJambonz,
     RefuseTool,
@@ -50,21 +49,18 @@ def done(clip_name: str) -> bytes:
     return PlayDone(clip_name, None, "1", "1000").serialize().encode()
 
 
-def sent(actions: object) -> list[str]:
+def sent(actions: Actions) -> list[str]:
     """Return the names on the wire of the clips that go to jambonz."""
-    assert isinstance(actions, list | tuple)
     texts = [json.loads(action.text) for action in actions if isinstance(action, TextToJambonz)]
     return [text["data"]["id"] for text in texts if text["type"] == "playAudio"]
 
 
-def refusals(actions: object) -> list[tuple[int, str, object]]:
-    assert isinstance(actions, list | tuple)
+def refusals(actions: Actions) -> list[tuple[int, str, object]]:
     refused = [action for action in actions if isinstance(action, RefuseTool)]
     return [(action.tool, action.refusal.reason, action.refusal.id) for action in refused]
 
 
-def synced(actions: object, tool: int) -> list[Synced]:
-    assert isinstance(actions, list | tuple)
+def synced(actions: Actions, tool: int) -> list[Synced]:
     texts = [json.loads(action.text) for action in actions if isinstance(action, TextToTool) and action.tool == tool]
     return [Synced.parse(text["data"]) for text in texts if text["type"] == "listenctl:synced"]
 
@@ -83,7 +79,6 @@ def test_what_jambonz_wouldnt_keep_waits_and_goes_with_each_answer_in_order() ->
         assert list(call.take_tool_message(tool, clip("later"))) == []
     actions = call.take_jambonz_text(done("lc-c1"))
 
-    assert isinstance(actions, list)
     assert [type(action) for action in actions] == [TextToTool, TextToJambonz]
     assert sent(actions) == [name(1)]
     assert sent(call.take_jambonz_text(done("lc-c2"))) == [name(2)]
@@ -198,7 +193,6 @@ def test_a_tool_whose_clips_are_killed_is_told_before_it_is_synced() -> None:
 
     actions = call.take_tool_message(first, KILL)
 
-    assert isinstance(actions, list)
     assert [type(action) for action in actions[-3:]] == [RefuseTool, TextToTool, TextToJambonz]
 
 
@@ -307,7 +301,7 @@ def granted(actions: Actions) -> list[int]:
 
 
 def kills(actions: Actions) -> int:
-    return list[Action](actions).count(TextToJambonz(KILL.data))
+    return actions.count(TextToJambonz(KILL.data))
 
 
 def streaming(clock: FakeClock | None = None) -> tuple[SharedCall, int, int]:

@@ -22,19 +22,6 @@ CLEAR = b'{"type":"clearMarks"}'
 FRAME = tone(160)
 
 
-def test_a_mark_is_answered_with_the_very_bytes_of_the_media_server() -> None:
-    call = streaming()
-
-    call.playout.take_text(MARK)
-    tick = call.playout.play_tick()
-
-    (text,) = CURRENT.serialize_messages(tick.messages)
-    assert text.encode() == bytes.fromhex(
-        "7b2274797065223a20226d61726b222c202264617461223a207b226e616d65223a226d792d6d61726b2d31222c20226576656e74223a"
-        "2022706c61796f7574227d7d"
-    )
-
-
 @pytest.mark.parametrize("text", [b'{"type":"mark","name":"x"}', b'{"type":"mark","data":{"name":5}}'])
 def test_a_mark_without_a_name_in_its_data_is_ignored(text: bytes) -> None:
     call = streaming()

@@ -180,13 +180,6 @@ async def test_the_clock_tells_the_end_only_of_a_stream_that_a_mark_has_proven(
     assert detail in result.detail
 
 
-async def test_a_stream_without_a_sample_is_wrong_usage() -> None:
-    connection = ScriptedConnection(mark_answered("playout"))
-
-    with pytest.raises(UsageError, match="nothing: holds no audio"):
-        await SoundPlayer(connection, PlaySettings()).play(PlayableSound.computed("nothing", lambda _: b""))
-
-
 @pytest.mark.parametrize(
     ("rate", "kind", "reason", "error"),
     [
@@ -205,19 +198,34 @@ async def test_what_the_server_refuses_is_an_error(
         await SoundPlayer(connection, PlaySettings(stream_rate=rate)).play(TENTH)
 
 
-async def test_a_clip_that_was_killed_while_it_waited_was_interrupted() -> None:
-    connection = ScriptedConnection(refused("playAudio", "killed"))
+@pytest.mark.parametrize(
+    ("sound", "rate", "problem"),
+    [
+        (PlayableSound.computed("nothing", lambda _: b""), 8000, "nothing: holds no audio"),
+        (replace(TENTH, name="tone:440", endless=True), 0, r"tone:440: has no end, .*; give --duration"),
+    ],
+    ids=["a stream without a sample", "a clip without an end"],
+)
+async def test_what_cannot_be_played_is_wrong_usage(sound: PlayableSound, rate: int, problem: str) -> None:
+    with pytest.raises(UsageError, match=problem):
+        await SoundPlayer(ScriptedConnection(), PlaySettings(stream_rate=rate)).play(sound)
 
-    result = await SoundPlayer(connection, PlaySettings(stream_rate=0)).play(TENTH)
 
-    assert (result.outcome, result.seconds, result.detail) == (PlayOutcome.INTERRUPTED, 0.0, "not sent: killed")
+@pytest.mark.parametrize(
+    ("answers", "outcome", "detail"),
+    [
+        (refused("playAudio", "killed"), PlayOutcome.INTERRUPTED, "not sent: killed"),
+        (lambda _: [], PlayOutcome.UNKNOWN, "bidirectional audio is disabled"),
+    ],
+    ids=["killed while it waited", "unanswered"],
+)
+async def test_a_clip_without_a_play_done_may_not_have_been_heard(
+    answers: Callable[[Word], list[Word]], outcome: PlayOutcome, detail: str
+) -> None:
+    result = await SoundPlayer(ScriptedConnection(answers), PlaySettings(stream_rate=0)).play(TENTH)
 
-
-async def test_a_clip_without_a_play_done_may_not_have_been_heard() -> None:
-    result = await SoundPlayer(ScriptedConnection(), PlaySettings(stream_rate=0)).play(TENTH)
-
-    assert (result.outcome, result.evidence, result.seconds) == (PlayOutcome.UNKNOWN, None, 0.0)
-    assert "bidirectional audio is disabled" in result.detail
+    assert (result.outcome, result.evidence, result.seconds) == (outcome, None, 0.0)
+    assert detail in result.detail
 
 
 async def test_texts_that_are_not_about_the_sound_are_ignored() -> None:
@@ -425,13 +433,6 @@ async def test_who_is_cancelled_before_its_turn_leaves_others_alone(tmp_path: Pa
 
     assert result.outcome is PlayOutcome.PLAYED
     assert second[:1000] not in call.heard
-
-
-async def test_what_has_no_end_becomes_no_clip() -> None:
-    endless = PlayableSound(name="tone:440", open=TENTH.open, endless=True)
-
-    with pytest.raises(UsageError, match=r"tone:440: has no end, .*; give --duration"):
-        await SoundPlayer(ScriptedConnection(), PlaySettings(stream_rate=0)).play(endless)
 
 
 @MODES

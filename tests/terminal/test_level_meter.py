@@ -113,40 +113,26 @@ def test_channels_move_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("channel", "drawn"),
+    ("channel", "width", "style", "drawn"),
     [
-        (ChannelLevel(), "············"),
-        (ChannelLevel(-30, -30), "██████│·····"),
-        (ChannelLevel(-32.5, -12), "█████▌···│··"),
-        (ChannelLevel(0, 0), "████████████"),
-        (ChannelLevel(6, 9), "████████████"),
-        (ChannelLevel(-30, -5, clipped=True), "██████··CLIP"),
+        (ChannelLevel(), 12, PLAIN, "············"),
+        (ChannelLevel(-30, -30), 12, PLAIN, "██████│·····"),
+        (ChannelLevel(-32.5, -12), 12, PLAIN, "█████▌···│··"),
+        (ChannelLevel(0, 0), 12, PLAIN, "████████████"),
+        (ChannelLevel(6, 9), 12, PLAIN, "████████████"),
+        (ChannelLevel(-30, -5, clipped=True), 12, PLAIN, "██████··CLIP"),
+        (ChannelLevel(-30, -30, clipped=True), 4, PLAIN, "██│!"),
+        (ChannelLevel(-30, -5), 12, ASCII, "######.....|"),
+        (ChannelLevel(0, 0), 20, TextStyle(), f"\x1b[32m{'█' * 17}\x1b[0m\x1b[33m██\x1b[0m\x1b[31m█\x1b[0m"),
     ],
 )
-def test_bar(channel: ChannelLevel, drawn: str) -> None:
-    assert draw_bar(channel, 12, PLAIN) == drawn
+def test_bar(channel: ChannelLevel, width: int, style: TextStyle, drawn: str) -> None:
+    assert draw_bar(channel, width, style) == drawn
 
 
-def test_ascii_bar() -> None:
-    assert draw_bar(ChannelLevel(-30, -5), 12, ASCII) == "######.....|"
-
-
-def test_narrow_bar_marks_clipping_with_one_character() -> None:
-    assert draw_bar(ChannelLevel(-30, -30, clipped=True), 4, PLAIN) == "██│!"
-
-
-def test_bar_is_green_then_yellow_then_red() -> None:
-    drawn = draw_bar(ChannelLevel(0, 0), 20, TextStyle())
-
-    assert drawn == f"\x1b[32m{'█' * 17}\x1b[0m\x1b[33m██\x1b[0m\x1b[31m█\x1b[0m"
-
-
-def test_wide_stereo_has_labels() -> None:
-    assert draw_bars((ChannelLevel(0, 0), ChannelLevel()), 20, PLAIN) == "L ███████  R ·······"
-
-
-def test_narrow_stereo_has_none() -> None:
-    assert draw_bars((ChannelLevel(0, 0), ChannelLevel()), 9, PLAIN) == "████ ····"
+@pytest.mark.parametrize(("width", "drawn"), [(20, "L ███████  R ·······"), (9, "████ ····")])
+def test_stereo_has_labels_if_they_fit(width: int, drawn: str) -> None:
+    assert draw_bars((ChannelLevel(0, 0), ChannelLevel()), width, PLAIN) == drawn
 
 
 @given(

@@ -10,66 +10,46 @@ def with_calls(*calls: str, every: bool = False) -> CallSelection:
     return selection
 
 
+def played(calls: str, steps: str, *, every: bool = False) -> list[str]:
+    """Return the calls that are played after each step: < and > select, + adds the next, a letter is a call's end."""
+    selection = with_calls(*calls, every=every)
+    shown = []
+    for step in steps:
+        match step:
+            case "<" | ">":
+                selection.select_relative(1 if step == ">" else -1)
+            case "+":
+                selection.add_next_call()
+            case _:
+                selection.remove_call(step)
+        shown.append("".join(selection.played))
+    return shown
+
+
 def test_first_call_is_played() -> None:
     assert with_calls("a", "b").played == ["a"]
     assert with_calls().played == []
 
 
 def test_selection_wraps_around() -> None:
-    selection = with_calls("a", "b", "c")
-
-    played = []
-    for steps in (1, 1, 1, -1, -1):
-        selection.select_relative(steps)
-        played.append(selection.played)
-
-    assert played == [["b"], ["c"], ["a"], ["c"], ["b"]]
+    assert played("abc", ">>><<") == ["b", "c", "a", "c", "b"]
 
 
 def test_next_calls_are_added_until_all_are_played() -> None:
-    selection = with_calls("a", "b", "c")
-    selection.select_relative(1)
-
-    played = []
-    for _ in range(3):
-        selection.add_next_call()
-        played.append(selection.played)
-
-    assert played == [["b", "c"], ["a", "b", "c"], ["a", "b", "c"]]
+    assert played("abc", ">+++") == ["b", "bc", "abc", "abc"]
 
 
 def test_selecting_a_call_stops_the_others() -> None:
-    selection = with_calls("a", "b", "c", every=True)
-    all_played = selection.played
-
-    selection.select_relative(1)
-
-    assert all_played == ["a", "b", "c"]
-    assert selection.played == ["b"]
+    assert with_calls("a", "b", "c", every=True).played == ["a", "b", "c"]
+    assert played("abc", ">", every=True) == ["b"]
 
 
 def test_next_call_is_selected_when_the_only_one_ends() -> None:
-    selection = with_calls("a", "b", "c")
-    selection.select_relative(1)
-
-    played = []
-    for call in ("b", "c", "a"):
-        selection.remove_call(call)
-        played.append(selection.played)
-
-    assert played == [["c"], ["a"], []]
+    assert played("abc", ">bca") == ["b", "c", "a", ""]
 
 
 def test_others_are_still_played_when_one_ends() -> None:
-    selection = with_calls("a", "b", "c")
-    selection.add_next_call()
-
-    selection.remove_call("a")
-    played = selection.played
-    selection.remove_call("c")
-
-    assert played == ["b"]
-    assert selection.played == ["b"]
+    assert played("abc", "+ac") == ["ab", "b", "b"]
 
 
 def test_repeated_and_unknown_calls_change_nothing() -> None:

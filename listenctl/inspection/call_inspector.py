@@ -240,7 +240,7 @@ class CallInspector:
 
     def _report(self, seconds: float) -> CallReport:
         received, application = self._received, self._application
-        drift = received.finish_call()
+        drift = received.finish_call(self._listen.ledger.measured_rate)
         if self.session.unreadable:
             received.completeness.unknown = "TLS sessions without secrets can't be checked"
         listens = self.session.is_listen is not False

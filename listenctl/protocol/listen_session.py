@@ -1,4 +1,9 @@
-"""One listen conversation, in any role: takes what each side sent and when, returns events; never raises on a peer."""
+"""
+One listen conversation, in any role: takes what each side sent and when, returns events.
+
+A server passes what jambonz sent, a simulator what the application sent, an inspector both. ``receive_message`` never
+raises because of a peer: the peer's faults are events.
+"""
 
 from collections import deque
 from collections.abc import Sequence
@@ -119,6 +124,7 @@ class ListenSession:
         self.audio_format = default_format
         self.ledger = GapLedger(default_format, started_at)
         self._assembler = SampleAssembler(default_format.frame_bytes)
+        self._measured_rate: int | None = None
         self.position = 0
 
     @property
@@ -146,15 +152,17 @@ class ListenSession:
                 self._outstanding_clips[str(command.id)] = at
         return (CommandSent(self.position, command),)
 
-    def receive_audio_run(self, before: float, times: Sequence[float], size: int, *, longest: float) -> int:
+    def receive_audio_run(self, before: float, times: Sequence[float], size: int) -> int:
         """
-        Take audio messages of one size while they cause no gap; return how many. ``before`` is the last message's time;
-        where two are more than ``longest`` seconds apart, the caller has to advance in steps.
+        Take audio messages of one size in whole sample frames while they cause no gap; return how many were taken.
+
+        Args:
+            before: time of the last message before these.
         """
         frame_bytes = self.audio_format.frame_bytes
         if not self.started or self._assembler.rest or size % frame_bytes:
             return 0
-        taken = self.ledger.add_audio_run(before, times, size, longest=longest)
+        taken = self.ledger.add_audio_run(before, times, size)
         self.position += taken * (size // frame_bytes)
         return taken
 
@@ -170,16 +178,30 @@ class ListenSession:
     def find_gaps(self, at: float) -> Sequence[SessionEvent]:
         """Return the new gaps; everything that had arrived by ``at`` must have been passed before."""
         gaps = self.ledger.find_gaps(at)
+        if self.ledger.measured_rate != self._measured_rate:
+            return [self._take_measured_rate(), *map(GapFound, gaps)]
         return [GapFound(gap) for gap in gaps] if gaps else ()
 
     def end_call(self, at: float | None) -> Sequence[SessionEvent]:
         """Return the events of the end of the call; ``at`` is None if nobody knows when the connection broke."""
         events = list(self.start_with_defaults(self._started_at if at is None else at)) if self._held else []
         events += [GapFound(gap) for gap in self.ledger.end_call(at)]
+        if self.ledger.measured_rate != self._measured_rate:
+            events.append(self._take_measured_rate())
         if rest := self._assembler.rest:
             detail = f"the audio ended within a sample; {len(rest)} bytes were dropped"
             events.append(ProtocolViolation(self.position, "half-sample", detail))
         return events
+
+    def _take_measured_rate(self) -> ProtocolViolation:
+        measured, rate = self.ledger.measured_rate, self.audio_format.sample_rate
+        self._measured_rate = measured
+        if self.metadata is None or self.metadata.sample_rate is None:
+            return ProtocolViolation(
+                self.position, "rate-assumed", f"the audio arrives at {measured} Hz; {rate} Hz was assumed"
+            )
+        detail = f"the audio is declared as {rate} Hz but arrives at {measured} Hz"
+        return ProtocolViolation(self.position, "format-wrong", detail)
 
     def _take_audio(self, audio: BinaryMessages) -> Sequence[SessionEvent]:
         if not audio.message_bytes:
@@ -240,6 +262,7 @@ class ListenSession:
         if audio_format != self.audio_format:
             received = self.position * self.audio_format.frame_bytes
             self.ledger.change_format(audio_format)
+            self._measured_rate = None
             self._assembler.frame_bytes = audio_format.frame_bytes
             self.position = received // audio_format.frame_bytes
             self.audio_format = audio_format

@@ -14,11 +14,6 @@ from listenctl.protocol.frames.websocket_messages import (
 )
 from listenctl.protocol.listen_session import ListenSession, ProtocolViolation, Sender, SessionEvent
 
-# The ledger has to see a silence grow, as it does on a live call. A pause is settled after some seconds at the latest;
-# a time that is a year ahead belongs to a broken file.
-_CHECK_EVERY = 0.25
-_MAX_CHECKS = 240
-
 
 class TimedFrame(NamedTuple):
     """A frame with its sender and its time in seconds since the start of the call."""
@@ -57,23 +52,21 @@ class Timeline:
         before = self.time
         if at <= before:
             return ()
-        # Frames of one time were read together, so the ledger checks after the last of them.
+        # Frames of one time were read together, so the ledger checks after the last of them; then nothing until ``at``.
         gaps = self._session.find_gaps(before)
         self.time = at
-        if not gaps and at - before < _CHECK_EVERY:
+        later = self._session.find_gaps(at)
+        if not gaps and not later:
             return ()
-        return [TimelineEntry(before, Sender.JAMBONZ, gap) for gap in gaps] + self._check_silence(before, at)
-
-    def _check_silence(self, before: float, at: float) -> list[TimelineEntry]:
-        checks = min(int((at - before) / _CHECK_EVERY), _MAX_CHECKS)
-        times = [before + check * _CHECK_EVERY for check in range(1, checks)] + [at]
-        return [TimelineEntry(time, Sender.JAMBONZ, gap) for time in times for gap in self._session.find_gaps(time)]
+        return [TimelineEntry(before, Sender.JAMBONZ, gap) for gap in gaps] + [
+            TimelineEntry(at, Sender.JAMBONZ, gap) for gap in later
+        ]
 
     def take_audio_run(self, times: Sequence[float], size: int) -> int:
         """Take audio of jambonz while it causes no other event, in a fifth of the time; return how many messages."""
         if not self._joiners[Sender.JAMBONZ].accepts_binary(size):
             return 0
-        taken = self._session.receive_audio_run(self.time, times, size, longest=_CHECK_EVERY)
+        taken = self._session.receive_audio_run(self.time, times, size)
         if taken:
             self.time = times[taken - 1]
         return taken
@@ -93,7 +86,6 @@ class Timeline:
         return events
 
     def end_call(self, at: float | None) -> list[TimelineEntry]:
-        entries = [TimelineEntry(self.time, Sender.JAMBONZ, gap) for gap in self._session.find_gaps(self.time)]
-        ended = None if at is None else max(at, self.time)
-        entries += [TimelineEntry(ended or self.time, Sender.JAMBONZ, event) for event in self._session.end_call(ended)]
-        return entries
+        entries = list(self.advance_to(self.time if at is None else at))
+        ended = None if at is None else self.time
+        return entries + [TimelineEntry(self.time, Sender.JAMBONZ, event) for event in self._session.end_call(ended)]

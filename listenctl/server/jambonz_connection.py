@@ -148,7 +148,10 @@ class JambonzConnection:
             # A tool of the server attaches while the call's first bytes are processed; they must stay in order.
             return self._schedule.interval
         self._visiting = True
+        unobserved = self._schedule.visit(now)
         try:
+            if unobserved and self._call is not None:
+                self._call.session.ledger.add_unobserved(unobserved)
             if not self._closed:
                 self._read()
             if not self._closed and now >= self._deadline:
@@ -242,7 +245,10 @@ class JambonzConnection:
         if data == b"":
             self._end_stream(now)
         elif self._call is not None:
-            self._call.take_events(self._call.session.find_gaps(now))
+            session = self._call.session
+            self._call.take_events(session.find_gaps(now))
+            # A server that is late itself must not begin to read more often.
+            self._schedule.note_stall(session.ledger.stalled and not session.ledger.unobserved)
 
     def _take_frames(self, frames: ClientFrameReader, data: bytes, now: float) -> None:
         call = self._call

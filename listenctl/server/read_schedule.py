@@ -64,6 +64,10 @@ CHECK_INTERVAL = 0.25
 """Seconds between two checks of the deadlines of a connection that is opening or closing."""
 
 
+MOST_OVERDUE = 0.5
+"""Seconds by which a visit may be overdue; in a longer time audio may be lost because nobody reads it."""
+
+
 class ReadSchedule:
     """Read a connection in batches, or as soon as data arrives."""
 
@@ -73,6 +77,9 @@ class ReadSchedule:
         self._socket = connection
         self._read_now = read_now
         self._batch_interval = FIRST_READ
+        self._wants_at_once = False
+        self._stalled = False
+        self._visited_at: float | None = None
 
     def set_format(self, audio_format: AudioFormat, read_interval: float) -> None:
         """Read the call as often as its audio needs it."""
@@ -82,13 +89,31 @@ class ReadSchedule:
 
     def read_in_batches(self, interval: float | None = None) -> None:
         """Read every ``interval`` seconds from now on; None is as often as the audio needs it."""
-        self.interval = self._batch_interval if interval is None else interval
-        if self.at_once:
-            self.at_once = False
-            self._socket.call_when_readable(None)
+        self._wants_at_once = False
+        if not self._stalled:
+            self._set_at_once(False)
+            self.interval = self._batch_interval if interval is None else interval
 
     def read_at_once(self) -> None:
-        self.interval = CHECK_INTERVAL
-        if not self.at_once:
-            self.at_once = True
-            self._socket.call_when_readable(self._read_now)
+        self._wants_at_once = True
+        self._set_at_once(True)
+
+    def note_stall(self, stalled: bool) -> None:
+        """Read at once while audio is late, because the time at which it arrives decides what is missing."""
+        if stalled == self._stalled:
+            return
+        self._stalled = stalled
+        if not self._wants_at_once:
+            self._set_at_once(stalled)
+
+    def visit(self, now: float) -> float:
+        """Return the seconds for which nobody has read the connection though it was due."""
+        before, self._visited_at = self._visited_at, now
+        overdue = 0.0 if before is None else now - before - self.interval
+        return overdue if overdue > MOST_OVERDUE else 0.0
+
+    def _set_at_once(self, at_once: bool) -> None:
+        self.interval = CHECK_INTERVAL if at_once else self._batch_interval
+        if at_once != self.at_once:
+            self.at_once = at_once
+            self._socket.call_when_readable(self._read_now if at_once else None)

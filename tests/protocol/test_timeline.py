@@ -17,6 +17,7 @@ from listenctl.protocol.frames.websocket_messages import (
 )
 from listenctl.protocol.gaps.gap_ledger import GapKind, GapLedger
 from listenctl.protocol.gaps.lateness import ClockDrift
+from listenctl.protocol.gaps.measured_rate import RateMeter
 from listenctl.protocol.jambonz_messages import Mark
 from listenctl.protocol.listen_session import (
     AudioReceived,
@@ -33,7 +34,7 @@ from listenctl.protocol.listen_session import (
 from listenctl.protocol.timeline import TimedFrame, Timeline, TimelineEntry
 from tests.helpers.arrivals import Arrival, call, held_up, overrun, without
 from tests.helpers.capture import CAPTURES, END_OF_HEAD, client_stream, received_audio, server_stream
-from tests.helpers.frames import BINARY, CLOSE, TEXT
+from tests.helpers.frames import BINARY, CLOSE, PING, PONG, TEXT
 
 JAMBONZ, APPLICATION = Sender.JAMBONZ, Sender.APPLICATION
 METADATA = b'{"sampleRate":8000,"mixType":"mono","callSid":"CS-A"}'
@@ -178,7 +179,7 @@ SIZES = st.sampled_from([320, 320, 320, 320, 320, 304, 640, 3200, 321])
 def state(ledger: GapLedger) -> dict[str, object]:
     """Return a copy of all that a ledger knows, of which much shows only long after."""
     return {
-        name: dict(vars(value)) if isinstance(value, ClockDrift) else copy(value)
+        name: dict(vars(value)) if isinstance(value, ClockDrift | RateMeter) else copy(value)
         for name, value in vars(ledger).items()
     }
 
@@ -276,3 +277,38 @@ def test_nothing_is_taken_within_a_fragmented_message_or_before_the_format_is_kn
 
     assert fresh.take_audio_run([0.02, 0.04], 320) == 0
     assert call.timeline.take_audio_run([0.1, 0.12], 320) == 0
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 150), st.sampled_from([0.15, 0.3, 1.0, 3.0])), min_size=1, max_size=4),
+    st.lists(st.tuples(st.floats(0, 20), st.sampled_from(Sender), st.sampled_from([TEXT, PING, PONG])), max_size=60),
+)
+# Two keys are pressed in a pause; marks are answered in another; a mark and a ping follow the last audio.
+@example([(150, 3.0)], [(3.1, JAMBONZ, TEXT), (3.15, JAMBONZ, TEXT)])
+@example([(50, 3.0)], [(1 + 0.02 * count, JAMBONZ, TEXT) for count in range(150)])
+@example([(50, 0.15)], [(3.2, APPLICATION, TEXT), (3.4, JAMBONZ, PONG)])
+def test_texts_and_control_frames_change_nothing_that_is_known_of_the_audio(
+    talks: list[tuple[int, float]], others: list[tuple[float, Sender, int]]
+) -> None:
+    at, arrivals = 0.05, []
+    for frames, pause in talks:
+        arrivals += [(at + 0.02 * count, JAMBONZ, BINARY) for count in range(frames)]
+        at += 0.02 * frames + pause
+    arrivals += [(at + 0.02 * count, JAMBONZ, BINARY) for count in range(100)]
+    end = arrivals[-1][0] + 0.4
+    payloads = {BINARY: bytes(320), TEXT: b'{"type":"mark","data":{"name":"a"}}', PING: b"", PONG: b""}
+
+    def gaps(frames: list[tuple[float, Sender, int]]) -> tuple[object, ...]:
+        session = ListenSession(started_at=0.0, default_format=AudioFormat(8000, 1))
+        timeline = Timeline(session)
+        fold(timeline, (0.0, JAMBONZ, sent(TEXT, METADATA)))
+        for at, sender, opcode in frames:
+            fold(timeline, (at, sender, sent(opcode, payloads[opcode], masked=sender is JAMBONZ)))
+        timeline.end_call(end)
+        return session.ledger.gaps, session.ledger.lost_samples, session.ledger.paused_samples
+
+    told = sorted(arrivals + [other for other in others if other[0] < end], key=lambda frame: frame[0])
+
+    found, lost, paused = gaps(arrivals)
+    assert gaps(told) == (found, lost, paused)
+    assert lost == 0

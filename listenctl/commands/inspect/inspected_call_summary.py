@@ -202,6 +202,7 @@ def _gap(gap: Gap, report: CallReport) -> str:
     words = {
         GapKind.HOLE: "lost",
         GapKind.PAUSE: "paused",
+        GapKind.UNKNOWN: "unknown",
         GapKind.BURST: "late",
         GapKind.LATE_START: "late start",
         GapKind.UNCAPTURED: "not captured",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 from listenctl.percentiles import Histogram, median
-from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
+from listenctl.protocol.gaps.gap_ledger import Gap
 
 _WINDOW = 0.5
 _MAX_WINDOWS = 4096
@@ -118,7 +118,7 @@ class ArrivalTimes:
 
     def skip_gap(self, gap: Gap) -> None:
         """Take a gap; audio after missing audio is not late because of it."""
-        if gap.kind in (GapKind.HOLE, GapKind.PAUSE) and gap.missing > 0:
+        if gap.leaves_out_audio:
             seconds = gap.missing / self._rate
             self._count_uncertain(seconds)
             self._base += seconds

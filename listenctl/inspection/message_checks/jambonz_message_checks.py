@@ -225,8 +225,8 @@ class JambonzMessageChecks:
             case UnknownMessage():
                 self._add_violation("text-unknown", at, f"a text of an unknown type: {message.text[:_MAX_SHOWN]!r}")
 
-    def finish_call(self) -> MeasuredDrift | None:
-        """Finish the checks; return the drift of jambonz's clock."""
+    def finish_call(self, measured_rate: int | None) -> MeasuredDrift | None:
+        """Finish the checks; return the drift of jambonz's clock unless its audio comes at another rate."""
         if self._detector:
             self._add_tones(self._detector.end_audio())
         self.completeness.received = self.counts.samples
@@ -236,29 +236,13 @@ class JambonzMessageChecks:
         arrivals.finish()
         self.keys.sort(key=lambda key: key.at)
         positions = [*(gap.position for gap in self.gaps), *self._holes]
-        drift = None if self._has_another_rate(arrivals) else arrivals.measure_drift(positions)
+        drift = None if measured_rate else arrivals.measure_drift(positions)
         arrivals.discard_windows()
         if drift and abs(drift.ppm) - drift.uncertainty > _NOTABLE_DRIFT_PPM:
             pace = "slower" if drift.ppm > 0 else "faster"
             detail = f"jambonz's clock is {abs(drift.ppm):.0f} ± {drift.uncertainty:.0f} ppm {pace} than the capture's"
             self._add_violation("clock-drift", arrivals.last, detail)
         return drift
-
-    def _has_another_rate(self, arrivals: ArrivalTimes) -> bool:
-        """Return whether audio arrives at another pace than its format implies, per message and overall."""
-        first, rate, counts = arrivals.first or 0.0, self._format.sample_rate, self.counts
-        elapsed = arrivals.last - first
-        if elapsed < _MIN_PACE_SECONDS or counts.messages < _MIN_PACE_MESSAGES:
-            return False
-        usual, _ = counts.sizes.most_common(1)[0]
-        each = self._format.duration_of(usual // self._format.frame_bytes) / max(arrivals.intervals.quantile(0.5), 1e-4)
-        overall = self._format.duration_of(counts.samples) / elapsed
-        if abs(overall - 1) < _ANOTHER_RATE or abs(each / overall - 1) > _ANOTHER_RATE:
-            return False
-        channels = self._format.channels
-        detail = f"audio declared as {rate} Hz, {channels} channel(s) arrives {overall:.2f} times as fast"
-        self._violations.add_violation_at("format-wrong", MessagePlace(first, 0), Culprit.JAMBONZ, detail)
-        return True
 
     def _add_tones(self, keys: "Sequence[DtmfTone]") -> None:
         arrivals = self.arrivals

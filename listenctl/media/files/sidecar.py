@@ -35,6 +35,7 @@ class SidecarAudio:
     samples: int
     seconds: float
     gaps_filled: bool | None = None
+    measured_sample_rate: int | None = None  # at which the audio came, if not at ``sample_rate``
     begins: float | None = None  # seconds from the handshake to the first sample; None in a live recording
     warnings: Sequence[str] = ()
 
@@ -51,6 +52,7 @@ class SidecarAudio:
             samples=count_in(fields, "samples"),
             seconds=number_in(fields, "seconds") or 0.0,
             gaps_filled=filled if isinstance(filled := fields.get("gaps_filled"), bool) else None,
+            measured_sample_rate=count_in(fields, "measured_sample_rate") or None,
             begins=number_in(fields, "begins"),
             warnings=[str(warning) for warning in list_in(fields, "warnings")],
         )

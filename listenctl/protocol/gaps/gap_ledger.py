@@ -8,29 +8,36 @@ a second. The ledger gets every message and, once per read, the time by which al
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import inf
 
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.lateness import ClockDrift, EarlyAudio, Stall, UncapturedAudio
 from listenctl.protocol.gaps.loss_thresholds import (
+    BIT_BY_BIT,
     LATE_AFTER,
     LATE_START_AFTER,
+    LONGEST_END,
     LOST_AFTER,
     SHORTEST_BURST,
     SMALLEST_JAMBONZ_BUFFER,
     STEADY_WITHIN,
 )
+from listenctl.protocol.gaps.measured_rate import RateMeter
 from listenctl.protocol.gaps.message_sizes import MessageSizes
 
 # Sound cards and servers differ by up to some hundred ppm; lost audio comes in steps.
 FASTEST_DRIFT = 0.001
 RIPPLE_CHECKS = 16
+# Stalls that follow each other this often are decided without waiting for what follows.
+MOST_STALLS = 8
 
 
 class GapKind(StrEnum):
     HOLE = "hole"  # jambonz threw audio away
     PAUSE = "pause"  # jambonz sent nothing, and nothing held back arrived later
+    UNKNOWN = "unknown"  # nothing arrived while we didn't read, so that audio may have been lost
     BURST = "burst"  # audio arrived late and all at once; nothing is missing
     LATE_START = "late-start"  # the first audio arrived long after the connection
     UNCAPTURED = "uncaptured"  # audio arrived but was not captured
@@ -49,9 +56,19 @@ class Gap:
     position_uncertainty: int = 0  # samples after ``position`` within which it may lie instead
     at_least: bool = False  # whether ``length`` is only a lower bound
 
+    @property
+    def leaves_out_audio(self) -> bool:
+        """Whether real time passed without audio, so that silence can take its place."""
+        return self.missing > 0 and self.kind in (GapKind.HOLE, GapKind.PAUSE, GapKind.UNKNOWN)
+
 
 class GapLedger:
-    """Keep the gaps of one call."""
+    """
+    Keep the gaps of one call.
+
+    Only audio shows how late audio is. That nothing arrived by some time says where a stall begins, and when audio
+    arrived; how often it is said changes nothing.
+    """
 
     def __init__(self, audio_format: AudioFormat, started_at: float) -> None:
         self._format = audio_format
@@ -60,21 +77,28 @@ class GapLedger:
         self._sizes = MessageSizes()
         self._bytes = 0
         self._bytes_checked = 0
-        self._checked_at = started_at
-        self._interval = 0.0  # between the last two checks
+        self._checked_at = started_at  # when audio was last seen
+        self._quiet_until = started_at  # nothing arrived after ``_checked_at`` until then
+        self._interval = 0.0  # seconds within which the last audio arrived
         self._origin = started_at
         self._first_check = (started_at, 0)  # time and bytes
         self._late = 0.0
         self._ripple = 0.0  # average lateness of audio that is in time
         self._in_time = 0  # position
-        self._stall: Stall | None = None
+        self._in_time_at = started_at
+        self._stalls: list[Stall] = []  # each begun before it was known what became of the one before
+        self.unobserved = 0.0
+        """Seconds since the last audio in which we didn't read."""
         self._early_audio: EarlyAudio | None = None
         self._drift = ClockDrift()
-        self._missing = {GapKind.HOLE: 0, GapKind.PAUSE: 0}
-        self._may_arrive = {GapKind.HOLE: 0, GapKind.PAUSE: 0}
+        self._rate_meter = RateMeter(audio_format)
+        self._missing = dict.fromkeys((GapKind.HOLE, GapKind.PAUSE, GapKind.UNKNOWN), 0)
+        self._may_arrive = dict(self._missing)
         self._expects_end = False
         self._uncaptured: UncapturedAudio | None = None
         self._reported = 0
+        self.measured_rate: int | None = None
+        """The sample rate at which the audio really arrives, once it is certain that it isn't the stated one."""
         self.gaps: list[Gap] = []
 
     @property
@@ -84,12 +108,14 @@ class GapLedger:
     @property
     def stalled(self) -> bool:
         """Whether audio is late now, so that it isn't known yet what is missing."""
-        return self._stall is not None
+        if self._stalls:
+            return True
+        return self._bytes_checked > 0 and not self._expects_end and self._lateness(self._quiet_until) > LATE_AFTER
 
     @property
     def lost_samples(self) -> int:
-        """Samples per channel that jambonz threw away."""
-        return self._missing[GapKind.HOLE]
+        """Samples per channel that jambonz threw away, or that may have been lost while we didn't read."""
+        return self._missing[GapKind.HOLE] + self._missing[GapKind.UNKNOWN]
 
     @property
     def paused_samples(self) -> int:
@@ -106,12 +132,10 @@ class GapLedger:
 
     def change_format(self, audio_format: AudioFormat) -> None:
         """Read all bytes so far as ``audio_format`` because the metadata arrived late; the gaps so far were wrong."""
-        self._format = audio_format
-        self._byte_rate = audio_format.byte_rate
+        self._rate_meter, self.measured_rate = RateMeter(audio_format), None
+        self._read_as(audio_format)
         first_at, first_bytes = self._first_check
         self._origin = first_at - first_bytes / self._byte_rate
-        self._stall = self._early_audio = None
-        self._sizes.slip = self._sizes.backlog = -1
         self._missing = dict.fromkeys(self._missing, 0)
         self._may_arrive = dict.fromkeys(self._may_arrive, 0)
         self._drift.ignore_shifts(first_at)
@@ -128,6 +152,10 @@ class GapLedger:
                 self._add_missing(GapKind.HOLE, 0, SMALLEST_JAMBONZ_BUFFER, at_least=True)
         self._bytes += message_bytes * messages
 
+    def add_unobserved(self, seconds: float) -> None:
+        """Record that we didn't read for ``seconds``: what is missing after that may have been sent."""
+        self.unobserved += seconds
+
     def expect_end(self) -> None:
         """Record that jambonz is shutting down: if nothing more arrives, nothing is missing."""
         self._expects_end = True
@@ -135,63 +163,83 @@ class GapLedger:
     def add_uncaptured(self, samples: int | None) -> None:
         """Record ``samples`` (None: unknown) that arrived but were not captured; what comes next sets a new origin."""
         self._uncaptured = UncapturedAudio(self._bytes, samples).joined_to(self._uncaptured)
-        stall = self._stall
         # Audio that was missing before more audio arrived is a separate gap.
-        if stall is not None and self._checked_samples > stall.position:
-            late = stall.least_missing(self._late, self._interval)
-            if late > LATE_AFTER:
-                self._count_missing(stall, late, self._checked_at)
-        self._stall = self._early_audio = None
+        if self._stalls and self._checked_samples > self._stalls[-1].position:
+            self._settle_stalls(self._checked_at)
+        self._stalls.clear()
+        self._early_audio = None
 
     def find_gaps(self, at: float) -> Sequence[Gap]:
         """Return the new gaps, given that everything added had arrived by ``at``."""
-        if not self._bytes or (self._expects_end and self._bytes == self._bytes_checked):
+        fresh = self._bytes > self._bytes_checked
+        if not self._bytes or (self._expects_end and not fresh):
             return ()
-        elapsed = at - self._checked_at
-        if self._uncaptured and self._bytes == self._bytes_checked:
-            return ()
-        self._interval = elapsed or self._interval
+        if self._early_audio is not None:
+            self._pass_early_windows(self._early_audio, at)
+        if fresh:
+            self._check_audio(at)
+        else:
+            self._quiet_until = at
+        return self._new_gaps()
+
+    def _check_audio(self, at: float) -> None:
+        self._interval = at - self._quiet_until
         if self._uncaptured and self._bytes > self._uncaptured.after:
             self._resume(self._uncaptured, at)
         elif not self._bytes_checked:
             self._start(at)
         else:
-            self._take_lateness(at - self._origin - self._bytes / self._byte_rate, at, elapsed)
+            if (silence := self._silence()) > LATE_AFTER:
+                self._begin_silence(silence)
+            self._take_lateness(self._lateness(at), at)
         self._bytes_checked = self._bytes
-        self._checked_at = at
-        return self._new_gaps()
+        self._checked_at = self._quiet_until = at
+        self.unobserved = 0.0
 
-    def add_audio_run(self, before: float, times: Sequence[float], message_bytes: int, *, longest: float) -> int:
+    def add_audio_run(self, before: float, times: Sequence[float], message_bytes: int) -> int:
         """Do ``find_gaps`` and ``add_messages`` for each message while all are in time; return for how many."""
-        if self._stall is not None or self._uncaptured is not None or self._expects_end or not self._bytes_checked:
+        if self._stalls or self._uncaptured is not None or self._expects_end or not self._bytes_checked:
             return 0
         if message_bytes != self._sizes.usual or self._reported < len(self.gaps):
             return 0
+        if self._silence() > LATE_AFTER:
+            return 0
+        rate, frame = self.measured_rate, message_bytes / self._byte_rate
         for taken, at in enumerate(times):
             if at != before:
                 late = before - self._origin - self._bytes / self._byte_rate
                 early = self._early_audio
-                if late > LATE_AFTER or not 0 < at - before < longest:
+                # Neither this audio is late nor would the next be.
+                if not 0 < at - before <= LATE_AFTER - late + frame or late > LATE_AFTER:
                     return taken
-                if early and before - early.window_from >= LOST_AFTER:
+                if early and at - early.window_from >= LOST_AFTER:
                     return taken
-                elapsed = before - self._checked_at
-                self._interval = elapsed or self._interval
-                self._take_lateness(late, before, elapsed)
-                self._bytes_checked, self._checked_at, before = self._bytes, before, at
+                if self._bytes > self._bytes_checked:
+                    self._interval = before - self._quiet_until
+                    self._take_lateness(late, before)
+                    self._bytes_checked, self._checked_at = self._bytes, before
+                    self.unobserved = 0.0
+                    if self.measured_rate != rate:
+                        return taken
+                self._quiet_until = before = at
             self._bytes += message_bytes
         return len(times)
 
     def end_call(self, at: float | None) -> Sequence[Gap]:
         """Return the gaps that the end of the call decides; ``at`` is None if nobody knows when it ended."""
+        # The call ended at an unknown time between the last two looks at it.
+        silent_until = self._quiet_until
         gaps = [] if at is None else list(self.find_gaps(at))
-        at = self._checked_at if at is None else at
-        if self._stall is not None:
-            missing = self._stall.least_missing(self._late, self._interval)
-            if missing > LATE_AFTER:
-                self._count_missing(self._stall, missing, at, at_least=True)
+        if not self._bytes_checked:
+            return gaps
+        if self._checked_at in (at, silent_until):
+            silent_until = self._checked_at - self._interval
         if self._early_audio is not None:
-            self._end_early_audio(self._early_audio, at)
+            self._end_early_audio(self._early_audio)
+        if self.measured_rate is None and (rate := self._rate_meter.measured_at_the_end()):
+            self._take_rate(rate)
+        elif not self._expects_end:
+            self._end_stalls(silent_until)
         return [*gaps, *self._new_gaps()]
 
     def _new_gaps(self) -> Sequence[Gap]:
@@ -200,11 +248,21 @@ class GapLedger:
         reported, self._reported = self._reported, len(self.gaps)
         return self.gaps[reported:]
 
+    def _lateness(self, at: float, received: int | None = None) -> float:
+        """Return how late audio is if ``received`` bytes, by default all, are there at ``at``."""
+        return at - self._origin - (self._bytes if received is None else received) / self._byte_rate
+
+    def _silence(self) -> float:
+        """Return how late the first audio since the last check is at least: nothing had arrived by then."""
+        return self._lateness(self._quiet_until, self._bytes_checked + self._sizes.usual)
+
     def _start(self, at: float) -> None:
         """Set the origin by the first audio, which was captured before it was sent."""
         self._first_check = (at, self._bytes)
+        self._in_time_at = at
         self._origin = at - self._bytes / self._byte_rate
         self._drift.ignore_shifts(at)
+        self._rate_meter.measure(at, self._bytes)
         delay = self._origin - self._started_at
         if delay > LATE_START_AFTER:
             self.gaps.append(Gap(GapKind.LATE_START, 0, delay, self.resolution))
@@ -214,8 +272,9 @@ class GapLedger:
 
     def _resume(self, uncaptured: UncapturedAudio, at: float) -> None:
         """Set the origin again by the first audio after uncaptured audio."""
-        self._uncaptured = self._stall = self._early_audio = None
-        late = at - self._origin - self._bytes / self._byte_rate
+        self._uncaptured = self._early_audio = None
+        self._stalls.clear()
+        late = self._lateness(at)
         self._origin += late
         self._late = 0.0
         self._drift.ignore_shifts(at)
@@ -224,53 +283,70 @@ class GapLedger:
             position, length = uncaptured.after // self._format.frame_bytes, self._format.duration_of(missing)
             self.gaps.append(Gap(GapKind.UNCAPTURED, position, length, self.resolution, missing))
 
-    def _take_lateness(self, late: float, at: float, elapsed: float) -> None:
+    def _take_lateness(self, late: float, at: float) -> None:
+        elapsed = at - self._checked_at
         if late < 0:
             self._take_early_audio(late, at)
-        elif self._stall is not None:
-            self._follow_stall(self._stall, late, at)
+        elif self._stalls:
+            self._follow_stalls(late, at)
         elif late > LATE_AFTER:
             self._begin_stall(late, at)
         else:
-            self._keep_time(late, elapsed)
-        if self._early_audio is not None and at - self._early_audio.window_from >= LOST_AFTER:
-            self._follow_early_audio(self._early_audio, at)
+            self._keep_time(late, elapsed, at)
         self._drift.add_observed(elapsed, at)
-        self._late = max(0.0, late)
+        if at >= self._rate_meter.due and (rate := self._rate_meter.measure(at, self._bytes)):
+            self._take_rate(rate)
+        self._late = max(0.0, self._lateness(at))
 
-    def _keep_time(self, late: float, elapsed: float) -> None:
+    def _take_rate(self, rate: int) -> None:
+        """Count all audio so far at the rate at which it arrived: it was neither early nor late."""
+        self.measured_rate = rate
+        self._read_as(replace(self._format, sample_rate=rate))
+        self._origin = self._checked_at - self._bytes_checked / self._byte_rate
+        self._drift.ignore_shifts(self._checked_at)
+
+    def _read_as(self, audio_format: AudioFormat) -> None:
+        self._format = audio_format
+        self._byte_rate = audio_format.byte_rate
+        self._stalls.clear()
+        self._early_audio = None
+        self._sizes.slips.clear()
+        self._sizes.backlogs.clear()
+
+    def _keep_time(self, late: float, elapsed: float, at: float) -> None:
         """Move the origin with a slow clock, but no faster than clocks drift."""
         step = min(late, FASTEST_DRIFT * elapsed)
         self._origin += step
         self._drift.add_shift(step, self._checked_at)
         self._ripple += (late - self._ripple) / RIPPLE_CHECKS
         if late <= STEADY_WITHIN:
-            self._in_time = self.samples
+            self._in_time, self._in_time_at = self.samples, at
 
     def _take_early_audio(self, late: float, at: float) -> None:
         """Handle audio earlier than any before: less jitter, a faster clock, or audio that counted as lost."""
-        if self._stall is not None:
-            self._end_stall_as_burst(self._stall)
+        self._end_as_burst(0)
         self._origin += late
         if self._early_audio is None:
             self._early_audio = EarlyAudio(self._checked_samples, at)
         self._early_audio.seconds -= late
 
-    def _follow_early_audio(self, early: EarlyAudio, at: float) -> None:
-        if early.seconds >= LATE_AFTER:
+    def _pass_early_windows(self, early: EarlyAudio, at: float) -> None:
+        while at - early.window_from >= LOST_AFTER:
+            if early.seconds < LATE_AFTER:
+                self._end_early_audio(early)
+                return
             early.seconds_before += early.seconds
-            early.seconds, early.window_from = 0.0, at
-        else:
-            self._end_early_audio(early, at)
+            early.seconds = 0.0
+            early.window_from += LOST_AFTER
 
-    def _end_early_audio(self, early: EarlyAudio, at: float) -> None:
+    def _end_early_audio(self, early: EarlyAudio) -> None:
         self._early_audio = None
         length = early.seconds_before + early.seconds
         if length < LATE_AFTER:
             self._drift.add_shift(-length, self._checked_at)
             return
         missing = -self._uncount(length)
-        self._drift.ignore_shifts(at)
+        self._drift.ignore_shifts(self._checked_at)
         if missing or length >= SHORTEST_BURST:
             self.gaps.append(Gap(GapKind.BURST, early.position, length, self.resolution, missing))
 
@@ -287,57 +363,136 @@ class GapLedger:
             left -= taken
         return arrived
 
+    def _begin_silence(self, late: float) -> None:
+        """Begin a stall where nothing arrived for a while."""
+        position = self._checked_samples
+        if late - self._late <= STEADY_WITHIN:
+            return
+        if not self._stalls:
+            self._add_stall(Stall(position, 0, late, sudden=True, located=True, unobserved=self.unobserved))
+            return
+        stall = self._stalls[-1]
+        if late - stall.level <= LATE_AFTER and stall.located:
+            return
+        if stall.flows:
+            stall.kind, stall.position, stall.uncertainty = self._classify(stall, self._bytes_checked)
+            self._add_stall(Stall(position, 0, late, sudden=True, located=True, unobserved=self.unobserved))
+            return
+        # Audio that had not begun to flow belongs to the same stall, which begins before or after it.
+        stall.unobserved += self.unobserved
+        if stall.located:
+            stall.begin_again(stall.position, max(stall.uncertainty, position - stall.position), late)
+        else:
+            stall.begin_again(position, 0, late)
+
     def _begin_stall(self, late: float, at: float) -> None:
         fresh = self._bytes - self._bytes_checked
         # A single late message shows where the stall was; of several, any may have been late.
         uncertain = fresh if fresh > self._sizes.usual else 0
-        self._stall = Stall(
+        sudden = late - self._late > STEADY_WITHIN or at - self._in_time_at < BIT_BY_BIT
+        stall = Stall(
             position=self._checked_samples,
             uncertainty=uncertain // self._format.frame_bytes,
-            window_from=at,
             latest=late,
-            lowest=late,
-            low=late,
-            sudden=late - self._late > STEADY_WITHIN,
-            dry=not fresh,
+            sudden=sudden,
+            located=not uncertain,
+            unobserved=self.unobserved,
         )
+        stall.add_lateness(late, self.samples, at)
+        self._add_stall(stall)
 
-    def _follow_stall(self, stall: Stall, late: float, at: float) -> None:
+    def _add_stall(self, stall: Stall) -> None:
+        self._stalls.append(stall)
+        if len(self._stalls) > MOST_STALLS:
+            self._count_stall(self._stalls.pop(0))
+
+    def _follow_stalls(self, late: float, at: float) -> None:
+        while len(self._stalls) > 1 and late <= self._stalls[-2].level + LATE_AFTER:
+            self._end_as_burst(len(self._stalls) - 1)
         if late <= LATE_AFTER:
-            self._end_stall_as_burst(stall)
+            self._end_as_burst(0)
             return
-        # A stall begins where nothing arrives; between two frames nothing arrives either.
-        if self._bytes == self._bytes_checked and late - self._late > STEADY_WITHIN:
-            stall.begin_at(self.samples)
-        stall.add_lateness(late, self.samples)
+        stall = self._stalls[-1]
+        stall.add_lateness(late, self.samples, at)
         if stall.is_settled(at):
-            self._count_missing(stall, stall.low, at)
+            self._settle_stalls(at)
 
-    def _end_stall_as_burst(self, stall: Stall) -> None:
-        self._stall = None
-        if stall.latest >= SHORTEST_BURST:
-            # The audio grew later than was observed, until shortly before it arrived.
-            resolution = max(self.resolution, self._interval)
-            self.gaps.append(
-                Gap(GapKind.BURST, stall.position, stall.latest, resolution, position_uncertainty=stall.uncertainty)
-            )
+    def _end_as_burst(self, first: int) -> None:
+        """End the stalls from ``first`` on: all that was late has arrived."""
+        ended = self._stalls[first:]
+        del self._stalls[first:]
+        if not ended:
+            return
+        length = max(stall.latest for stall in ended) - (self._stalls[-1].level if self._stalls else 0.0)
+        if length < SHORTEST_BURST:
+            return
+        # The audio grew later than was observed, until shortly before it arrived.
+        resolution = max(self.resolution, self._interval)
+        position, uncertainty = ended[0].position, ended[0].uncertainty
+        burst = Gap(GapKind.BURST, position, length, resolution, position_uncertainty=uncertainty)
+        (self._stalls[-1].bursts if self._stalls else self.gaps).append(burst)
 
-    def _count_missing(self, stall: Stall, late: float, at: float, *, at_least: bool = False) -> None:
-        self._stall = None
-        self._origin += late
+    def _settle_stalls(self, at: float) -> None:
         self._drift.ignore_shifts(at)
-        kind, position, uncertainty = self._classify(stall)
+        while self._stalls:
+            self._count_stall(self._stalls.pop(0))
+
+    def _end_stalls(self, silent_until: float) -> None:
+        """Count what is missing at the end of the call, at least; nothing arrived until ``silent_until``."""
+        if self._stalls and self._stalls[-1].is_end(self._checked_at, self._interval):
+            self._stalls.pop()
+        while self._stalls:
+            stall = self._stalls.pop(0)
+            proved = stall.kind is not None or self._slip_after(stall.position) is not None
+            # Audio that still catches up is on its way; nothing shows that it is lost.
+            if not proved and stall.latest - stall.level > LATE_AFTER:
+                self._origin += stall.level
+                continue
+            stall.sudden |= not self._missing[GapKind.HOLE]
+            self._count_stall(stall, at_least=not stall.flows)
+        silence = self._lateness(silent_until)
+        if silence > LONGEST_END:
+            stall = Stall(self.samples, 0, silence, sudden=True, located=True, unobserved=self.unobserved)
+            self._count_stall(stall, at_least=True)
+
+    def _count_stall(self, stall: Stall, *, at_least: bool = False) -> None:
+        """Count what the outermost stall lacks, and move the origin behind it."""
+        late = stall.level
+        self._origin += late
+        for other in self._stalls:
+            other.lower_by(late)
+        kind, position, uncertainty = (
+            self._classify(stall) if stall.kind is None else (stall.kind, stall.position, stall.uncertainty)
+        )
+        if kind is GapKind.PAUSE and stall.unobserved:
+            unknown = min(late, stall.unobserved)
+            late -= unknown
+            self._count_missing(GapKind.UNKNOWN, position, unknown, uncertainty, at_least)
+        if late > LATE_AFTER or kind is not GapKind.PAUSE:
+            self._count_missing(kind, position, late, uncertainty, at_least)
+        self.gaps += stall.bursts
+        self._in_time, self._in_time_at = max(self._in_time, position + uncertainty), self._checked_at
+
+    def _count_missing(self, kind: GapKind, position: int, late: float, uncertainty: int, at_least: bool) -> None:
         missing = self._add_missing(kind, position, late, uncertainty=uncertainty, at_least=at_least)
-        if self._sizes.slip < position * self._format.frame_bytes:  # A short message proves that it is lost.
+        if self._slip_after(position) is None:  # A short message proves that it is lost.
             self._may_arrive[kind] += missing
 
-    def _classify(self, stall: Stall) -> tuple[GapKind, int, int]:
+    def _slip_after(self, position: int, before: float = inf) -> int | None:
+        """Return the bytes before the last message without its first bytes, if it came after ``position``."""
+        start = position * self._format.frame_bytes
+        return next((slip for slip in reversed(self._sizes.slips) if start <= slip < before), None)
+
+    def _classify(self, stall: Stall, before: float = inf) -> tuple[GapKind, int, int]:
+        """Return what a stall that ended ``before`` these bytes was, its position and uncertainty."""
+        slip = self._slip_after(stall.position, before)
+        if slip is not None:
+            return GapKind.HOLE, slip // self._format.frame_bytes, 0
         start = stall.position * self._format.frame_bytes
-        if self._sizes.slip >= start:
-            return GapKind.HOLE, self._sizes.slip // self._format.frame_bytes, 0
-        if stall.caught_up or self._sizes.backlog >= start:
+        if stall.caught_up or any(start <= backlog < before for backlog in self._sizes.backlogs):
             return GapKind.HOLE, stall.position, max(stall.uncertainty, stall.caught_up_until - stall.position)
-        if not stall.sudden:
+        # A busy sender is late now more, now less; what is lost is lost.
+        if not stall.sudden and stall.latest - stall.level <= LATE_AFTER:
             return GapKind.HOLE, self._in_time, stall.position + stall.uncertainty - self._in_time
         return GapKind.PAUSE, stall.position, stall.uncertainty
 

@@ -1,9 +1,13 @@
 """Late or early audio, while it is undecided whether it is lost, a burst, or a difference between two clocks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
+from typing import TYPE_CHECKING
 
-from listenctl.protocol.gaps.loss_thresholds import LATE_AFTER, LOST_AFTER, STEADY_WITHIN
+from listenctl.protocol.gaps.loss_thresholds import FLOWS_AFTER, HELD_UP, LATE_AFTER, LOST_AFTER, STEADY_WITHIN
+
+if TYPE_CHECKING:
+    from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 
 # Jitter moves the origin by some 20 ms, which over this long is small against the drift of bad clocks.
 DRIFT_KNOWN_AFTER = 300.0
@@ -13,34 +17,67 @@ SETTLING_TIME = 10.0
 
 @dataclass(slots=True)
 class Stall:
-    """Audio that is late."""
+    """Audio that is late; a second stall can begin before it is known what became of the first."""
 
     position: int  # samples per channel received before it
     uncertainty: int  # samples after ``position`` within which it may begin instead
-    window_from: float  # start of the current window of ``LOST_AFTER`` seconds
     latest: float  # the greatest lateness, in seconds
-    lowest: float  # the least lateness after that
-    low: float  # the least lateness in the window
     sudden: bool  # whether lateness jumped; audio lost bit by bit lets it grow
-    dry: bool  # whether nothing at all arrived for a while
-    previous_low: float = 0.0
+    located: bool  # whether nothing arrived for a while after ``position``
+    unobserved: float = 0.0  # seconds in which we didn't read
+    low: float = inf  # the least lateness in the current window
+    previous_low: float = inf  # and in the window before
+    lowest: float = inf  # the least lateness since it was greatest
     caught_up_until: int = 0  # position up to which late audio arrived in a burst, 0 without one
+    window_from: float = inf  # start of the current window of ``LOST_AFTER`` seconds
+    flowing_from: float = inf  # time since which audio has arrived at its own pace,
+    flowing_late: float = inf  # and its lateness then
+    flows: bool = False
+    kind: "GapKind | None" = None  # once another stall has begun
+    bursts: "list[Gap]" = field(default_factory=list)  # stalls that ended within this one
 
     @property
     def caught_up(self) -> bool:
-        return self.latest - self.lowest > LATE_AFTER
+        """Whether much late audio arrived in a burst, but not all of it."""
+        return self.latest - self.lowest > HELD_UP
 
-    def add_lateness(self, late: float, position: int) -> None:
+    @property
+    def level(self) -> float:
+        """The lateness that is left between the moments of jitter."""
+        level = min(self.low, self.previous_low)
+        return self.latest if level == inf else level
+
+    def add_lateness(self, late: float, position: int, at: float) -> None:
         if late >= self.latest:
             self.latest = self.lowest = late
         elif late < self.lowest - STEADY_WITHIN:
             self.lowest, self.caught_up_until = late, position
+        if self.window_from == inf:
+            self.window_from = at
         self.low = min(self.low, late)
+        if not self.flows:
+            if late < self.flowing_late - STEADY_WITHIN:
+                self.flowing_from, self.flowing_late = at, late
+            self.flows = at - self.flowing_from >= FLOWS_AFTER
 
-    def begin_at(self, position: int) -> None:
-        """Record that nothing arrived after ``position``, so that the stall began there."""
-        if not self.dry:
-            self.dry, self.position, self.uncertainty = True, position, 0
+    def begin_again(self, position: int, uncertainty: int, late: float) -> None:
+        """Record that audio stopped after ``position``, before it had begun to flow."""
+        self.position, self.uncertainty, self.located = position, uncertainty, True
+        self.latest = max(self.latest, late)
+        self.low = self.previous_low = self.window_from = self.flowing_from = self.flowing_late = inf
+        self.lowest, self.caught_up_until = self.latest, 0
+
+    def lower_by(self, seconds: float) -> None:
+        """Count lateness from an origin that has moved by ``seconds``."""
+        self.latest -= seconds
+        self.low -= seconds
+        self.previous_low -= seconds
+        self.lowest -= seconds
+        self.flowing_late -= seconds
+
+    def is_end(self, at: float, interval: float) -> bool:
+        """Return whether only audio that arrived in the ``interval`` before ``at`` was late, as the last audio is."""
+        return self.window_from == at and (not self.located or self.low - interval <= LATE_AFTER)
 
     def is_settled(self, at: float) -> bool:
         """Return whether the lateness, now ``low``, won't shrink any more."""
@@ -50,11 +87,6 @@ class Stall:
             return True
         self.previous_low, self.low, self.window_from = self.low, inf, at
         return False
-
-    def least_missing(self, late: float, interval: float) -> float:
-        """Return the seconds that are missing for certain at the end of the call, checked ``interval`` before."""
-        # Nobody knows when in that interval the audio ended; that is no gap.
-        return max(late - interval, min(self.low, self.previous_low))
 
 
 @dataclass(slots=True)

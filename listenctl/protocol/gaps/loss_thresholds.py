@@ -17,3 +17,15 @@ LATE_START_AFTER = 0.5
 
 SMALLEST_JAMBONZ_BUFFER = 2.0
 """What jambonz's buffer holds at least and throws away at once (listenctl-protocol(7) 3.3)."""
+
+FLOWS_AFTER = 0.1
+"""Audio has resumed once it has arrived at its own pace for this long; the next stall is then another gap."""
+
+HELD_UP = 0.5
+"""Late audio of this length that arrives at once, while some stays missing, shows that jambonz threw audio away."""
+
+LONGEST_END = 0.5
+"""A call without audio for this long before its end counts as paused."""
+
+BIT_BY_BIT = 0.6
+"""Audio is lost bit by bit if its lateness takes longer than this to reach ``LATE_AFTER``; a busy sender is faster."""

@@ -21,7 +21,6 @@ from listenctl.media.files.sidecar import (
     tapped_party,
 )
 from listenctl.media.files.wav_recording import Recording, UnrecordedAudio
-from listenctl.protocol.gaps.gap_ledger import GapKind
 from listenctl.protocol.listen_session import FlushRequested, GapFound, MessageReceived, ProtocolViolation
 from listenctl.server.calls.live_call_log import EMPTY_MESSAGE, SHUTTING_DOWN, LiveCallLog, describe_completeness
 
@@ -72,8 +71,14 @@ def _describe_audio(log: LiveCallLog, recording: Recording) -> SidecarAudio:
         samples=recording.samples,
         seconds=round(output.duration_of(recording.samples), 3),
         gaps_filled=recording.fill,
+        measured_sample_rate=_measured_rate(log, output.sample_rate),
         warnings=[recording.warning] if recording.warning else [],
     )
+
+
+def _measured_rate(log: LiveCallLog, output_rate: int) -> int | None:
+    measured = log.ledger.measured_rate
+    return measured and round(output_rate * measured / log.audio_format.sample_rate)
 
 
 def _describe_events(log: LiveCallLog, recording: Recording) -> list[Report]:
@@ -95,7 +100,7 @@ def _describe_gaps(log: LiveCallLog, recording: Recording) -> list[Report]:
     gaps = []
     for gap in log.ledger.gaps:
         # The position of a filled gap is where its silence begins.
-        filled = gap.missing if recording.fill and gap.kind in (GapKind.HOLE, GapKind.PAUSE) else 0
+        filled = gap.missing if recording.fill and gap.leaves_out_audio else 0
         position = max(0, recording.file_position(gap.position) - filled)
         gaps.append(GapEvent.of(gap, rate).serialize() | position_fields(position, rate))
     gaps += [_describe_unrecorded(loss, rate, recording) for loss in recording.losses]

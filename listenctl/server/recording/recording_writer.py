@@ -19,7 +19,7 @@ from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.media.files.sidecar import Sidecar
 from listenctl.media.files.wav_recording import Recording
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
+from listenctl.protocol.gaps.gap_ledger import Gap
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.recording.describe_recording import describe_recording, overwrite_sidecar
 
@@ -42,7 +42,7 @@ class RecordSettings:
     sync: str | float = "never"
 
     def fills_gap(self, gap: Gap) -> bool:
-        return self.fill and gap.missing > 0 and gap.kind in (GapKind.HOLE, GapKind.PAUSE)
+        return self.fill and gap.leaves_out_audio
 
 
 class RecordingWriter:

@@ -7,6 +7,8 @@ from itertools import groupby, pairwise
 from operator import itemgetter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
@@ -330,6 +332,89 @@ def test_single_frames_that_are_missing_add_up(way: Way, every: int) -> None:
     assert ledger.lost_samples == pytest.approx(4_800_000 / every, rel=0.2)
     for gap, following in pairwise(ledger.gaps):
         assert gap.position + gap.position_uncertainty <= following.position
+
+
+# Any series.
+
+
+@st.composite
+def series(draw: st.DrawFn) -> tuple[Arrivals, list[tuple[GapKind, int, int]]]:
+    """Return a call with pauses, audio held up on the way, and audio that jambonz threw away; and its gaps."""
+    arrivals: Arrivals = []
+    gaps: list[tuple[GapKind, int, int]] = []
+    at, position = 0.05, 0
+
+    def talk(frames: int, first: int = FRAME) -> None:
+        nonlocal at, position
+        for count in range(frames):
+            at += FRAME_TIME
+            arrivals.append((at, first if not count else FRAME))
+            position += arrivals[-1][1] // 2
+
+    talk(draw(st.integers(20, 100)))
+    for kind in draw(st.lists(st.sampled_from([GapKind.PAUSE, GapKind.BURST, GapKind.HOLE]), min_size=1, max_size=6)):
+        frames = draw(st.integers(20, 200))
+        if kind is GapKind.BURST:
+            gaps.append((kind, position, 0))
+            at += frames * FRAME_TIME
+            arrivals += [(at, FRAME)] * frames
+            position += frames * 160
+            talk(draw(st.integers(20, 150)))
+        else:
+            gaps.append((kind, position, frames * 160))
+            at += frames * FRAME_TIME
+            talk(draw(st.integers(20, 150)), FRAME if kind is GapKind.PAUSE else FRAME - 16)
+    talk(150)
+    return arrivals, gaps
+
+
+@given(series())
+def test_any_series_comes_out_as_it_went_in(made: tuple[Arrivals, list[tuple[GapKind, int, int]]]) -> None:
+    arrivals, gaps = made
+    ledger = GapLedger(MONO, 0.0)
+    for at, read in groupby(arrivals, key=itemgetter(0)):
+        ledger.find_gaps(at)
+        for _, size in read:
+            ledger.add_messages(size)
+        ledger.find_gaps(at)
+    ledger.end_call(arrivals[-1][0])
+
+    assert [(gap.kind, gap.position, gap.missing) for gap in ledger.gaps] == gaps
+
+
+def test_what_was_not_read_in_time_is_unknown() -> None:
+    ledger = GapLedger(MONO, 0.0)
+    for at, size in call(10):
+        ledger.add_messages(size)
+        ledger.find_gaps(at)
+
+    ledger.add_unobserved(4.0)
+    for at, size in call(10, start=15.05):
+        ledger.add_messages(size)
+        ledger.find_gaps(at)
+    ledger.end_call(25.05)
+
+    assert [(gap.kind, gap.position, gap.missing) for gap in ledger.gaps] == [
+        (GapKind.UNKNOWN, 80_000, 32_000),
+        (GapKind.PAUSE, 80_000, 8_000),
+    ]
+    assert (ledger.lost_samples, ledger.paused_samples) == (32_000, 8_000)
+
+
+@pytest.mark.parametrize("late", [0.15, 0.3, 1.0])
+def test_audio_that_is_late_when_the_server_stops_is_not_lost(way: Way, late: float) -> None:
+    steady = call(20)
+    slower = [(at + max(0.0, at - 18) * late / 2, size) for at, size in steady]
+
+    assert way.listen(slower).lost_samples == 0
+
+
+@pytest.mark.parametrize("rate", [16_000, 4_000])
+def test_audio_of_another_rate_is_neither_a_burst_nor_lost(way: Way, rate: int) -> None:
+    ledger = way.listen(call(20), audio_format=AudioFormat(rate, 1))
+
+    assert ledger.gaps == []
+    assert ledger.measured_rate == 8000
 
 
 # Reports, formats and the end.

@@ -36,8 +36,8 @@ def test_a_run_is_usual_at_once() -> None:
 
 def test_a_message_that_lacks_16_bytes_is_a_slip_and_one_of_many_frames_a_backlog() -> None:
     # V5: 640 bytes are one frame of stereo, 624 what comes after a loss.
-    assert [sizes_of(640, 640, size).slip for size in (624, 6384, 1280)] == [1280, 1280, -1]
-    assert [sizes_of(320, 320, size).backlog for size in (1280, 32_000)] == [-1, 640]
+    assert [list(sizes_of(640, 640, size).slips) for size in (624, 6384, 1280)] == [[1280], [1280], []]
+    assert [list(sizes_of(320, 320, size).backlogs) for size in (1280, 32_000)] == [[], [640]]
     # A first message without its head is noticed when the usual size is known.
     first = [(8304, 320), (8304, 320, 320), (8320, 320, 320)]
     assert [sizes_of(*messages).first_lacks_head for messages in first] == [False, True, False]

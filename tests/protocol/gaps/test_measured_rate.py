@@ -1,0 +1,33 @@
+import pytest
+
+from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.gaps.measured_rate import RateMeter
+
+
+def measured(rate: float, *, stated: int = 8000, seconds: float = 10, frame: float = 0.02) -> list[int]:
+    meter, found = RateMeter(AudioFormat(stated, 1)), []
+    for count in range(1, round(seconds / frame)):
+        at = count * frame
+        if at >= meter.due and (result := meter.measure(at, 2 * round(at * rate))):
+            found.append(result)
+    return found
+
+
+@pytest.mark.parametrize("stated", [8000, 16_000, 24_000, 44_100, 48_000])
+@pytest.mark.parametrize("rate", [8000, 16_000, 24_000, 44_100, 48_000])
+@pytest.mark.parametrize("frame", [0.01, 0.02, 0.06, 0.7])
+def test_another_rate_is_found_once_and_the_stated_one_never(stated: int, rate: int, frame: float) -> None:
+    assert measured(rate, stated=stated, frame=frame) == ([] if rate == stated else [rate])
+
+
+@pytest.mark.parametrize("share", [0.9, 0.8, 0.6, 1.3])
+def test_what_is_lost_steadily_is_no_rate(share: float) -> None:
+    assert measured(8000 * share) == []
+
+
+def test_a_short_call_is_measured_at_its_end() -> None:
+    meter = RateMeter(AudioFormat(8000, 1))
+    for at in (0.02, 0.52, 1.02):
+        assert meter.measure(at, round(at * 32_000)) is None
+
+    assert meter.measured_at_the_end() == 16_000

@@ -86,8 +86,16 @@ def listed(page: str, section: str) -> set[str]:
     return set(re.findall(r"^\.It Cm ([\w-]+)", found[1], re.MULTILINE))
 
 
-def test_every_fault_is_explained_and_no_other() -> None:
-    assert listed("listenctl-call.1", "FAULTS") == set(FAULT_KINDS)
+@pytest.mark.parametrize(
+    ("section", "known"),
+    [
+        ("FAULTS", set(FAULT_KINDS)),
+        ("VERDICTS", {outcome.value for outcome in CommandOutcome}),
+        ("REASONS", {reason.value for reason in VerdictReason if reason}),
+    ],
+)
+def test_every_fault_outcome_and_reason_is_explained_and_no_other(section: str, known: set[str]) -> None:
+    assert listed("listenctl-call.1", section) == known
 
 
 def test_the_default_of_every_fault_is_told() -> None:
@@ -96,14 +104,6 @@ def test_the_default_of_every_fault_is_told() -> None:
     for kind in FAULT_KINDS.values():
         item = text.partition(f".It Cm {kind.name}")[2].partition(".It ")[0]
         assert f"The default is {kind.default}." in item if kind.default else "default" not in item
-
-
-def test_every_outcome_of_a_verdict_is_explained_and_no_other() -> None:
-    assert listed("listenctl-call.1", "VERDICTS") == {outcome.value for outcome in CommandOutcome}
-
-
-def test_every_reason_of_a_verdict_is_explained_and_no_other() -> None:
-    assert listed("listenctl-call.1", "REASONS") == {reason.value for reason in VerdictReason if reason}
 
 
 @pytest.mark.parametrize("page", MAN_PAGES, ids=lambda page: str(page.name))

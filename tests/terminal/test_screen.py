@@ -26,7 +26,7 @@ def cut(lines: Sequence[str], size: TerminalSize) -> list[str]:
 class Bench:
     """A screen of a size that can change, on a clock that the test moves, with what was written since last asked."""
 
-    def __init__(self, columns: int = 41, rows: int = 7) -> None:
+    def __init__(self, columns: int = 31, rows: int = 7) -> None:
         self.clock = FakeClock()
         self.size = (columns, rows)
         self._stream = io.StringIO()
@@ -52,12 +52,16 @@ def block(*lines: str) -> str:
 IDLE_BLOCK = block(*IDLE)
 
 
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
 def test_first_frame_is_drawn_whole_and_the_cursor_returns_to_its_first_cell() -> None:
-    assert Bench(columns=31).draw(IDLE) == f"{BEGIN}\r\x1b[J{IDLE_BLOCK}{END}"
+    assert Bench().draw(IDLE) == f"{BEGIN}\r\x1b[J{IDLE_BLOCK}{END}"
 
 
-def test_only_changed_lines_are_rewritten() -> None:
-    bench = Bench(columns=31)
+def test_only_changed_lines_are_rewritten(bench: Bench) -> None:
     bench.draw(IDLE)
 
     written = bench.draw(("ws://h/", "1 live", *IDLE[2:]))
@@ -65,31 +69,25 @@ def test_only_changed_lines_are_rewritten() -> None:
     assert written == f"{BEGIN}\x1b[?7l\x1b[1B\r1 live\x1b[K\x1b[?7h\x1b[1A\r{END}"
 
 
-def test_a_frame_that_is_the_same_is_not_written() -> None:
-    bench = Bench()
+def test_a_frame_that_is_the_same_is_not_written(bench: Bench) -> None:
     bench.draw(IDLE)
 
     assert bench.draw(IDLE, after=60.0) == ""
 
 
-def test_ten_frames_a_second_at_most() -> None:
-    bench = Bench()
-
+def test_ten_frames_a_second_at_most(bench: Bench) -> None:
     drawn = [bench.draw((str(i), *IDLE), after=0.01) != "" for i in range(1000)]
 
     assert sum(drawn) == pytest.approx(100, abs=1)
 
 
-def test_late_ticks_do_not_cost_frames() -> None:
-    bench = Bench()
-
+def test_late_ticks_do_not_cost_frames(bench: Bench) -> None:
     drawn = [bench.draw((str(i), *IDLE), after=0.09 if i % 2 else 0.11) != "" for i in range(20)]
 
     assert all(drawn)
 
 
-def test_lines_above_stay_and_the_meters_follow_below() -> None:
-    bench = Bench(columns=31)
+def test_lines_above_stay_and_the_meters_follow_below(bench: Bench) -> None:
     bench.draw(IDLE)
 
     bench.screen.print_above("call-started 7f1c")
@@ -99,8 +97,7 @@ def test_lines_above_stay_and_the_meters_follow_below() -> None:
     assert bench.draw(IDLE) == ""
 
 
-def test_resize_clears_from_the_first_cell_on() -> None:
-    bench = Bench(columns=31)
+def test_resize_clears_from_the_first_cell_on(bench: Bench) -> None:
     bench.draw(IDLE)
 
     bench.size = (21, 7)
@@ -116,23 +113,19 @@ def test_frame_leaves_one_column_and_one_row_free() -> None:
     assert max(map(len, lines)) == 40
 
 
-def test_a_frame_of_another_height_clears_the_old_one() -> None:
-    bench = Bench()
+def test_a_frame_of_another_height_clears_the_old_one(bench: Bench) -> None:
     bench.draw((*IDLE, *IDLE))
 
     assert bench.draw(IDLE).startswith(f"{BEGIN}\r\x1b[J")
 
 
-def test_a_changing_frame_is_drawn_whole_now_and_then() -> None:
-    bench = Bench()
-
+def test_a_changing_frame_is_drawn_whole_now_and_then(bench: Bench) -> None:
     written = [bench.draw((str(i), *IDLE)) for i in range(60)]
 
     assert [i for i, text in enumerate(written) if "\x1b[J" in text] == [0, 20, 40]
 
 
-def test_close_clears_the_meters_prints_what_waits_and_shows_the_cursor() -> None:
-    bench = Bench()
+def test_close_clears_the_meters_prints_what_waits_and_shows_the_cursor(bench: Bench) -> None:
     bench.draw(IDLE)
     bench.screen.print_above("call-ended 7f1c")
 
@@ -143,9 +136,7 @@ def test_close_clears_the_meters_prints_what_waits_and_shows_the_cursor() -> Non
     assert bench.written() == ""
 
 
-def test_cursor_comes_back_after_an_exception() -> None:
-    bench = Bench()
-
+def test_cursor_comes_back_after_an_exception(bench: Bench) -> None:
     with suppress(KeyboardInterrupt), closing(bench.screen):
         bench.draw(IDLE)
         raise KeyboardInterrupt

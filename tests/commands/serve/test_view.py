@@ -99,18 +99,13 @@ def test_a_verb_that_would_be_cut_is_left_out() -> None:
     assert draw(ServerSnapshot("ws://127.0.0.1:3000/"), 30)[2:] == ["", "waiting for a call"]
 
 
-def test_calls_that_do_not_fit_are_counted() -> None:
-    lines = draw(replace(SERVER, calls=(MONO,) * 20), 80, rows=12)
+@pytest.mark.parametrize(("calls", "shown", "last"), [(20, 7, "… and 13 more"), (8, 8, "● 15083084809")])
+def test_calls_that_do_not_fit_are_counted(calls: int, shown: int, last: str) -> None:
+    lines = draw(replace(SERVER, calls=(MONO,) * calls), 80, rows=12)
 
     assert len(lines) == 12
-    assert lines[-1] == "… and 13 more"
-
-
-def test_calls_that_just_fit_are_all_shown() -> None:
-    lines = draw(replace(SERVER, calls=(MONO,) * 8), 80, rows=12)
-
-    assert sum(line.startswith("●") for line in lines) == 8
-    assert len(lines) == 12
+    assert sum(line.startswith("●") for line in lines) == shown
+    assert lines[-1].startswith(last)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @dataclass(slots=True)
-class Heard:
+class HeardMessages:
     """A listener; whoever waits is woken by every call."""
 
     messages: list[tuple[str, bytes, bool]] = field(default_factory=list)

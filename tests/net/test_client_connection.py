@@ -11,7 +11,7 @@ from listenctl.net.client_connection import ClientConnection, ConnectionEnd, con
 from listenctl.net.server_address import client_tls_context
 from listenctl.protocol.frames.frame_format import binary_frame
 from tests.helpers.frames import BINARY, CONTINUATION, PING, TEXT, frame
-from tests.helpers.scripted_server import Heard, Script, finish, parse_frames, serving, shake_hands, target
+from tests.helpers.scripted_server import HeardMessages, Script, finish, parse_frames, serving, shake_hands, target
 from tests.helpers.server import reset_connection
 
 pytestmark = pytest.mark.simulated_time
@@ -53,7 +53,7 @@ class Server:
 
 @asynccontextmanager
 async def calling(
-    script: Script, heard: Heard, *, tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None
+    script: Script, heard: HeardMessages, *, tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None
 ) -> AsyncIterator[ClientConnection]:
     """Call a server that does what ``script`` says."""
     async with serving(script, tls=tls[0] if tls else None) as port:
@@ -67,7 +67,7 @@ async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     reset_connection(writer)
 
 
-async def talk(server: Server, heard: Heard) -> bool:
+async def talk(server: Server, heard: HeardMessages) -> bool:
     """Call, wait until the server has ended the call, and return whether it did so in order."""
     async with calling(server, heard) as connection:
         await heard.until(lambda: bool(heard.ends))
@@ -75,7 +75,7 @@ async def talk(server: Server, heard: Heard) -> bool:
 
 
 async def test_what_is_sent_arrives_masked_and_whole_and_then_close_and_fin() -> None:
-    server, heard = Server(), Heard()
+    server, heard = Server(), HeardMessages()
 
     async with calling(server, heard) as connection:
         connection.send_text(b'{"callSid":"c"}')
@@ -106,7 +106,7 @@ async def test_messages_are_handed_up_in_order_from_the_first_byte_behind_the_ha
         said(BINARY, bytes(9_600_000)),
         frame(0x8, b"\x03\xe8bye", mask=None),
     ]
-    server, heard = Server(*pieces, behind=said(TEXT, b"first")), Heard()
+    server, heard = Server(*pieces, behind=said(TEXT, b"first")), HeardMessages()
 
     await talk(server, heard)
 
@@ -148,7 +148,7 @@ async def test_fresh_masks_differ() -> None:
 async def test_a_close_or_a_masked_frame_is_answered_with_close_and_fin(
     frames: bytes, answer: bytes, end: ConnectionEnd
 ) -> None:
-    server, heard = Server(frames), Heard()
+    server, heard = Server(frames), HeardMessages()
 
     await talk(server, heard)
 
@@ -157,7 +157,7 @@ async def test_a_close_or_a_masked_frame_is_answered_with_close_and_fin(
 
 
 async def test_a_faulty_frame_ends_the_connection_without_a_close() -> None:
-    server, heard = Server(b"SSH-2.0-OpenSSH_9.2\r\n"), Heard()
+    server, heard = Server(b"SSH-2.0-OpenSSH_9.2\r\n"), HeardMessages()
 
     await talk(server, heard)
 
@@ -184,7 +184,7 @@ def test_a_call_ended_well_unless_with_an_error_or_without_a_close(end: Connecti
 
 
 async def test_nothing_is_sent_or_told_after_the_servers_close() -> None:
-    server, heard = Server(b"\x88\x02\x03\xe8" + said(TEXT, b"late") + said(PING, b"hi")), Heard()
+    server, heard = Server(b"\x88\x02\x03\xe8" + said(TEXT, b"late") + said(PING, b"hi")), HeardMessages()
 
     async with calling(server, heard) as connection:
         await heard.until(lambda: bool(heard.ends))
@@ -200,7 +200,7 @@ async def test_nothing_is_sent_or_told_after_the_servers_close() -> None:
 
 async def test_nothing_is_told_after_hanging_up_and_twice_is_once() -> None:
     received: list[list[Frame]] = []
-    heard = Heard()
+    heard = HeardMessages()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await shake_hands(reader, writer)
@@ -218,7 +218,7 @@ async def test_nothing_is_told_after_hanging_up_and_twice_is_once() -> None:
 
 
 async def test_a_message_can_make_the_listener_hang_up() -> None:
-    class Brief(Heard):
+    class Brief(HeardMessages):
         def on_text(self, data: bytes, *, fragmented: bool) -> None:
             super().on_text(data, fragmented=fragmented)
             connection.hang_up()
@@ -234,7 +234,7 @@ async def test_a_message_can_make_the_listener_hang_up() -> None:
 
 
 async def test_a_server_that_ends_without_a_close_is_told_apart_from_a_broken_connection() -> None:
-    gone, broken = Heard(), Heard()
+    gone, broken = HeardMessages(), HeardMessages()
 
     async def leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await shake_hands(reader, writer)
@@ -251,7 +251,7 @@ async def test_a_server_that_ends_without_a_close_is_told_apart_from_a_broken_co
 
 
 async def test_abort_is_a_reset_without_a_close() -> None:
-    server, heard = Server(), Heard()
+    server, heard = Server(), HeardMessages()
 
     async with calling(server, heard) as connection:
         connection.abort()
@@ -263,7 +263,7 @@ async def test_abort_is_a_reset_without_a_close() -> None:
 
 
 async def test_a_server_that_never_ends_is_left() -> None:
-    reads, heard = asyncio.Event(), Heard()
+    reads, heard = asyncio.Event(), HeardMessages()
 
     async with calling(Server(reads=reads), heard) as connection:
         connection.hang_up()
@@ -276,7 +276,7 @@ async def test_a_server_that_never_ends_is_left() -> None:
 
 async def test_a_close_is_read_though_writing_has_failed_before() -> None:
     reset = asyncio.Event()
-    heard = Heard()
+    heard = HeardMessages()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await shake_hands(reader, writer)
@@ -300,7 +300,7 @@ async def test_a_close_is_read_though_writing_has_failed_before() -> None:
 
 @pytest.mark.parametrize("waits", [True, False])
 async def test_a_slow_server_makes_us_wait_and_gets_everything_before_the_close(waits: bool) -> None:
-    reads, heard = asyncio.Event(), Heard()
+    reads, heard = asyncio.Event(), HeardMessages()
     server = Server(reads=reads)
 
     async with calling(server, heard) as connection:
@@ -321,7 +321,7 @@ async def test_a_slow_server_makes_us_wait_and_gets_everything_before_the_close(
 
 
 async def test_pings_of_a_server_that_does_not_read_are_answered_once() -> None:
-    reads, heard = asyncio.Event(), Heard()
+    reads, heard = asyncio.Event(), HeardMessages()
     server = Server(said(PING, b"hi") * 100 + said(TEXT, b"done"), reads=reads)
 
     async with calling(server, heard) as connection:
@@ -337,7 +337,7 @@ async def test_pings_of_a_server_that_does_not_read_are_answered_once() -> None:
 
 async def test_a_connection_that_is_paused_takes_nothing_until_it_goes_on() -> None:
     spoken = asyncio.Event()
-    heard = Heard()
+    heard = HeardMessages()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await shake_hands(reader, writer)
@@ -362,7 +362,7 @@ async def test_a_connection_that_is_paused_takes_nothing_until_it_goes_on() -> N
 
 
 async def test_a_reset_that_a_write_meets_first_is_still_a_reset() -> None:
-    heard = Heard()
+    heard = HeardMessages()
 
     async with calling(reset, heard) as connection:
         connection.pause_reading()
@@ -382,7 +382,7 @@ async def test_a_call_through_tls_is_complete_and_ends_with_close_notify(
 ) -> None:
     received: list[bytes] = []
     chosen: list[str | None] = []
-    heard = Heard()
+    heard = HeardMessages()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await shake_hands(reader, writer, behind=said(TEXT, b"first"))

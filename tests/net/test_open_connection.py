@@ -13,7 +13,7 @@ from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.opening_handshake import Credentials
 from tests.helpers.scripted_server import (
     ECHOED,
-    Heard,
+    HeardMessages,
     Script,
     accept,
     finish,
@@ -56,7 +56,7 @@ def upgrading(headers: bytes = ECHOED) -> Script:
 async def call(script: Script) -> tuple[ClientConnection, int]:
     """Return a connection, which has been closed in order, and the port of its server."""
     async with serving(script) as port:
-        connection = await connect(target(port), Heard())
+        connection = await connect(target(port), HeardMessages())
         await finish(connection)
     return connection, port
 
@@ -65,7 +65,7 @@ async def refusal(script: Script) -> str:
     """Return what is said of a server that can't be called, behind its URL."""
     async with serving(script) as port:
         with pytest.raises(RefusedError) as caught:
-            await connect(target(port), Heard())
+            await connect(target(port), HeardMessages())
     url, _, problem = str(caught.value).partition(": ")
     assert url.partition(" → ")[0] == f"ws://127.0.0.1:{port}/calls?x=1"
     return problem
@@ -86,7 +86,7 @@ async def test_a_handshake_tells_how_it_went_and_has_a_fresh_key() -> None:
 
 async def test_keepalive_is_that_of_jambonz() -> None:
     async with serving(upgrading()) as port:
-        connection = await connect(target(port), Heard())
+        connection = await connect(target(port), HeardMessages())
         taken = connection._socket._socket
         names = (socket.TCP_NODELAY, socket.TCP_KEEPIDLE, socket.TCP_KEEPCNT, socket.TCP_KEEPINTVL)
         options = [taken.getsockopt(socket.IPPROTO_TCP, name) for name in names]
@@ -110,7 +110,7 @@ async def test_what_is_odd_about_url_and_credentials_is_warned_of() -> None:
         odd = CallTarget(
             address=parse_websocket_url(f"ws://127.0.0.1:{port}/a b"), credentials=Credentials("u", "p" * 100)
         )
-        connection = await connect(odd, Heard())
+        connection = await connect(odd, HeardMessages())
         await finish(connection)
 
     space, long = connection.handshake.warnings
@@ -188,7 +188,7 @@ async def test_an_answer_that_never_ends_is_given_up(answer: bytes, problem: str
     async with serving(answering(answer, stays=stays)) as port:
         hasty = CallTarget(address=parse_websocket_url(f"ws://127.0.0.1:{port}/"), deadline=5)
         with pytest.raises(RefusedError, match=rf"{problem}$"):
-            await connect(hasty, Heard())
+            await connect(hasty, HeardMessages())
         stays.set()
 
 
@@ -217,7 +217,7 @@ async def test_a_redirect_to_another_host_takes_the_credentials_along_and_says_s
         serving(answering(REDIRECT % (302, b"ws://localhost:%d/" % port))) as first,
     ):
         called = CallTarget(address=parse_websocket_url(f"ws://127.0.0.1:{first}/"), credentials=Credentials("u", "p"))
-        connection = await connect(called, Heard())
+        connection = await connect(called, HeardMessages())
         await finish(connection)
 
     assert b"Host: localhost\r\n" in connection.handshake.request
@@ -242,7 +242,7 @@ async def test_a_server_that_is_not_there_is_said() -> None:
         free_port = server.getsockname()[1]
 
     with pytest.raises(RefusedError, match=r"can't connect: .*; check whether a server is running there"):
-        await connect(target(free_port), Heard())
+        await connect(target(free_port), HeardMessages())
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ async def test_a_host_that_has_no_address_is_said(host: str, problem: str, monke
         # A real name would be asked of whatever resolver the machine has.
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown)
     with pytest.raises(RefusedError, match=rf"^ws://{re.escape(host)}/: can't resolve the host: {problem}"):
-        await connect(CallTarget(address=parse_websocket_url(f"ws://{host}/")), Heard())
+        await connect(CallTarget(address=parse_websocket_url(f"ws://{host}/")), HeardMessages())
 
 
 async def test_a_certificate_that_is_not_trusted_is_refused_unless_insecure(serving_tls: ssl.SSLContext) -> None:
@@ -268,8 +268,8 @@ async def test_a_certificate_that_is_not_trusted_is_refused_unless_insecure(serv
         with pytest.raises(
             RefusedError, match=r"its certificate isn't trusted: .*; use --ca with its CA, or --insecure"
         ):
-            await connect(target(port, "wss"), Heard())
-        await finish(await connect(target(port, "wss", client_tls_context(insecure=True)), Heard()))
+            await connect(target(port, "wss"), HeardMessages())
+        await finish(await connect(target(port, "wss", client_tls_context(insecure=True)), HeardMessages()))
 
 
 async def test_wss_on_a_port_without_tls_is_said() -> None:
@@ -281,7 +281,7 @@ async def test_wss_on_a_port_without_tls_is_said() -> None:
 
     async with serving(script) as port:
         with pytest.raises(RefusedError, match="TLS failed: the port doesn't speak TLS; use ws:// instead of wss://"):
-            await connect(target(port, "wss"), Heard())
+            await connect(target(port, "wss"), HeardMessages())
 
 
 def test_a_certificate_for_another_name_is_not_mended_by_a_ca() -> None:

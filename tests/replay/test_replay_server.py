@@ -8,7 +8,7 @@ import pytest
 from listenctl.net.client_connection import connect
 from tests.helpers.dumps import CLOSE, METADATA, TEXT, application, jambonz, playing, write_dump
 from tests.helpers.frames import HANDSHAKE
-from tests.helpers.scripted_server import Heard, target
+from tests.helpers.scripted_server import HeardMessages, target
 from tests.helpers.server import Peer
 
 pytestmark = pytest.mark.simulated_time
@@ -21,7 +21,7 @@ async def test_callers_get_the_calls_in_turn_and_no_more_than_the_limit(tmp_path
     write_dump(path, [jambonz(0.0, TEXT, METADATA), application(0.1, CLOSE, GOING_AWAY)])
 
     async with playing(path, limit=3) as server:
-        heard = [Heard() for _ in range(3)]
+        heard = [HeardMessages() for _ in range(3)]
         for one in heard:
             connection = await connect(target(server.port), one)
             await one.until(partial(bool, one.ends))

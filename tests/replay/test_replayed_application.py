@@ -25,7 +25,7 @@ from tests.helpers.dumps import (
     write_dump,
 )
 from tests.helpers.frames import HANDSHAKE
-from tests.helpers.scripted_server import Heard, target
+from tests.helpers.scripted_server import HeardMessages, target
 from tests.helpers.server import Peer
 
 pytestmark = pytest.mark.simulated_time
@@ -98,7 +98,7 @@ async def test_an_awaited_answer_shifts_all_that_follows(tmp_path: Path) -> None
     loop = asyncio.get_running_loop()
 
     async with playing(write_dump(tmp_path / "d", frames), sync=ReplaySync.ANSWERS) as server:
-        heard = Heard()
+        heard = HeardMessages()
         connection = await connect(target(server.port), heard)
         connection.send_text(METADATA)
         with pytest.raises(TimeoutError):
@@ -124,7 +124,7 @@ async def test_a_missing_answer_is_awaited_only_so_long(tmp_path: Path, monkeypa
         application(0.02, CLOSE, NORMAL),
     ]
     async with playing(write_dump(tmp_path / "d", frames), sync=ReplaySync.ANSWERS) as server:
-        heard = Heard()
+        heard = HeardMessages()
         connection = await connect(target(server.port), heard)
         connection.send_text(METADATA)
         await heard.until(lambda: bool(heard.ends))
@@ -138,7 +138,7 @@ async def test_a_client_that_leaves_early_leaves_frames_unsent(tmp_path: Path) -
     frames = [jambonz(0.0, TEXT, METADATA), *(application(3600.0, TEXT, b"x") for _ in range(3))]
 
     async with playing(write_dump(tmp_path / "d", frames)) as server:
-        connection = await connect(target(server.port), Heard())
+        connection = await connect(target(server.port), HeardMessages())
         connection.send_text(METADATA)
         connection.send_audio(bytes(320))
         connection.hang_up()

@@ -23,7 +23,7 @@ from tests.helpers.capture import client_stream, server_stream
 from tests.helpers.frames import FrameCutter, WireFrame, cut_frames
 from tests.helpers.scripted_server import (
     CLOSED,
-    Heard,
+    HeardMessages,
     accept,
     finish,
     parse_frames,
@@ -126,7 +126,7 @@ async def receiving(frames: list[Frame]) -> AsyncIterator[ClientConnection]:
         frames.extend(parse_frames(await reader.read())[:-1])
 
     async with serving(take) as port:
-        connection = await connect(target(port), Heard())
+        connection = await connect(target(port), HeardMessages())
         yield connection
         assert await finish(connection)
 

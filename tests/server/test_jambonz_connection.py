@@ -10,7 +10,6 @@ from websockets.server import ServerProtocol
 
 from listenctl.net.nonblocking_socket import TlsSocket
 from listenctl.protocol.audio import AudioFormat
-from listenctl.server.calls.live_call_log import LiveCallEnd
 from listenctl.server.jambonz_connection import ClosingState
 from listenctl.server.settings import ServerSettings
 from tests.helpers.capture import client_bytes, odd_pieces, received_audio, replay
@@ -373,12 +372,3 @@ def test_a_peer_that_reads_at_all_is_told_from_one_that_doesnt() -> None:
     progress = [closing.makes_progress(unsent) for unsent in (100, 60, 60, 10, 0, 0)]
 
     assert progress == [True, True, False, True, False, False]
-
-
-def test_a_connection_that_we_broke_off_says_why() -> None:
-    by_itself, by_us = ClosingState(ServerProtocol()), ClosingState(ServerProtocol())
-    by_us.break_off("the application is gone")
-
-    assert (by_itself.has_begun, by_us.has_begun) == (False, True)
-    assert by_itself.describe() == LiveCallEnd("nobody", 1006, "the connection broke")
-    assert by_us.describe() == LiveCallEnd("nobody", 1006, "the application is gone")

@@ -339,7 +339,8 @@ def test_a_cut_packet_leaves_a_gap_of_known_size() -> None:
 
 
 def test_one_packet_with_damaged_numbers_costs_nothing_else() -> None:
-    damaged = [client(2, FAR + 9, b"xxx"), client(2, -FAR - 9, b"xxx"), server(2, 2**31 - 9)]
+    far = [client(2, FAR + 9, b"xxx"), client(2, -FAR - 9, b"xxx"), client(2, 2 * FAR, b"", flags=FIN | ACK)]
+    damaged = [*far, server(2, 2**31 - 9)]
 
     events = after_handshake(client(1, 0, b"abc"), *damaged, client(3, 3, b"def"), server(4, 6))
 

@@ -5,6 +5,7 @@ import gzip
 import random
 import re
 import ssl
+import subprocess
 import sys
 from asyncio import StreamReader, StreamWriter
 from asyncio.subprocess import PIPE, STDOUT, Process
@@ -157,37 +158,38 @@ async def openssl(*arguments: str | Path) -> OpenSsl:
 async def relayed_tls(
     folder: Path, certificate: Path, *, server: Sequence[str] = (), client: Sequence[str | Path] = ()
 ) -> AsyncIterator[RelayedTls]:
-    """Connect an OpenSSL client to an OpenSSL server, with more arguments for each."""
-    server_side = await openssl("s_server", "-accept", "127.0.0.1:0", "-cert", certificate, *server)
-    port = re.findall(r"ACCEPT 127\.0\.0\.1:(\d+)", await server_side.until(r"ACCEPT .*:\d+"))[0]
-    session = RelayedTls(server_side, folder / "secrets.txt")
+    """Connect an OpenSSL client to an OpenSSL server, with more arguments for each; neither ever takes a minute."""
+    async with asyncio.timeout(60):
+        server_side = await openssl("s_server", "-accept", "127.0.0.1:0", "-cert", certificate, *server)
+        port = re.findall(r"ACCEPT 127\.0\.0\.1:(\d+)", await server_side.until(r"ACCEPT .*:\d+"))[0]
+        session = RelayedTls(server_side, folder / "secrets.txt")
 
-    async def carry(party: TlsParty, reader: StreamReader, writer: StreamWriter) -> None:
-        flights = session.flights
-        with suppress(ConnectionError):
-            while data := await reader.read(65536):
-                flights.append((party, data))
-                writer.write(data)
-                if party is TlsParty.SERVER:
-                    session.passed.set()
-        writer.close()
+        async def carry(party: TlsParty, reader: StreamReader, writer: StreamWriter) -> None:
+            flights = session.flights
+            with suppress(ConnectionError):
+                while data := await reader.read(65536):
+                    flights.append((party, data))
+                    writer.write(data)
+                    if party is TlsParty.SERVER:
+                        session.passed.set()
+            writer.close()
 
-    async def connected(reader: StreamReader, writer: StreamWriter) -> None:
-        other_reader, other_writer = await asyncio.open_connection("127.0.0.1", int(port))
-        async with asyncio.TaskGroup() as group:
-            group.create_task(carry(TlsParty.CLIENT, reader, other_writer))
-            group.create_task(carry(TlsParty.SERVER, other_reader, writer))
+        async def connected(reader: StreamReader, writer: StreamWriter) -> None:
+            other_reader, other_writer = await asyncio.open_connection("127.0.0.1", int(port))
+            async with asyncio.TaskGroup() as group:
+                group.create_task(carry(TlsParty.CLIENT, reader, other_writer))
+                group.create_task(carry(TlsParty.SERVER, other_reader, writer))
 
-    relay = await asyncio.start_server(connected, "127.0.0.1", 0)
-    session.address = f"127.0.0.1:{relay.sockets[0].getsockname()[1]}"
-    session.client = await session.connect(*client)
-    try:
-        yield session
-    finally:
-        await session.client.end()
-        await server_side.end()
-        relay.close()
-        await relay.wait_closed()
+        relay = await asyncio.start_server(connected, "127.0.0.1", 0)
+        session.address = f"127.0.0.1:{relay.sockets[0].getsockname()[1]}"
+        session.client = await session.connect(*client)
+        try:
+            yield session
+        finally:
+            await session.client.end()
+            await server_side.end()
+            relay.close()
+            await relay.wait_closed()
 
 
 @pytest.fixture(scope="module")
@@ -570,25 +572,18 @@ def test_a_damaged_byte_costs_its_record_at_most_with_the_next(every: Wire, data
         assert [event.records for event in events if isinstance(event, TlsRecordsLost)] == [len(missing)]
 
 
-def test_a_damaged_record_is_reported_when_the_next_one_is_read(tls13: Wire) -> None:
+@pytest.mark.parametrize(("damaged", "size"), [(5, len(MESSAGES[5])), (len(MESSAGES) - 1, None)])
+def test_a_damaged_record_is_reported_with_the_next_one_or_at_the_end(
+    damaged: int, size: int | None, tls13: Wire
+) -> None:
     flights = list(tls13.flights)
-    party, record = flights[tls13.first + 5]
-    flights[tls13.first + 5] = party, record[:-1] + bytes([record[-1] ^ 1])
+    party, record = flights[tls13.first + damaged]
+    flights[tls13.first + damaged] = party, record[:-1] + bytes([record[-1] ^ 1])
 
     events = decrypt_flights(flights, tls13.keylog)
 
-    told = TlsRecordsLost(float(tls13.first + 6), TlsParty.CLIENT, 1, len(MESSAGES[5]))
+    told = TlsRecordsLost(float(tls13.first + damaged + 1), TlsParty.CLIENT, 1, size)
     assert [event for event in events if not isinstance(event, DecryptedData)] == [told]
-
-
-def test_damage_at_the_end_is_reported_when_nothing_follows(tls13: Wire) -> None:
-    flights = list(tls13.flights)
-    party, record = flights[-1]
-    flights[-1] = party, record[:-1] + bytes([record[-1] ^ 1])
-
-    events = decrypt_flights(flights, tls13.keylog)
-
-    assert events[-1] == TlsRecordsLost(float(len(flights)), TlsParty.CLIENT, 1, None)
 
 
 def test_a_capture_that_ends_in_the_middle_of_a_record_lacks_that_one_only(tls13: Wire) -> None:
@@ -644,8 +639,6 @@ def test_what_never_verifies_is_given_up(tls13: Wire) -> None:
     assert decryptor.end_session(2.0) == []
 
 
-LIMIT = 60.0
-"""Seconds for OpenSSL, which never takes that long."""
 TLS13_SUITES = [
     "TLS_AES_128_GCM_SHA256",
     "TLS_AES_256_GCM_SHA384",
@@ -667,7 +660,7 @@ def lines(*numbers: int) -> list[Flight]:
 @pytest.mark.parametrize("suite", TLS13_SUITES)
 async def test_every_suite_of_tls_1_3_is_decrypted(suite: str, certificate: Path, tmp_path: Path) -> None:
     only = ["-tls1_3", "-ciphersuites", suite]
-    async with asyncio.timeout(LIMIT), relayed_tls(tmp_path, certificate, server=only, client=only) as session:
+    async with relayed_tls(tmp_path, certificate, server=only, client=only) as session:
         await session.exchange(1)
 
         events = decrypt_flights(session.flights, session.keylog)
@@ -675,36 +668,36 @@ async def test_every_suite_of_tls_1_3_is_decrypted(suite: str, certificate: Path
     assert decrypted_data(events) == lines(1)
 
 
+@pytest.fixture(scope="module")
+def rsa(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an RSA key and its certificate."""
+    folder = tmp_path_factory.mktemp("rsa")
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-noenc", "-subj", "/CN=localhost"]
+    subprocess.run([*make, "-keyout", folder / "key.pem", "-out", folder / "cert.pem"], check=True, capture_output=True)
+    return folder
+
+
 @pytest.mark.parametrize(
     "cipher", ["DHE-RSA-AES128-GCM-SHA256", "DHE-RSA-AES256-SHA256", "ECDHE-RSA-AES128-SHA", "AES128-SHA"]
 )
-async def test_tls_1_2_with_rsa_is_decrypted(cipher: str, tmp_path: Path) -> None:
-    async with asyncio.timeout(LIMIT):
-        make = ["req", "-x509", "-newkey", "rsa:2048", "-noenc", "-subj", "/CN=localhost"]
-        key, pair = tmp_path / "key.pem", tmp_path / "rsa.pem"
-        process = await asyncio.create_subprocess_exec(
-            "openssl", *make, "-keyout", key, "-out", pair, stderr=asyncio.subprocess.DEVNULL
-        )
-        assert await process.wait() == 0
-        only = ["-tls1_2", "-cipher", cipher]
-        async with relayed_tls(tmp_path, pair, server=["-key", str(key), *only], client=only) as session:
-            await session.exchange(1)
+async def test_tls_1_2_with_rsa_is_decrypted(cipher: str, rsa: Path, tmp_path: Path) -> None:
+    only = ["-tls1_2", "-cipher", cipher]
+    server = ["-key", str(rsa / "key.pem"), *only]
+    async with relayed_tls(tmp_path, rsa / "cert.pem", server=server, client=only) as session:
+        await session.exchange(1)
 
-            events = decrypt_flights(session.flights, session.keylog)
+        events = decrypt_flights(session.flights, session.keylog)
 
     assert decrypted_data(events) == lines(1)
 
 
 @pytest.mark.parametrize("asked", ["k", "K"])
 async def test_key_updates_of_both_sides_are_followed(asked: str, certificate: Path, tmp_path: Path) -> None:
-    async with asyncio.timeout(LIMIT), relayed_tls(tmp_path, certificate, client=["-tls1_3"]) as session:
+    async with relayed_tls(tmp_path, certificate, client=["-tls1_3"]) as session:
         await session.exchange(1)
-        await session.command(TlsParty.CLIENT, asked)
-        await session.exchange(2)
-        await session.command(TlsParty.SERVER, asked)
-        await session.exchange(3)
-        await session.command(TlsParty.CLIENT, asked)
-        await session.exchange(4)
+        for number, party in enumerate([TlsParty.CLIENT, TlsParty.SERVER, TlsParty.CLIENT], 2):
+            await session.command(party, asked)
+            await session.exchange(number)
 
         events = decrypt_flights(session.flights, session.keylog)
 
@@ -713,7 +706,7 @@ async def test_key_updates_of_both_sides_are_followed(asked: str, certificate: P
 
 
 async def test_a_key_update_may_be_among_what_is_missing(certificate: Path, tmp_path: Path) -> None:
-    async with asyncio.timeout(LIMIT), relayed_tls(tmp_path, certificate, client=["-tls1_3"]) as session:
+    async with relayed_tls(tmp_path, certificate, client=["-tls1_3"]) as session:
         await session.exchange(1)
         before = len(session.flights)
         await session.command(TlsParty.CLIENT, "k")
@@ -730,7 +723,7 @@ async def test_a_key_update_may_be_among_what_is_missing(certificate: Path, tmp_
 
 async def test_a_renegotiated_session_is_decrypted(certificate: Path, tmp_path: Path) -> None:
     server = ["-tls1_2", "-client_renegotiation"]
-    async with asyncio.timeout(LIMIT), relayed_tls(tmp_path, certificate, server=server, client=["-tls1_2"]) as session:
+    async with relayed_tls(tmp_path, certificate, server=server, client=["-tls1_2"]) as session:
         await session.exchange(1)
         await session.command(TlsParty.CLIENT, "R")
         await session.exchange(2)
@@ -749,10 +742,7 @@ async def test_early_data_is_reported_and_what_follows_is_decrypted(
     early.write_text("said early\n" * 20)
     first: list[str | Path] = ["-tls1_3", "-sess_out", ticket]
     allowed = ["-tls1_3", "-max_early_data", "16384"]
-    async with (
-        asyncio.timeout(LIMIT),
-        relayed_tls(tmp_path, certificate, server=[*allowed, *server], client=first) as session,
-    ):
+    async with relayed_tls(tmp_path, certificate, server=[*allowed, *server], client=first) as session:
         await session.exchange(1)
         await session.again("-tls1_3", "-sess_in", ticket, "-early_data", early)
         await session.client.until(f"Early data was {outcome}")

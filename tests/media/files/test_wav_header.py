@@ -142,12 +142,6 @@ def test_other_encodings_are_told_apart(tmp_path: Path) -> None:
     assert (info.encoding, info.bits, info.is_pcm16) == (3, 32, False)
 
 
-def test_without_a_data_chunk_the_audio_begins_where_the_chunks_end() -> None:
-    info = parse(V5_HEADER[:36], V5_SAMPLES)
-
-    assert (info.data_offset, info.data_bytes) == (36, None)
-
-
 @pytest.mark.parametrize(
     ("content", "problem"),
     [

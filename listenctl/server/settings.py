@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from listenctl.protocol.audio import AudioFormat
+from listenctl.server import server_defaults as defaults
 from listenctl.server.check_credentials import CredentialsCheck
 
 if TYPE_CHECKING:
@@ -16,20 +17,18 @@ if TYPE_CHECKING:
 class ServerSettings:
     """How a server listens, and its limits; times are seconds."""
 
-    host: str = "127.0.0.1"
-    port: int = 3000  # 0 takes a free one
+    host: str = defaults.HOST
+    port: int = defaults.PORT  # 0 takes a free one
     path: str | None = None  # the only path to accept, without query; None accepts any
     credentials: CredentialsCheck | None = None  # what clients must send; None lets everyone in
     tls: ssl.SSLContext | None = None
     max_calls: int = 1000
-    max_message: int = 4 * 1024 * 1024
-    """Bytes of one WebSocket message; the longest burst of jambonz has 1,280,000 (listenctl-protocol(7) 3.3)."""
-    default_format: AudioFormat = AudioFormat(8000, 1)  # of calls whose metadata has none
-    read_interval: float = 0.2
-    """How often calls are read. A long interval makes batches worthwhile, and delays events and meters."""
+    max_message: int = defaults.MAX_MESSAGE  # bytes of one WebSocket message
+    default_format: AudioFormat = AudioFormat(defaults.SAMPLE_RATE, 1)  # of calls whose metadata has none
+    read_interval: float = defaults.READ_INTERVAL  # how often calls are read
     handshake_timeout: float = 10.0
-    metadata_timeout: float = 2.0
-    ping_interval: float = 20.0  # how often a ping is sent
+    metadata_timeout: float = defaults.METADATA_TIMEOUT
+    ping_interval: float = defaults.PING_INTERVAL  # how often a ping is sent
     unanswered_pings: int = 3  # after so many in a row, without any other data, the connection is lost
     drain_timeout: float = 5.0
     """After the empty message of a media server that shuts down, which never closes (listenctl-protocol(7) 13)."""

@@ -12,6 +12,7 @@ from listenctl.commands.serve.server_options import ServerOptions, recording
 from listenctl.commands.shared_options import check_finite, parse_seconds, run_async, with_options
 from listenctl.errors import UsageError
 from listenctl.net.runtime_folder import DEFAULT_NAME, socket_path
+from listenctl.server.server_defaults import READ_INTERVAL
 
 if TYPE_CHECKING:
     import ssl
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from listenctl.server.responders.local_monitor import LocalMonitor
     from listenctl.server.settings import ServerSettings
     from listenctl.server.upstream import RelayTarget
-
-RECORD_READ_INTERVAL = 0.7
-SERVE_READ_INTERVAL = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +50,7 @@ def serve(options: ServeOptions) -> int:
     upstream = read_upstream(options)
     if upstream is not None and responders:
         raise UsageError("with --upstream the application answers the caller; leave out --play, --echo and --exec")
-    return run_with_options(options, options.record, SERVE_READ_INTERVAL, responders, upstream=upstream)
+    return run_with_options(options, options.record, READ_INTERVAL, responders, upstream=upstream)
 
 
 command = with_options(ServeOptions, serve)

@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from listenctl.commands.config_sources import option_name
-from listenctl.commands.serve.command import RECORD_READ_INTERVAL, ServeOptions, run_with_options
+from listenctl.commands.serve.command import ServeOptions, run_with_options
 from listenctl.commands.serve.server_options import ServerOptions
 from listenctl.commands.shared_options import with_options
+from listenctl.server.server_defaults import RECORD_READ_INTERVAL
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from listenctl.commands.shared_options import option, output
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.net.runtime_folder import DEFAULT_NAME
 from listenctl.protocol.audio import MixType
+from listenctl.server import server_defaults as defaults
 
 listening = partial(option, panel="Listening")
 access = partial(option, panel="Access and TLS")
@@ -21,8 +22,10 @@ recording = partial(option, panel="Recording")
 class ServerOptions(ReportOptions):
     """Options of a server that may record."""
 
-    host: Annotated[str, listening("Address to listen on", metavar="ADDRESS")] = "127.0.0.1"
-    port: Annotated[int, listening("Port to listen on; 0 picks a free port", metavar="PORT", min=0, max=65535)] = 3000
+    host: Annotated[str, listening("Address to listen on", metavar="ADDRESS")] = defaults.HOST
+    port: Annotated[int, listening("Port to listen on; 0 picks a free port", metavar="PORT", min=0, max=65535)] = (
+        defaults.PORT
+    )
     path: Annotated[str | None, listening("Accept calls at this path only", metavar="PATH")] = None
     name: Annotated[
         str | None,
@@ -43,7 +46,7 @@ class ServerOptions(ReportOptions):
     ] = None
     sample_rate: Annotated[
         int, calls_option("Sample rate if the metadata has none", metavar="HZ", min=1, max=384000)
-    ] = 8000
+    ] = defaults.SAMPLE_RATE
     mix_type: Annotated[MixType, calls_option("Mix type if the metadata has none")] = MixType.MONO
     stream_rate: Annotated[
         int | None,
@@ -55,10 +58,14 @@ class ServerOptions(ReportOptions):
         ),
     ] = None
     detect_dtmf: Annotated[bool, calls_option("Also detect DTMF tones in the audio (slower)")] = False
-    metadata_timeout: Annotated[float, calls_option("Seconds to wait for the metadata of a call", min=0)] = 2.0
-    ping_interval: Annotated[float, calls_option("Seconds between WebSocket pings; 0 sends none", min=0)] = 20.0
+    metadata_timeout: Annotated[float, calls_option("Seconds to wait for the metadata of a call", min=0)] = (
+        defaults.METADATA_TIMEOUT
+    )
+    ping_interval: Annotated[float, calls_option("Seconds between WebSocket pings; 0 sends none", min=0)] = (
+        defaults.PING_INTERVAL
+    )
     max_message: Annotated[int, calls_option("Largest WebSocket message to accept", metavar="BYTES", min=1024)] = (
-        4 * 1024 * 1024
+        defaults.MAX_MESSAGE
     )
     format: Annotated[
         str | None,

@@ -1,0 +1,13 @@
+"""Defaults of the server's settings and options, without imports, because the help of ``serve`` needs them too."""
+
+HOST = "127.0.0.1"
+PORT = 3000
+MAX_MESSAGE = 4 * 1024 * 1024
+"""Bytes of one WebSocket message; the longest burst of jambonz has 1,280,000 (listenctl-protocol(7) 3.3)."""
+SAMPLE_RATE = 8000
+"""Of calls whose metadata has none."""
+READ_INTERVAL = 0.2
+"""Seconds between reads of a call. A long interval makes batches worthwhile, and delays events and meters."""
+RECORD_READ_INTERVAL = 0.7
+METADATA_TIMEOUT = 2.0
+PING_INTERVAL = 20.0

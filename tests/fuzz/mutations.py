@@ -4,8 +4,6 @@ import re
 from collections.abc import Callable, Sequence
 from random import Random
 
-from hypothesis import strategies as st
-
 from tests.fuzz.reader import Seed
 
 MAX_DAMAGE = 4
@@ -20,15 +18,6 @@ _WORDS = (
 _VALUE = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|true|false|null|[\[\]{}]')
 
 Mutation = Callable[[bytearray, Random, Sequence[int], Sequence[Seed]], None]
-
-
-chances = st.randoms(use_true_random=False) | st.integers(0, 2**64).map(Random)
-"""Random generators for damage: Hypothesis can simplify the first kind; the second is distributed more evenly."""
-
-
-def damaged(seeds: Sequence[Seed], chance: Random) -> bytes:
-    seed = chance.choice(seeds)
-    return mutated(seed.data, seed.places, seeds, chance)
 
 
 def mutated(data: bytes, places: Sequence[int], seeds: Sequence[Seed], chance: Random) -> bytes:

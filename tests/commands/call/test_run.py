@@ -25,8 +25,12 @@ URL = "ws://127.0.0.1:1/"
 @dataclass(frozen=True, slots=True)
 class Recorder:
     server: Service
-    url: str
+    started: Event
     folder: Path
+
+    @property
+    def url(self) -> str:
+        return str(self.started["url"])
 
     async def recorded(self) -> tuple[Event, Path]:
         """Wait until a call is recorded; return its sidecar and its file."""
@@ -38,7 +42,7 @@ class Recorder:
 async def recorder(folder: Path, env: dict[str, str] | None = None) -> AsyncIterator[Recorder]:
     """Run a recorder on a free port."""
     async with service("record", "out/", "--port", "0", "--json", home=folder, env=env) as server:
-        yield Recorder(server, (await server.started())["url"], folder)
+        yield Recorder(server, await server.started(), folder)
 
 
 def events(text: str) -> list[Event]:
@@ -79,6 +83,7 @@ async def test_credentials_of_verb_and_file(tmp_path: Path) -> None:
         by_file = listenctl("call", url, "--duration", "0.2", "--auth-file", "users", home=tmp_path)
         without = listenctl("call", url, "--duration", "0.2", home=tmp_path)
 
+    assert server.started["auth"] is True
     assert (by_verb.returncode, by_file.returncode, without.returncode) == (0, 0, 5)
     assert "401" in without.stderr
     assert without.stderr.count("\n") == 1

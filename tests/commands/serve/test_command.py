@@ -185,25 +185,6 @@ async def test_audio_that_could_not_be_recorded_is_status_3(tmp_path: Path) -> N
     assert "recording-failed" in said
 
 
-async def test_credentials_from_the_environment_are_asked_for(tmp_path: Path) -> None:
-    env = {"LISTENCTL_AUTH": "listen:s3cret"}
-    async with service(*SERVE, home=tmp_path, env=env) as server:
-        started = await server.started()
-        peer = await Peer.open(started["port"])
-        await peer.send(HANDSHAKE)
-        refused = await peer.read_to_end()
-        await peer.close()
-        right = HANDSHAKE[:-2] + b"authorization: Basic bGlzdGVuOnMzY3JldA==\r\n\r\n"
-        peer = await Peer.open(started["port"])
-        await peer.send(right)
-        accepted = await peer.read_head()
-        await peer.close()
-
-    assert started["auth"] is True
-    assert refused.startswith(b"HTTP/1.1 401 ")
-    assert accepted.startswith(b"HTTP/1.1 101 ")
-
-
 # stdout as the recording.
 
 

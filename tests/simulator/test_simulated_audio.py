@@ -15,6 +15,7 @@ from listenctl.media.devices.playback_device import PlaybackState
 from listenctl.media.files.libsndfile import read_clip_wav
 from listenctl.media.resampling import PromptResampler
 from listenctl.media.sources.tones import dtmf_tones
+from listenctl.protocol.audio import MIX_CHANNELS
 from listenctl.protocol.jambonz_model.first_text import CallKind
 from listenctl.protocol.jambonz_model.playout import Playout
 from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio, ListenVerb
@@ -210,10 +211,6 @@ async def test_a_missing_file_leaves_nothing_open(tmp_path: Path) -> None:
             raise AssertionError
 
 
-MIXES = ("mono", "stereo", "mixed")
-CHANNELS = {"mono": 1, "stereo": 2, "mixed": 1}
-
-
 def noise_at(folder: Path, sample_rate: int, seed: int = 1) -> Noise:
     """Return about 0.3 s of noise that end in the middle of a frame, after an odd number of samples."""
     return make_noise(folder, sample_rate=sample_rate, samples=int(sample_rate * 0.313) | 1, seed=seed)
@@ -228,7 +225,7 @@ def whole_frames(samples: int, sample_rate: int) -> int:
 async def test_each_kind_of_call_is_recorded_with_its_metadata(kind: CallKind, tmp_path: Path) -> None:
     noise = noise_at(tmp_path, 8000)
     # Cloud recording is always stereo, and takes no metadata (listenctl-protocol(7) 2.4).
-    mixes = ("stereo",) if kind is CallKind.RECORD else MIXES
+    mixes = ("stereo",) if kind is CallKind.RECORD else tuple(MIX_CHANNELS)
 
     async with running(record=tmp_path / "recordings") as run:
         plans = [replace(with_metadata(plan_for(run.port, noise, mix_type=mix), kind), kind=kind) for mix in mixes]
@@ -237,14 +234,11 @@ async def test_each_kind_of_call_is_recorded_with_its_metadata(kind: CallKind, t
     for mix_type, placed in zip(mixes, calls, strict=True):
         sidecar, metadata = placed.sidecar, placed.sidecar["metadata"]
         assert metadata == placed.metadata.fields
-        assert ("direction" in metadata, "parentCallSid" in metadata) == (
-            kind is not CallKind.ROOM,
-            kind is CallKind.DIAL,
-        )
+        assert ("room" in metadata, "parentCallSid" in metadata) == (kind is CallKind.ROOM, kind is CallKind.DIAL)
         assert (metadata["sampleRate"], metadata["mixType"]) == (8000, mix_type)
         assert metadata.get("tenant") == (None if kind is CallKind.RECORD else "Zoë")
         assert (sidecar["metadata_valid"], sidecar["warnings"]) == (True, [])
-        assert (sidecar["complete"], sidecar["audio"]["channels"]) == (True, CHANNELS[mix_type])
+        assert (sidecar["complete"], sidecar["audio"]["channels"]) == (True, MIX_CHANNELS[mix_type])
         assert placed.audio == noise.fork(mix_type, whole_frames(noise.length, 8000))
 
 
@@ -254,7 +248,7 @@ def with_metadata(plan: CallPlan, kind: CallKind) -> CallPlan:
     return replace(plan, verb=replace(plan.verb, metadata={"tenant": "Zoë", **mix}))
 
 
-@pytest.mark.parametrize("mix_type", MIXES)
+@pytest.mark.parametrize("mix_type", MIX_CHANNELS)
 async def test_each_rate_is_recorded_sample_by_sample(mix_type: str, tmp_path: Path) -> None:
     noises = {rate: noise_at(tmp_path, rate) for rate in RATES}
 
@@ -267,7 +261,7 @@ async def test_each_rate_is_recorded_sample_by_sample(mix_type: str, tmp_path: P
         length = whole_frames(noises[rate].length, rate)
         assert placed.audio == noises[rate].fork(mix_type, length), f"{rate} Hz"
         assert sidecar["audio"]["sample_rate"] == rate
-        assert sidecar["audio"]["channels"] == CHANNELS[mix_type]
+        assert sidecar["audio"]["channels"] == MIX_CHANNELS[mix_type]
         assert sidecar["received_samples"] == length == placed.summary.samples
         assert (sidecar["complete"], sidecar["completeness"], sidecar["gaps"]) == (True, 1.0, [])
         assert sidecar["close"] == {"code": 1000, "reason": "", "by": "jambonz"}

@@ -38,6 +38,10 @@ def mark(name: str) -> TextMessage:
     return TextMessage(MarkCommand(name).serialize().encode())
 
 
+def audio(data: bytes) -> BinaryMessages:
+    return BinaryMessages(data, len(data), 1)
+
+
 def reached(name: str, event: str = "playout") -> bytes:
     return Mark(name, event).serialize().encode()
 
@@ -459,7 +463,7 @@ def test_marks_of_many_tools_are_answered_to_each_in_order(profile: Profile) -> 
     for round_ in ("first", "second"):
         for tool in conversation.tools:
             conversation.send(tool, mark(round_))
-        conversation.send(streamer, BinaryMessages(tone(1280), 2560, 1))
+        conversation.send(streamer, audio(tone(1280)))
     conversation.run(100)
 
     assert conversation.answers == {tool: ["first", "second"] for tool in conversation.tools}

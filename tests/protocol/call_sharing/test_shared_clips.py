@@ -20,13 +20,14 @@ from listenctl.protocol.call_sharing.sharing_actions import (
     TextToTool,
 )
 from listenctl.protocol.call_sharing.tool_messages import Synced
-from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
+from listenctl.protocol.frames.websocket_messages import TextMessage
 from listenctl.protocol.jambonz_messages import PlayDone
 from listenctl.protocol.jambonz_model.profiles import OLD, PROFILES, Profile
 from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio
 from tests.helpers.playout import play, tone
 from tests.helpers.simulated_time import FakeClock
-from tests.protocol.call_sharing.test_shared_call import KILL, Conversation, mark, reached, shared
+from tests.protocol.call_sharing.test_shared_call import KILL, Conversation, audio, mark, reached, shared
+from tests.protocol.call_sharing.test_shared_stream import RELEASE
 
 SYNC = TextMessage(b'{"type":"listenctl:sync"}')
 
@@ -231,7 +232,7 @@ def test_synced_says_what_waits_and_whether_a_mark_was_ever_answered() -> None:
 
     call.take_jambonz_text(reached("lc-m1"))
     assert state(call, second).mark_answered
-    assert not any(isinstance(action, RefuseTool) for action in call.take_tool_message(first, audio()))
+    assert not any(isinstance(action, RefuseTool) for action in call.take_tool_message(first, audio(SOUND)))
 
 
 def test_the_streamer_is_told_of_a_kill_that_isnt_its_own() -> None:
@@ -284,11 +285,6 @@ def test_after_a_kill_the_caller_hears_nothing_but_what_comes_later(profile: Pro
 
 
 SOUND = tone(160)
-RELEASE = TextMessage(b'{"type":"listenctl:release"}')
-
-
-def audio(data: bytes = SOUND) -> BinaryMessages:
-    return BinaryMessages(data, len(data), 1)
 
 
 def streamed(actions: Actions) -> bytes:
@@ -308,7 +304,7 @@ def streaming(clock: FakeClock | None = None) -> tuple[SharedCall, int, int]:
     """Have the first of two tools stream."""
     call, (first, second) = shared(2, clock)
     call.take_tool_message(first, acquire(8000))
-    call.take_tool_message(first, audio())
+    call.take_tool_message(first, audio(SOUND))
     return call, first, second
 
 
@@ -337,7 +333,7 @@ def test_zeros_come_at_a_whole_sample_only() -> None:
 def test_what_an_application_streams_is_left_as_it_is() -> None:
     call = SharedCall(alone=False)
     tool = call.attach_tool()
-    call.take_tool_message(tool, audio())
+    call.take_tool_message(tool, audio(SOUND))
 
     call.take_application_audio(320)
 
@@ -364,7 +360,7 @@ def test_who_waits_gets_the_turn_that_a_kill_ends() -> None:
     assert granted(call.take_tool_message(second, acquire(8000))) == []
 
     assert granted(call.take_tool_message(second, KILL)) == [second]
-    assert list(call.take_tool_message(first, audio())) == []
+    assert list(call.take_tool_message(first, audio(SOUND))) == []
 
 
 @pytest.mark.parametrize("asked", [acquire(8000), RELEASE])
@@ -374,7 +370,7 @@ def test_who_asks_or_is_done_after_a_kill_is_heard_again(asked: TextMessage) -> 
 
     call.take_tool_message(first, asked)
 
-    assert streamed(call.take_tool_message(first, audio())) == SOUND
+    assert streamed(call.take_tool_message(first, audio(SOUND))) == SOUND
 
 
 def withdraw(own: object) -> TextMessage:

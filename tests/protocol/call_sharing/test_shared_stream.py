@@ -16,7 +16,7 @@ from listenctl.protocol.call_sharing.shared_stream import (
 from listenctl.protocol.call_sharing.sharing_actions import AudioToJambonz, TextToJambonz, TextToTool
 from listenctl.protocol.call_sharing.tool_messages import RefusalReason, ToolMessageType, ToolRefusal
 from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
-from tests.protocol.call_sharing.test_shared_call import reason, shared
+from tests.protocol.call_sharing.test_shared_call import audio, reason, shared
 
 SECOND = 16_000
 """Bytes at 8000 Hz."""
@@ -193,10 +193,6 @@ def test_whole_samples_arrive_as_they_were_said_whatever_the_cuts() -> None:
 ACQUIRE = TextMessage(b'{"type":"listenctl:acquire"}')
 RELEASE = TextMessage(b'{"type":"listenctl:release"}')
 GRANTED = b'{"type":"listenctl:granted"}'
-
-
-def audio(data: bytes) -> BinaryMessages:
-    return BinaryMessages(data, len(data), 1)
 
 
 def test_a_second_streamer_is_refused_once_and_its_audio_dropped() -> None:

@@ -4,11 +4,10 @@ import re
 from typing import TYPE_CHECKING
 
 from listenctl.errors import UsageError
+from listenctl.protocol.dtmf_digits import DTMF_KEYS, PAUSE
 
 if TYPE_CHECKING:
     from listenctl.simulator.plan import DtmfPress
-
-DIGITS = "0123456789*#ABCD"
 
 _PRESS = re.compile(r"(\d+(?:\.\d*)?|\.\d+):([0-9*#A-Da-d]+)")
 
@@ -28,7 +27,9 @@ def parse_keys(text: str, *, spacing: float = 0.3) -> "tuple[DtmfPress, ...]":
     for word in text.split():
         found = _PRESS.fullmatch(word)
         if found is None:
-            raise UsageError(f"--dtmf {word!r}: write SECONDS:KEYS, such as 2.0:1 or '2.0:12 3.5:#'; keys are {DIGITS}")
+            raise UsageError(
+                f"--dtmf {word!r}: write SECONDS:KEYS, such as 2.0:1 or '2.0:12 3.5:#'; keys are {DTMF_KEYS}"
+            )
         at = float(found[1])
         presses += [DtmfPress(at + place * spacing, digit) for place, digit in enumerate(found[2].upper())]
     return tuple(sorted(presses, key=lambda press: press.time))
@@ -58,7 +59,7 @@ def check_digits(digits: str) -> str:
     from listenctl.media.sources.tones import check_digits as check_keys
     from listenctl.simulator.dtmf_requests import MAX_DIGITS
 
-    if not digits.strip("w"):
+    if not digits.strip(PAUSE):
         raise UsageError("there are no digits to send")
     if len(digits) > MAX_DIGITS:
         raise UsageError(f"{len(digits)} digits are too many; send at most {MAX_DIGITS} at once")

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Self
 
 from listenctl.protocol import peer_json
+from listenctl.protocol.dtmf_digits import DTMF_KEYS
 
 Number = str | int | float
 
-DTMF_DIGITS = frozenset("0123456789*#ABCDabcd")
+DTMF_DIGITS = frozenset(DTMF_KEYS + DTMF_KEYS.lower())
 MAX_DOCUMENTS = 256
 """JSON documents read from one text; OLD glues a few together."""
 

@@ -9,27 +9,33 @@ from typing import Self
 
 from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.protocol import peer_json
+from listenctl.protocol.dtmf_digits import (
+    DIGIT_MS,
+    DTMF_KEYS,
+    GAP_MS,
+    MAX_DIGIT_MS,
+    MAX_GAP_MS,
+    MIN_DIGIT_MS,
+    PAUSE,
+    PAUSE_SECONDS,
+)
 
-KEYS = "0123456789*#ABCD"
-PAUSE, PAUSE_SECONDS = "w", 0.5
 MAX_DIGITS = 1000
 DIGIT_PRESSED = '{"type":"key"}'
-DURATIONS_MS, GAPS_MS = (50, 24_000), (0, 60_000)
-"""The longest duration is that of FreeSWITCH (listenctl-protocol(7) 4)."""
 
 
 @dataclass(frozen=True, slots=True)
 class DtmfRequest:
     digits: str
-    duration_ms: int = 200
-    gap_ms: int = 100
+    duration_ms: int = DIGIT_MS
+    gap_ms: int = GAP_MS
 
     @classmethod
     def parse(cls, message: str | bytes) -> Self | None:
         decoded = peer_json.decode(message) if isinstance(message, str) else None
         match decoded and decoded[0]:
             case {"type": "press", "digits": str(digits), "durationMs": int(duration), "gapMs": int(gap)}:
-                known = 0 < len(digits) <= MAX_DIGITS and set(digits) <= set(KEYS + PAUSE)
+                known = 0 < len(digits) <= MAX_DIGITS and set(digits) <= set(DTMF_KEYS + PAUSE)
                 return cls(digits, duration, gap) if known and _within(duration, gap) else None
         return None
 
@@ -51,7 +57,7 @@ class DtmfRequest:
 
 
 def _within(duration_ms: int, gap_ms: int) -> bool:
-    return DURATIONS_MS[0] <= duration_ms <= DURATIONS_MS[1] and GAPS_MS[0] <= gap_ms <= GAPS_MS[1]
+    return MIN_DIGIT_MS <= duration_ms <= MAX_DIGIT_MS and 0 <= gap_ms <= MAX_GAP_MS
 
 
 def request_done(*, passed: bool) -> str:

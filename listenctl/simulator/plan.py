@@ -8,6 +8,7 @@ from pathlib import Path
 from listenctl.media.sources.audio_sources import SourceKind
 from listenctl.net.server_address import CallTarget
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
+from listenctl.protocol.dtmf_digits import DIGIT_MS
 from listenctl.protocol.jambonz_model.first_text import CallKind, first_text_fields
 from listenctl.protocol.jambonz_model.profiles import CURRENT, Profile
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
@@ -24,7 +25,7 @@ class DtmfPress:
 
     time: float
     digit: str
-    duration: float = 0.2
+    duration: float = DIGIT_MS / 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

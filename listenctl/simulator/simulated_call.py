@@ -8,6 +8,7 @@ from listenctl.errors import ListenctlError, RefusedError
 from listenctl.events import Reporter
 from listenctl.net.client_connection import ClientConnection, ConnectionEnd, connect
 from listenctl.protocol.call_metadata import CallMetadata
+from listenctl.protocol.dtmf_digits import DIGIT_MS
 from listenctl.protocol.jambonz_model.first_text import describe_damage, first_text
 from listenctl.protocol.jambonz_model.send_buffer import SendBuffer
 from listenctl.protocol.listen_verb.listen_verb import ends_call
@@ -21,7 +22,7 @@ from listenctl.simulator.simulated_call_log import SimulatedCallLog, SimulatedCa
 
 CLOSE_TIMEOUT = 5.0
 """Seconds to wait for the server after Close; jambonz doesn't wait, but only then do we know that all was received."""
-_DIGIT_SECONDS = 0.2
+_DIGIT_SECONDS = DIGIT_MS / 1000
 
 
 class SimulatedCall:

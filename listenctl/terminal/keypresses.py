@@ -14,9 +14,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO, TypeAlias
 
+from listenctl.protocol.dtmf_digits import DTMF_KEYS
+
 QUIT = "q"
 
-_DIGITS = frozenset("0123456789*#ABCD")
 _READ_BYTES = 256
 # Sequences of arrow keys, function keys and Alt: an A in one is not a key of the phone.
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|O[ -~]|[^\[O])", re.DOTALL)
@@ -109,7 +110,7 @@ class KeypressReader:
         keys, escape, rest = keys.partition("\x1b")
         self._rest = escape + rest if len(rest) < _MAX_SEQUENCE else ""
         for key in keys:
-            if key.upper() in _DIGITS:
+            if key.upper() in DTMF_KEYS:
                 self._on_digit(key.upper())
             elif key.lower() == QUIT:
                 self._on_quit()

@@ -15,6 +15,7 @@ from listenctl.commands.connection_options import ConnectionOptions, ReportOptio
 from listenctl.commands.live_calls.live_call_options import ServerNameOptions, check_call, socket_of
 from listenctl.commands.shared_options import GivenOptions, TotalTimeout, option, run_async, with_options
 from listenctl.errors import UsageError
+from listenctl.protocol.dtmf_digits import DIGIT_MS, GAP_MS, MAX_DIGIT_MS, MAX_GAP_MS, MIN_DIGIT_MS, TONE_MS
 
 if TYPE_CHECKING:
     from listenctl.commands.live_calls.send_command_run import Recipient
@@ -40,11 +41,16 @@ class DigitOptions:
 
     digit_ms: Annotated[
         int | None,
-        dialing("Duration of a digit in milliseconds [default: 200; tones 100]", metavar="MS", min=50, max=24000),
+        dialing(
+            f"Duration of a digit in milliseconds [default: {DIGIT_MS}; tones {TONE_MS}]",
+            metavar="MS",
+            min=MIN_DIGIT_MS,
+            max=MAX_DIGIT_MS,
+        ),
     ] = None
     gap_ms: Annotated[
-        int, dialing("Milliseconds between digits; at least 40 between tones", metavar="MS", min=0, max=60000)
-    ] = 100
+        int, dialing("Milliseconds between digits; at least 40 between tones", metavar="MS", min=0, max=MAX_GAP_MS)
+    ] = GAP_MS
     tones: Annotated[bool, dialing("Also put the tones in the audio of a call to a URL")] = False
     as_: Annotated[
         Literal["event", "tones"] | None,
@@ -125,7 +131,7 @@ def plan_of(options: SendDtmfOptions) -> "CallPlan":
     from listenctl.simulator.plan import CallPlan
 
     _refuse(options, _LIVE_CALL_ONLY)
-    digit_ms = 200 if options.digit_ms is None else options.digit_ms
+    digit_ms = DIGIT_MS if options.digit_ms is None else options.digit_ms
     presses = space_digits(options.digits, first=LEAD, digit_ms=digit_ms, gap_ms=options.gap_ms)
     return CallPlan(
         target=target_of(options, options.target),

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from listenctl.errors import ExitStatus, ListenctlError, NotFoundError, TimedOutError, UsageError
 from listenctl.json_lines import VERSION, json_line
 from listenctl.live_client.list_calls import PATIENCE, list_calls
+from listenctl.protocol.dtmf_digits import DIGIT_MS, GAP_MS, PAUSE, PAUSE_SECONDS, TONE_MS
 from listenctl.protocol.find_named_call import LATEST, find_named_calls
-from listenctl.simulator.dtmf_requests import PAUSE, DtmfRequest
+from listenctl.simulator.dtmf_requests import DtmfRequest
 from listenctl.simulator.find_simulated_calls import find_simulated_calls, request_dtmf
 from listenctl.simulator.simulated_call_socket import SimulatedCallEntry
 from listenctl.terminal.printable_text import printable
@@ -35,17 +36,17 @@ class Digits:
     """Digits, and ``w`` for a pause."""
 
     digits: str
-    duration_ms: int | None = None  # duration of each digit; None means 200 for an event and 100 for a tone
-    gap_ms: int = 100  # pause between digits
+    duration_ms: int | None = None  # duration of each digit; None means the default of an event or a tone
+    gap_ms: int = GAP_MS  # pause between digits
 
     @property
     def request(self) -> DtmfRequest:
-        return DtmfRequest(self.digits, 200 if self.duration_ms is None else self.duration_ms, self.gap_ms)
+        return DtmfRequest(self.digits, DIGIT_MS if self.duration_ms is None else self.duration_ms, self.gap_ms)
 
     @property
     def tone_duration(self) -> float:
         """Seconds of each tone."""
-        return 0.1 if self.duration_ms is None else self.duration_ms / 1000
+        return (TONE_MS if self.duration_ms is None else self.duration_ms) / 1000
 
 
 async def run_digits(recipient: "Recipient", digits: Digits, calls: Path, form: DtmfForm | None = None) -> int:
@@ -129,7 +130,6 @@ def _print_pressed(recipient: "Recipient", digits: Digits, entry: SimulatedCallE
 
 async def _play_tones(recipient: "Recipient", digits: Digits) -> int:
     from listenctl.commands.live_calls.play_to_call_run import play_sound
-    from listenctl.media.sources.tones import DIGIT_PAUSE as PAUSE_TIME
     from listenctl.media.sources.tones import dtmf_tones
     from listenctl.play_to_call.playable_sound import PlayableSound
     from listenctl.play_to_call.settings import PlaySettings
@@ -146,7 +146,7 @@ async def _play_tones(recipient: "Recipient", digits: Digits) -> int:
         return dtmf_tones(digits.digits, rate, tone=digits.tone_duration, gap=digits.gap_ms / 1000)
 
     pauses = digits.digits.count(PAUSE)
-    seconds = pauses * PAUSE_TIME + (len(digits.digits) - pauses) * (digits.tone_duration + digits.gap_ms / 1000)
+    seconds = pauses * PAUSE_SECONDS + (len(digits.digits) - pauses) * (digits.tone_duration + digits.gap_ms / 1000)
     sound = PlayableSound.computed(f"digits {digits.digits}", samples, seconds=seconds)
     return await play_sound(recipient, sound, PlaySettings())
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from listenctl.errors import UsageError
+from listenctl.protocol.dtmf_digits import GAP_MS, PAUSE, PAUSE_SECONDS, TONE_MS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,8 +15,6 @@ DTMF_HIGH_HZ = (1209, 1336, 1477, 1633)
 DTMF_PAD = ("123A", "456B", "789C", "*0#D")
 """Digits by row (low frequency) and column (high frequency), ITU-T Q.23."""
 DTMF_DIGITS = "".join(DTMF_PAD)
-DIGIT_PAUSE = 0.5
-"""Seconds of a ``w`` among digits."""
 
 _FADE = 0.005
 _FULL_SCALE = 32768
@@ -42,11 +41,11 @@ class SineTone:
         return _pcm(wave * np.minimum(1.0, at / (_FADE * self.sample_rate)))
 
 
-def dtmf_tones(digits: str, sample_rate: int, *, tone: float = 0.1, gap: float = 0.1) -> bytes:
+def dtmf_tones(digits: str, sample_rate: int, *, tone: float = TONE_MS / 1000, gap: float = GAP_MS / 1000) -> bytes:
     silence = bytes(2 * round(gap * sample_rate))
-    pause = bytes(2 * round(DIGIT_PAUSE * sample_rate))
+    pause = bytes(2 * round(PAUSE_SECONDS * sample_rate))
     return b"".join(
-        pause if digit == "w" else _digit_tone(digit, sample_rate, tone) + silence for digit in check_digits(digits)
+        pause if digit == PAUSE else _digit_tone(digit, sample_rate, tone) + silence for digit in check_digits(digits)
     )
 
 
@@ -59,7 +58,7 @@ def beep(sample_rate: int) -> bytes:
 
 def check_digits(text: str) -> str:
     digits = "".join(digit.upper() if digit in "abcd" else digit for digit in text)
-    wrong = next((digit for digit in digits if digit not in DTMF_DIGITS + "w"), None)
+    wrong = next((digit for digit in digits if digit not in DTMF_DIGITS + PAUSE), None)
     if wrong is not None:
         raise UsageError(f"digits {text[:40]!r}: {wrong!r} is not a digit; use 0-9, *, #, A-D, and w for half a second")
     return digits

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from listenctl.errors import ListenctlError, UsageError
-from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat, MixType
+from listenctl.protocol.audio import MAX_RATE, MIX_CHANNELS, AudioFormat, MixType
 
 
 def recover(
@@ -18,7 +18,7 @@ def recover(
     raw: Annotated[
         bool, typer.Option("--raw", help="Read files without a header as 16-bit little-endian samples")
     ] = False,
-    sample_rate: Annotated[int, typer.Option(help="Sample rate of --raw", metavar="HZ", min=1, max=384000)] = 8000,
+    sample_rate: Annotated[int, typer.Option(help="Sample rate of --raw", metavar="HZ", min=1, max=MAX_RATE)] = 8000,
     mix_type: Annotated[MixType, typer.Option(help="Mix type of --raw")] = MixType.MONO,
 ) -> int:
     """

@@ -17,9 +17,13 @@ import typer
 
 from listenctl.commands.config_sources import option_name
 from listenctl.errors import UsageError
+from listenctl.play_to_call.stream_lead import MAX_LEAD, MIN_LEAD, STREAM_LEAD
 
 Options = TypeVar("Options")
 Result = TypeVar("Result")
+
+DEFAULT_LEAD = f"{STREAM_LEAD * 1000:.0f}ms"
+"""The default of --lead."""
 
 ProfileName = Literal["ideal", "current", "old", "next"]
 """The names of ``PROFILES``."""
@@ -105,7 +109,7 @@ def check_finite(**seconds: float | None) -> None:
 def parse_lead(text: str) -> float:
     """Parse --lead; raises UsageError if it is no time, or too short or long."""
     lead = parse_seconds(text, "--lead")
-    if not 0.02 <= lead <= 5.0:
+    if not MIN_LEAD <= lead <= MAX_LEAD:
         raise UsageError(f"--lead {text}: must be between 20ms and 5s")
     return lead
 

@@ -9,10 +9,9 @@ from math import gcd
 from listenctl.errors import UsageError
 from listenctl.load.load_thresholds import Threshold
 from listenctl.net.server_address import CallTarget
-from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
+from listenctl.protocol.audio import MAX_RATE, MIN_RATE, MIX_CHANNELS, AudioFormat
 
 DEFAULT_ARRIVALS = 50.0
-MAX_RATE = 384_000
 _ENTRY = re.compile(r"\s*(\d{1,6})(?::([a-z]+))?(?:\*(\d{1,6}))?\s*", re.ASCII)
 
 
@@ -73,7 +72,7 @@ def _share(entry: str, text: str) -> FormatShare:
     rate, mix_type, weight = int(found[1]), found[2] or "mono", int(found[3] or 1)
     if mix_type not in MIX_CHANNELS:
         raise UsageError(f"--mix {text!r}: unknown type {mix_type}; use {', '.join(MIX_CHANNELS)}")
-    if not 1000 <= rate <= MAX_RATE:
+    if not MIN_RATE <= rate <= MAX_RATE:
         raise UsageError(f"--mix {text!r}: {rate} is not a sample rate in Hz")
     if not weight:
         raise UsageError(f"--mix {text!r}: a share must be at least 1; remove {rate}:{mix_type}")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from listenctl.play_to_call.delivery_mode import ModeChoice
-from listenctl.play_to_call.stream_sender import STREAM_LEAD
+from listenctl.play_to_call.stream_lead import STREAM_LEAD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

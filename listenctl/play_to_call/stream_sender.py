@@ -7,10 +7,9 @@ Deadlines count in samples from the start, so a late wake-up delays nothing afte
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from listenctl.play_to_call.stream_lead import STREAM_LEAD
 from listenctl.protocol.audio import SAMPLE_BYTES, SampleAssembler
 
-STREAM_LEAD = 0.2
-"""Seconds; more than the 160 ms that jambonz buffers before it begins to play."""
 STREAM_CHUNK = 0.02
 STREAM_PAD = 0.16
 """Seconds of zeros after the last audio: the most that the pre-buffer holds back, at any rate."""

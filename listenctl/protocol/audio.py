@@ -13,6 +13,8 @@ from typing import Protocol
 SAMPLE_BYTES = 2
 MIN_RATE = 1000
 """Lowest rate of clips and streams; at 1 Hz, a few bytes would last, and take memory, for hours."""
+MAX_RATE = 384_000
+"""Highest sample rate that is accepted anywhere."""
 
 
 class MixType(StrEnum):

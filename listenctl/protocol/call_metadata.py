@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from listenctl.protocol import peer_json
-from listenctl.protocol.audio import MIX_CHANNELS
+from listenctl.protocol.audio import MAX_RATE, MIX_CHANNELS
 
 if TYPE_CHECKING:
     from listenctl.protocol.json_repair import ObjectRepair
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 MAX_FIRST_TEXT_BYTES = 8192
 """jambonz cuts the first text here (listenctl-protocol(7) 13)."""
 
-MAX_SAMPLE_RATE = 384_000
 MAX_REPAIR = 65_536
 """Characters of a broken text that are repaired; jambonz sends far fewer."""
 
@@ -175,7 +174,7 @@ def _sample_rate(fields: Mapping[str, object]) -> tuple[int | None, list[str]]:
         return None, []
     value = fields["sampleRate"]
     rate = peer_json.parse_number(value)
-    if rate is None or rate != int(rate) or not 0 < rate <= MAX_SAMPLE_RATE:
+    if rate is None or rate != int(rate) or not 0 < rate <= MAX_RATE:
         return None, [f"sampleRate {_brief(value)} is unusable"]
     return int(rate), ["sampleRate was a string"] if isinstance(value, str) else []
 

@@ -26,7 +26,7 @@ MAX_LISTED = 1000
 class CompareSettings:
     """How to compare answers."""
 
-    tolerance: float = 0.5
+    tolerance: float  # seconds by which an answer may be late
     ignored: tuple[str, ...] = ()
     """Members of texts that may differ, as in ``without_members``, or ``audio`` for all streamed audio."""
 

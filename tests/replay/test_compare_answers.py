@@ -186,7 +186,7 @@ SERVER_CLOSED = ConnectionEnd("server", 1000)
 def test_a_close_of_the_application_is_compared(
     captured: bool, end: ConnectionEnd, at: float, found: list[tuple[str, str]]
 ) -> None:
-    answers = AnswerCollector(CompareSettings(), 1.0)
+    answers = AnswerCollector(CompareSettings(0.5), 1.0)
     if captured:
         answers.add_captured_frame(2.0, RawFrame(True, 0, CLOSE, False, NORMAL))
 

@@ -10,7 +10,7 @@ import typer
 
 from listenctl.commands.connection_options import ConnectionOptions, ReportOptions
 from listenctl.commands.shared_options import ProfileName, option, run_async, with_options
-from listenctl.protocol.audio import MixType
+from listenctl.protocol.audio import MAX_RATE, MIN_RATE, MixType
 
 listen = partial(option, panel="Call")
 caller_side = partial(option, panel="Caller")
@@ -35,7 +35,7 @@ class SimulatedCallOptions:
     ] = None
     mix_type: Annotated[MixType | None, listen("Mix type [default: mono]")] = None
     sample_rate: Annotated[
-        int | None, listen("Sample rate to send [default: 8000]", metavar="HZ", min=1000, max=384000)
+        int | None, listen("Sample rate to send [default: 8000]", metavar="HZ", min=MIN_RATE, max=MAX_RATE)
     ] = None
     metadata: Annotated[
         list[str] | None,

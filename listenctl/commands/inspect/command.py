@@ -10,6 +10,7 @@ import typer
 
 from listenctl.commands.shared_options import ProfileName, option, output, with_options
 from listenctl.errors import UsageError
+from listenctl.protocol.audio import MAX_RATE
 
 if TYPE_CHECKING:
     from listenctl.commands.inspect.run import InspectPlan
@@ -38,7 +39,7 @@ class InspectOptions:
             "Rate of the audio that the application streams; 0 if it plays clips [default: detected]",
             metavar="HZ",
             min=0,
-            max=384_000,
+            max=MAX_RATE,
         ),
     ] = None
     profile: Annotated[ProfileName, checks("Version of jambonz to compare with")] = "current"

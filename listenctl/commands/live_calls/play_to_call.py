@@ -11,6 +11,7 @@ import typer
 
 from listenctl.commands.live_calls.live_call_options import RecipientOptions, recipient_of
 from listenctl.commands.shared_options import (
+    DEFAULT_LEAD,
     TotalTimeout,
     option,
     parse_lead,
@@ -20,6 +21,7 @@ from listenctl.commands.shared_options import (
     with_options,
 )
 from listenctl.errors import UsageError
+from listenctl.protocol.audio import MAX_RATE
 
 if TYPE_CHECKING:
     from listenctl.play_to_call.settings import PlaySettings
@@ -38,11 +40,11 @@ class PlayOptions(RecipientOptions):
     stream_rate: Annotated[
         int | None,
         playback(
-            "Stream rate of the call (bidirectionalAudio.sampleRate); 0 for clips", metavar="HZ", min=0, max=384000
+            "Stream rate of the call (bidirectionalAudio.sampleRate); 0 for clips", metavar="HZ", min=0, max=MAX_RATE
         ),
     ] = None
     interrupt: Annotated[bool, playback("Stop the current audio first")] = False
-    lead: Annotated[str, playback("How far ahead a stream is sent, 20ms to 5s", metavar="TIME")] = "200ms"
+    lead: Annotated[str, playback("How far ahead a stream is sent, 20ms to 5s", metavar="TIME")] = DEFAULT_LEAD
     exact: Annotated[bool, playback("Stream samples of value -1 unchanged; jambonz takes them for marks")] = False
     loop: Annotated[bool, sound("Repeat a file")] = False
     gain: Annotated[float, sound("Gain; a negative one is quieter", metavar="DB")] = 0.0

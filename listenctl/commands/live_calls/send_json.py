@@ -10,9 +10,6 @@ from listenctl.commands.live_calls.live_call_options import RecipientOptions, re
 from listenctl.commands.shared_options import run_async, with_options
 from listenctl.errors import UsageError
 
-MAX_TEXT = 32 * 1024 * 1024
-"""Bytes; the server refuses longer messages (listenctl-control(5))."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class SendJsonOptions(RecipientOptions):
@@ -81,7 +78,9 @@ def _check_command(text: str) -> None:
 
 
 def _read_stdin() -> str:
-    raw = sys.stdin.buffer.read(MAX_TEXT + 1)
-    if len(raw) > MAX_TEXT:
-        raise UsageError(f"stdin has more than {MAX_TEXT} bytes, which the server refuses")
+    from listenctl.protocol.call_sharing.tool_messages import MAX_TOOL_MESSAGE
+
+    raw = sys.stdin.buffer.read(MAX_TOOL_MESSAGE + 1)
+    if len(raw) > MAX_TOOL_MESSAGE:
+        raise UsageError(f"stdin has more than {MAX_TOOL_MESSAGE} bytes, which the server refuses")
     return raw.decode(errors="surrogateescape")

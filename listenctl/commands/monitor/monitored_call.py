@@ -6,7 +6,7 @@ from typing import Self
 from listenctl.call_listing import ListedCall
 from listenctl.json_lines import ReportedEvent
 from listenctl.media.measure_levels import LevelMeasurer
-from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.audio import MAX_RATE, AudioFormat
 from listenctl.terminal.level_meter import CallState, ChannelLevel, DelayedMeter
 
 _WINDOW = 0.05
@@ -14,7 +14,6 @@ _WINDOW = 0.05
 _BAR_DELAY = 0.1
 # jambonz sends nothing while a listen is paused (listenctl-protocol(7) 3.4).
 _PAUSE = 1.0
-_MAX_RATE = 384_000
 _MAX_DIGITS = 16
 
 
@@ -116,5 +115,5 @@ class MonitoredCall:
 
 
 def _format(call: ListedCall) -> AudioFormat:
-    rate = call.sample_rate if 0 < call.sample_rate <= _MAX_RATE else 8000
+    rate = call.sample_rate if 0 < call.sample_rate <= MAX_RATE else 8000
     return AudioFormat(rate, 2 if call.channels == 2 else 1)

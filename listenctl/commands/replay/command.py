@@ -51,7 +51,8 @@ class ReplayOptions(ConnectionOptions):
     ] = None
     compare: Annotated[bool, checks("Compare the answers with the capture; exit with status 3 if they differ")] = False
     tolerance: Annotated[
-        int | None, checks("Milliseconds by which an answer may be late [default: 500]", metavar="MS", min=0)
+        int | None,
+        checks(f"Milliseconds by which an answer may be late [default: {DEFAULT_TOLERANCE}]", metavar="MS", min=0),
     ] = None
     ignore: Annotated[
         list[str] | None,

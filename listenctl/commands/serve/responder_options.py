@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from listenctl.commands.config_sources import option_name
-from listenctl.commands.shared_options import GivenOptions, option, parse_lead, run_async
+from listenctl.commands.shared_options import DEFAULT_LEAD, GivenOptions, option, parse_lead, run_async
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ class ResponderOptions(GivenOptions):
     exec_end: Annotated[Literal["stay", "disconnect"], answering("What happens to the call when the program ends")] = (
         "stay"
     )
-    lead: Annotated[str, answering("How far ahead of playback audio is sent to the caller", metavar="TIME")] = "200ms"
+    lead: Annotated[str, answering("How far ahead of playback audio is sent to the caller", metavar="TIME")] = (
+        DEFAULT_LEAD
+    )
 
 
 def make_responders(options: ResponderOptions) -> "list[Responder]":

@@ -9,7 +9,7 @@ from listenctl.commands.connection_options import ReportOptions
 from listenctl.commands.shared_options import option, output
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.net.runtime_folder import DEFAULT_NAME
-from listenctl.protocol.audio import MixType
+from listenctl.protocol.audio import MAX_RATE, MixType
 from listenctl.server import server_defaults as defaults
 
 listening = partial(option, panel="Listening")
@@ -45,7 +45,7 @@ class ServerOptions(ReportOptions):
         float | None, calls_option("Exit with status 124 if no call arrives within this many seconds", min=0)
     ] = None
     sample_rate: Annotated[
-        int, calls_option("Sample rate if the metadata has none", metavar="HZ", min=1, max=384000)
+        int, calls_option("Sample rate if the metadata has none", metavar="HZ", min=1, max=MAX_RATE)
     ] = defaults.SAMPLE_RATE
     mix_type: Annotated[MixType, calls_option("Mix type if the metadata has none")] = MixType.MONO
     stream_rate: Annotated[
@@ -54,7 +54,7 @@ class ServerOptions(ReportOptions):
             "Rate at which calls play streamed audio; 0 if they play clips [default: detected]",
             metavar="HZ",
             min=0,
-            max=384000,
+            max=MAX_RATE,
         ),
     ] = None
     detect_dtmf: Annotated[bool, calls_option("Also detect DTMF tones in the audio (slower)")] = False

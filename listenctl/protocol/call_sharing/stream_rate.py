@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from listenctl.protocol import peer_json
-from listenctl.protocol.audio import MIN_RATE
+from listenctl.protocol.audio import MAX_RATE, MIN_RATE
 
 STREAM_RATE_KEY = "streamRate"
 """Key in the verb's ``metadata``: the rate in Hz, or 0 if the call plays clips."""
 PLAYS_CLIPS = 0
-MAX_STREAM_RATE = 384_000
 _VALUE_IN_COMPLAINT = 40
 
 
@@ -62,4 +61,4 @@ def stream_rate(value: object) -> int | None:
     if number is None or number % 1:
         return None
     rate = int(number)
-    return rate if rate == PLAYS_CLIPS or MIN_RATE <= rate <= MAX_STREAM_RATE else None
+    return rate if rate == PLAYS_CLIPS or MIN_RATE <= rate <= MAX_RATE else None

@@ -8,6 +8,8 @@ from typing import Self
 from listenctl.protocol import peer_json
 
 PREFIX = "listenctl:"
+MAX_TOOL_MESSAGE = 32 * 1024 * 1024
+"""Bytes of one message of a tool: 12 minutes of audio in a clip (listenctl-control(5))."""
 
 
 class ToolMessageType(StrEnum):

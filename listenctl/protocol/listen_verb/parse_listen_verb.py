@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from listenctl.errors import UsageError
-from listenctl.protocol.audio import MIX_CHANNELS
-from listenctl.protocol.call_metadata import MAX_SAMPLE_RATE
+from listenctl.protocol.audio import MAX_RATE, MIX_CHANNELS
 from listenctl.protocol.jambonz_model.profiles import Profile
 from listenctl.protocol.listen_verb.listen_verb import (
     ActionHook,
@@ -100,7 +99,7 @@ def _read(options: VerbJson, nesting: Nesting) -> ListenVerb:
         url=options.get_string("url") or None,
         credentials=_credentials(options.get_object("wsAuth")),
         mix_type=options.get_choice("mixType", MIX_CHANNELS) or "mono",
-        sample_rate=options.get_whole_number("sampleRate", MAX_SAMPLE_RATE) or 8000,
+        sample_rate=options.get_whole_number("sampleRate", MAX_RATE) or 8000,
         metadata=metadata.fields if (metadata := options.get_object("metadata")) else {},
         pass_dtmf=options.get_flag("passDtmf") or False,
         finish_on_key=options.get_string("finishOnKey") or "",
@@ -127,7 +126,7 @@ def _bidirectional(options: VerbJson) -> BidirectionalAudio:
     return BidirectionalAudio(
         enabled=audio.get_flag("enabled") is not False and not options.get_flag("disableBidirectionalAudio"),
         streaming=audio.get_flag("streaming") or False,
-        sample_rate=audio.get_whole_number("sampleRate", MAX_SAMPLE_RATE),
+        sample_rate=audio.get_whole_number("sampleRate", MAX_RATE),
     )
 
 

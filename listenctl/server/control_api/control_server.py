@@ -19,6 +19,7 @@ from listenctl.call_listing import CallListing, ListedCall, ListedServer
 from listenctl.json_lines import Report, json_line
 from listenctl.protocol import peer_json
 from listenctl.protocol.call_sharing.stream_rate import metadata_stream_rate
+from listenctl.protocol.call_sharing.tool_messages import MAX_TOOL_MESSAGE
 from listenctl.protocol.find_named_call import find_named_calls
 from listenctl.protocol.jambonz_messages import Dtmf
 from listenctl.protocol.listen_session import MessageReceived
@@ -32,8 +33,6 @@ from listenctl.server.server_handshake import HandshakeRefusal
 if TYPE_CHECKING:
     from listenctl.server.server import ListenServer
 
-MAX_MESSAGE = 32 * 1024 * 1024
-"""Bytes of one message of a tool: 12 minutes of audio in a clip."""
 OPEN_TIMEOUT = 2.0
 """Seconds for the opening handshake of a tool."""
 _MAX_SHOWN_NAME = 140
@@ -53,7 +52,7 @@ async def serve_control(listening: socket.socket, server: "ListenServer", name: 
         select_subprotocol=_select_subprotocol,
         create_connection=ControlConnection,
         compression=None,
-        max_size=MAX_MESSAGE,
+        max_size=MAX_TOOL_MESSAGE,
         open_timeout=OPEN_TIMEOUT,
         close_timeout=CLOSE_TIMEOUT,
         # A dead client closes its end; one that is only stopped may continue.

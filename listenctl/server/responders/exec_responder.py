@@ -14,7 +14,8 @@ from enum import StrEnum
 from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.events import ExecEndedEvent, ExecFailedEvent, ExecSaidEvent, ExecStartedEvent
 from listenctl.media.channel_layout import ChannelLayout, ChannelMap
-from listenctl.play_to_call.stream_sender import STREAM_LEAD, STREAM_PAD, StreamSender
+from listenctl.play_to_call.stream_lead import STREAM_LEAD
+from listenctl.play_to_call.stream_sender import STREAM_PAD, StreamSender
 from listenctl.protocol.application_commands import Disconnect
 from listenctl.protocol.audio import SAMPLE_BYTES, AudioFormat, SampleAssembler
 from listenctl.protocol.call_sharing.tool_messages import RefusalReason, ServerNotice

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from listenctl.events import MessageEvent
-from listenctl.server.control_api.control_server import MAX_MESSAGE
+from listenctl.protocol.call_sharing.tool_messages import MAX_TOOL_MESSAGE
 from tests.helpers.control import Controlled, Tool, controlled
 from tests.helpers.frames import binary, close, text
 from tests.helpers.server import Peer, recorded_audio, until
@@ -327,7 +327,7 @@ async def test_a_text_above_the_limit_ends_the_conversation_and_the_next_tool_is
         peer = await begin(server)
         async with server.attach() as tool:
             # The head of a masked text frame says how long it is, and that is enough.
-            tool.connection.transport.write(b"\x81\xff" + (MAX_MESSAGE + 1).to_bytes(8, "big") + bytes(4))
+            tool.connection.transport.write(b"\x81\xff" + (MAX_TOOL_MESSAGE + 1).to_bytes(8, "big") + bytes(4))
             _, closed = await tool.end()
         async with server.attach() as tool:
             await tool.send('{ "type":"killAudio" }', b"\1\2\3\4")

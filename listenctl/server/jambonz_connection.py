@@ -365,6 +365,8 @@ class JambonzConnection:
             end = self._closing.describe()
             if self.relay is not None:
                 self.relay.end_call(end)
+            if self._frames is not None and (refused := self._frames.undelivered_audio()):
+                call.session.ledger.add_refused(refused)
             call.end_call(now, self._server.unix_clock(), end)
         self._linger(now)
 

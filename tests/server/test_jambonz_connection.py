@@ -245,6 +245,33 @@ async def test_a_bad_frame_closes_the_call_and_keeps_the_audio_before_it(bad: by
     assert recorded_audio(saved) == bytes(4096)
 
 
+@pytest.mark.parametrize(
+    ("last", "refused"),
+    [
+        (binary(bytes(32_000)), 16_000),
+        (frame(0x2, bytes(4000), fin=False) + frame(0x0, bytes(6000)), 5_000),
+        (frame(0x2, bytes(3000), fin=False), 1_500),
+        (binary(bytes(4000))[:-1000], 1_500),
+        (binary(AUDIO)[:-100], 0),
+        (text("x" * 5000), 0),
+    ],
+    ids=["too long", "fragments too long", "unfinished message", "cut burst", "cut frame", "long text"],
+)
+async def test_audio_that_arrived_but_was_not_taken_is_lost(last: bytes, refused: int, tmp_path: Path) -> None:
+    async with running(faster(max_message=4096), record=tmp_path) as run:
+        peer = await run.call(METADATA, binary(AUDIO), binary(AUDIO), last)
+        peer.end_writing()
+        saved = await run.events.wait_for("recording-saved")
+        gaps = run.events.of("gap")
+        sidecar = read_sidecar(saved)
+
+    assert [(gap["kind"], gap["position"], gap["missing"]) for gap in gaps] == [("refused", 320, refused)] * (
+        refused > 0
+    )
+    assert (sidecar["lost_samples"], sidecar["complete"]) == (refused, refused == 0)
+    assert run.server.lost_audio is (refused > 0)
+
+
 async def test_a_burst_of_five_seconds_at_64_khz_is_one_message(tmp_path: Path) -> None:
     burst = bytes(range(256)) * 5000
     metadata = text('{"sampleRate":64000,"mixType":"stereo","callSid":"burst"}')

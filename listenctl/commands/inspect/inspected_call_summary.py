@@ -203,6 +203,7 @@ def _gap(gap: Gap, report: CallReport) -> str:
         GapKind.HOLE: "lost",
         GapKind.PAUSE: "paused",
         GapKind.UNKNOWN: "unknown",
+        GapKind.REFUSED: "refused",
         GapKind.BURST: "late",
         GapKind.LATE_START: "late start",
         GapKind.UNCAPTURED: "not captured",

@@ -10,10 +10,21 @@ from collections.abc import Iterator
 from functools import lru_cache
 from struct import Struct
 
+from websockets.exceptions import PayloadTooBig
 from websockets.frames import Frame, Opcode
 from websockets.server import ServerProtocol
 
-from listenctl.protocol.frames.frame_format import FINAL_BINARY, LENGTH_16, MASKED, OPCODES, apply_mask, parse_sizes
+from listenctl.protocol.frames.frame_format import (
+    CONTROL,
+    FINAL_BINARY,
+    LENGTH_16,
+    MASKED,
+    MAX_HEADER_BYTES,
+    OPCODE_BITS,
+    OPCODES,
+    apply_mask,
+    parse_sizes,
+)
 from listenctl.protocol.frames.websocket_messages import BinaryMessages, ControlFrame, ReceivedMessage, TextMessage
 
 # Longer frames (the burst after a stall) are rare and arrive in many reads; the library collects those without copying
@@ -34,13 +45,14 @@ class ClientFrameReader:
     what it wants to send is the caller's to fetch, and messages beyond ``max_size`` are left to it.
     """
 
-    __slots__ = ("_max_fast", "_message", "_missing", "_opcode", "_protocol", "_rest", "used_library")
+    __slots__ = ("_frame", "_max_fast", "_message", "_missing", "_opcode", "_protocol", "_rest", "used_library")
 
     def __init__(self, protocol: ServerProtocol, *, max_size: int) -> None:
         self._protocol = protocol
         self._max_fast = min(max_size, MAX_FAST_PAYLOAD)
         self._rest = b""
         self._missing = 0  # bytes missing of a frame that the library has begun
+        self._frame = b""  # the beginning of that frame
         self._message: bytearray | None = None  # a fragmented message so far; empty fragments cost no memory
         self._opcode = Opcode.BINARY
         self.used_library = False
@@ -67,9 +79,26 @@ class ClientFrameReader:
     def receive_eof(self) -> None:
         """Pass the rest and the end of the stream to the library, so that it fails as it would alone."""
         if self._rest:
+            self._frame, self._missing = self._rest, (_frame_bytes(self._rest, 0) or 0) - len(self._rest)
             self._protocol.receive_data(self._rest)
             self._rest = b""
         self._protocol.receive_eof()
+
+    def undelivered_audio(self) -> int:
+        """Return the bytes of audio in a message that was refused as too long, or of which only a part arrived."""
+        refused = isinstance(self._protocol.parser_exc, PayloadTooBig)
+        head = self._frame if self._missing or refused else self._rest
+        sizes = parse_sizes(head)
+        begun = 0
+        if sizes is not None:
+            header_bytes, payload_bytes = sizes
+            arrived = len(head) - header_bytes if head is self._rest else payload_bytes - self._missing
+            begun = payload_bytes if refused else max(0, arrived)
+        if self._message is None:
+            return begun if head[:1] and head[0] & OPCODE_BITS == Opcode.BINARY else 0
+        # Control frames may come between fragments, but hold no audio.
+        fragment = begun if head[:1] and not head[0] & CONTROL else 0
+        return len(self._message) + fragment if self._opcode is Opcode.BINARY else 0
 
     def _stream_ended(self) -> bool:
         # After a failure or a Close the library discards everything, and so must the fast path.
@@ -111,6 +140,7 @@ class ClientFrameReader:
                 return 0
             taken = min(frame_bytes, len(data) - at)
             self._missing = frame_bytes - taken
+            self._frame = data[at : at + MAX_HEADER_BYTES]
         self.used_library = True
         self._protocol.receive_data(data[at : at + taken])
         for event in self._protocol.events_received():
@@ -143,7 +173,7 @@ def _frame_bytes(data: bytes, at: int) -> int | None:
     """Return the size of the frame at ``at``, None while unknown; 2 if the first two bytes are refused."""
     if len(data) - at < 2:
         return None
-    if data[at] & 0x0F not in OPCODES or not data[at + 1] & MASKED:
+    if data[at] & OPCODE_BITS not in OPCODES or not data[at + 1] & MASKED:
         return 2
     sizes = parse_sizes(data, at)
     return sizes and sum(sizes)

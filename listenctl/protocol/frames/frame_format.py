@@ -13,12 +13,14 @@ __all__ = ["apply_mask"]
 
 FIN = 0x80
 RESERVED = 0x70
+OPCODE_BITS = 0x0F
 CONTROL = 0x08
 MASKED = 0x80
 LENGTH_BITS = 0x7F
 LENGTH_16 = 126
 """From here on the length bits say that the length follows, in two bytes (126) or in eight (127)."""
 MAX_CONTROL_BYTES = 125
+MAX_HEADER_BYTES = 14
 FINAL_TEXT = FIN | Opcode.TEXT
 FINAL_BINARY = FIN | Opcode.BINARY
 OPCODES = frozenset(Opcode)

@@ -38,9 +38,13 @@ class GapKind(StrEnum):
     HOLE = "hole"  # jambonz threw audio away
     PAUSE = "pause"  # jambonz sent nothing, and nothing held back arrived later
     UNKNOWN = "unknown"  # nothing arrived while we didn't read, so that audio may have been lost
+    REFUSED = "refused"  # audio arrived that we didn't take, in a message that is too long or incomplete
     BURST = "burst"  # audio arrived late and all at once; nothing is missing
     LATE_START = "late-start"  # the first audio arrived long after the connection
     UNCAPTURED = "uncaptured"  # audio arrived but was not captured
+
+
+_MISSING = (GapKind.HOLE, GapKind.PAUSE, GapKind.UNKNOWN, GapKind.REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class Gap:
     @property
     def leaves_out_audio(self) -> bool:
         """Whether real time passed without audio, so that silence can take its place."""
-        return self.missing > 0 and self.kind in (GapKind.HOLE, GapKind.PAUSE, GapKind.UNKNOWN)
+        return self.missing > 0 and self.kind in _MISSING
 
 
 class GapLedger:
@@ -92,7 +96,7 @@ class GapLedger:
         self._early_audio: EarlyAudio | None = None
         self._drift = ClockDrift()
         self._rate_meter = RateMeter(audio_format)
-        self._missing = dict.fromkeys((GapKind.HOLE, GapKind.PAUSE, GapKind.UNKNOWN), 0)
+        self._missing = dict.fromkeys(_MISSING, 0)
         self._may_arrive = dict(self._missing)
         self._expects_end = False
         self._uncaptured: UncapturedAudio | None = None
@@ -114,8 +118,8 @@ class GapLedger:
 
     @property
     def lost_samples(self) -> int:
-        """Samples per channel that jambonz threw away, or that may have been lost while we didn't read."""
-        return self._missing[GapKind.HOLE] + self._missing[GapKind.UNKNOWN]
+        """Samples per channel that were thrown away, by jambonz or by us, or may have been lost."""
+        return sum(self._missing.values()) - self.paused_samples
 
     @property
     def paused_samples(self) -> int:
@@ -155,6 +159,13 @@ class GapLedger:
     def add_unobserved(self, seconds: float) -> None:
         """Record that we didn't read for ``seconds``: what is missing after that may have been sent."""
         self.unobserved += seconds
+
+    def add_refused(self, audio_bytes: int) -> None:
+        """Record the audio of a last message that we don't take; a cut frame of the usual size is no loss."""
+        if audio_bytes > self._sizes.usual and (missing := self._format.samples_in(audio_bytes)):
+            self._missing[GapKind.REFUSED] += missing
+            length = self._format.duration_of(missing)
+            self.gaps.append(Gap(GapKind.REFUSED, self.samples, length, 0.0, missing))
 
     def expect_end(self) -> None:
         """Record that jambonz is shutting down: if nothing more arrives, nothing is missing."""
@@ -231,7 +242,7 @@ class GapLedger:
         silent_until = self._quiet_until
         gaps = [] if at is None else list(self.find_gaps(at))
         if not self._bytes_checked:
-            return gaps
+            return [*gaps, *self._new_gaps()]
         if self._checked_at in (at, silent_until):
             silent_until = self._checked_at - self._interval
         if self._early_audio is not None:

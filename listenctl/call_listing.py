@@ -74,7 +74,7 @@ class ListedCall:
     def parse(cls, fields: Mapping[str, object]) -> Self:
         rate = fields.get("stream_rate")
         return cls(
-            id=str(fields.get("call")),
+            id=string_in(fields, "call"),
             call_sid=string_in(fields, "call_sid") or None,
             started=parse_timestamp(string_in(fields, "started")),
             duration=number_in(fields, "duration") or 0.0,

@@ -66,6 +66,11 @@ class SidecarClose:
     reason: str
     by: str
 
+    @classmethod
+    def parse(cls, fields: Mapping[str, object]) -> Self:
+        code = None if number_in(fields, "code") is None else count_in(fields, "code")
+        return cls(code, string_in(fields, "reason"), string_in(fields, "by"))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sidecar:
@@ -111,9 +116,7 @@ class Sidecar:
             gaps=_objects_in(fields, "gaps"),
             warnings=_objects_in(fields, "warnings"),
             not_logged=count_in(fields, "not_logged"),
-            close=SidecarClose(count_in(close, "code"), string_in(close, "reason"), string_in(close, "by"))
-            if close
-            else None,
+            close=SidecarClose.parse(close) if close else None,
             completeness=_parse_completeness(fields),
             source=string_in(fields, "source") or None,
         )

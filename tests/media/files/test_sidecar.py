@@ -83,11 +83,12 @@ def test_a_sidecar_is_the_documented_json() -> None:
             close=None,
             completeness=EXAMPLE.completeness | {"completeness": None, "complete": None, "clock_drift_ppm": None},
         ),
+        replace(EXAMPLE, close=SidecarClose(None, "", "jambonz")),
         replace(EXAMPLE, metadata=CallMetadata.missing()),
         replace(EXAMPLE, metadata=CallMetadata.parse(b'{"callSid":"c","x":"\xff')),
         replace(EXAMPLE, source="a.pcap", both=replace(AUDIO, begins=-0.25, channel_meanings=None)),
     ],
-    ids=["ended", "live", "without metadata", "metadata that are no UTF-8", "extracted"],
+    ids=["ended", "live", "closed without a code", "without metadata", "metadata that are no UTF-8", "extracted"],
 )
 def test_what_was_written_is_read_again(sidecar: Sidecar) -> None:
     assert Sidecar.parse(sidecar.serialize()) == sidecar

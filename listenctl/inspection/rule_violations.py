@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from listenctl.inspection.rule_catalogue import RULES, Severity
 from listenctl.json_lines import Report
 
 if TYPE_CHECKING:
-    from listenctl.inspection.message_checks.mark_and_clip_records import ClipRecord, MarkRecord
+    from listenctl.protocol.jambonz_model.command_verdicts import VerdictReason
 
 MAX_LISTED_PER_RULE = 50
 
@@ -61,6 +61,13 @@ class Violation:
         }
 
 
+class PlayoutRecord(Protocol):
+    """The record of a mark or a clip."""
+
+    def add_verdict(self, at: float, reason: "VerdictReason", *, finished: bool) -> None:
+        """Add what jambonz is expected to do with it."""
+
+
 # Created for every frame of a stream; a frozen dataclass takes three times as long.
 class MessagePlace(NamedTuple):
     """Time and place of a message, and its record if it is a mark or a clip."""
@@ -68,7 +75,7 @@ class MessagePlace(NamedTuple):
     at: float
     position: int | None = None
     packet: int | None = None
-    record: "MarkRecord | ClipRecord | None" = None
+    record: PlayoutRecord | None = None
 
 
 class ViolationLog:

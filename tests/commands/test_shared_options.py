@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from listenctl.commands.call.command import CallOptions
+from listenctl.commands.call.call_options import CallOptions
 from listenctl.commands.inspect.command import InspectOptions
 from listenctl.commands.live_calls.play_to_call import PlayOptions
 from listenctl.commands.live_calls.send_dtmf import SendDtmfOptions

@@ -15,7 +15,7 @@ from listenctl.errors import UsageError
 from listenctl.protocol.audio import MixType
 
 if TYPE_CHECKING:
-    from listenctl.commands.call.command import CallOptions
+    from listenctl.commands.call.call_options import CallOptions
     from listenctl.protocol.jambonz_model.first_text import CallKind
     from listenctl.protocol.jambonz_model.profiles import Profile
     from listenctl.protocol.listen_verb.listen_verb import ActionHook, BidirectionalAudio, ListenVerb

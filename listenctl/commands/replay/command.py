@@ -115,7 +115,9 @@ def _replay_to_server(
         same_sid=options.same_sid,
         compare=_comparison(options),
     )
-    return run_async(run_replay(plan, calls, options, rounds=rounds))
+    return run_async(
+        run_replay(plan, calls, copies=options.calls, rounds=rounds, as_json=options.json, quiet=options.quiet)
+    )
 
 
 def _replay_to_client(
@@ -141,7 +143,9 @@ def _replay_to_client(
         capture=capture, speed=speed, sync=ReplaySync(options.sync or "handshake"), authorization=credentials
     )
     limit = None if rounds is None else rounds * options.calls * len(calls)
-    return run_async(run_application(plan, calls, options, place=(host, port), limit=limit))
+    return run_async(
+        run_application(plan, calls, place=(host, port), limit=limit, as_json=options.json, quiet=options.quiet)
+    )
 
 
 def _comparison(options: ReplayOptions) -> "CompareSettings | None":

@@ -4,7 +4,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.commands.replay.view import application_lines, progress, result_lines, totals_line
@@ -20,22 +19,25 @@ from listenctl.terminal.progress_line import ProgressLine
 from listenctl.terminal.standard_streams import write_message, write_stdout
 from listenctl.terminal.stop_signals import stop_at_signals
 
-if TYPE_CHECKING:
-    from listenctl.commands.replay.command import ReplayOptions
-
 MAX_ERRORS = 20
 
 
 async def run_replay(
-    plan: ReplayPlan, calls: Sequence[CapturedCall], options: "ReplayOptions", *, rounds: int | None
+    plan: ReplayPlan,
+    calls: Sequence[CapturedCall],
+    *,
+    copies: int,
+    rounds: int | None,
+    as_json: bool,
+    quiet: bool,
 ) -> int:
     """Replay the jambonz side of calls to a server; return the exit status."""
     raise_descriptor_limit(None)
-    output = _Output(options, plan.capture.name, lambda: progress(*replay.progress))
+    output = _Output(plan.capture.name, lambda: progress(*replay.progress), as_json=as_json, quiet=quiet)
     replay = ReplayRun(
         plan,
         calls,
-        copies=options.calls,
+        copies=copies,
         rounds=rounds,
         on_result=output.print_replayed_call,
         on_notice=output.report_notice,
@@ -52,17 +54,18 @@ async def run_replay(
 async def run_application(
     plan: ApplicationPlan,
     calls: Sequence[CapturedCall],
-    options: "ReplayOptions",
     *,
     place: tuple[str, int],
     limit: int | None,
+    as_json: bool,
+    quiet: bool,
 ) -> int:
     """
     Accept calls and replay the application to them; return the exit status. Raises ListenctlError if the address can't
     be used.
     """
     raise_descriptor_limit(None)
-    output = _Output(options, plan.capture.name)
+    output = _Output(plan.capture.name, as_json=as_json, quiet=quiet)
     server = ReplayServer(
         plan,
         calls,
@@ -74,7 +77,7 @@ async def run_application(
     host, port = place
     bound = await server.start(host, port)
     signals = stop_at_signals(server.stop, output.line.leave)
-    if not options.quiet:
+    if not quiet:
         shown = f"[{host}]" if ":" in host else host
         write_message(f"replaying {printable(plan.capture.name)} to clients of ws://{shown}:{bound}/")
     totals = await server.wait()
@@ -93,12 +96,14 @@ def _status(totals: ReplayTotals, signals: Sequence[int], output: "_Output") -> 
 class _Output:
     """Results on stdout, as text or JSON lines; damage of the capture and errors on stderr."""
 
-    def __init__(self, options: "ReplayOptions", name: str, describe_progress: Callable[[], str] | None = None) -> None:
-        self._json, self._quiet = options.json, options.quiet
+    def __init__(
+        self, name: str, describe_progress: Callable[[], str] | None = None, *, as_json: bool, quiet: bool
+    ) -> None:
+        self._json, self._quiet = as_json, quiet
         self._name = name
         self._style = TextStyle.of_stream(sys.stdout, os.environ)
         self._errors: set[str] = set()
-        self.line = ProgressLine(describe_progress or str, quiet=options.quiet or describe_progress is None)
+        self.line = ProgressLine(describe_progress or str, quiet=quiet or describe_progress is None)
         self.write_failed = False
 
     def print_replayed_call(self, result: ReplayResult) -> None:

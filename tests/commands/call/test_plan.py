@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from listenctl.commands.call.command import CallOptions
+from listenctl.commands.call.call_options import CallOptions
 from listenctl.commands.call.plan import parse_metadata, plan_of
 from listenctl.commands.connection_options import AUTH_VARIABLE
 from listenctl.errors import UsageError

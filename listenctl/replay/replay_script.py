@@ -6,8 +6,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from websockets.frames import Opcode
@@ -39,11 +38,11 @@ class CaptureFile:
 
     path: str  # a temporary file for stdin
     name: str
-    secrets: str = ""  # the text of a key log, for encrypted calls
+    secrets: KeyLog = field(default_factory=KeyLog)  # for encrypted calls
 
     def read(self) -> Iterator[CaptureEvent]:
         with _as_failure():
-            events = read_capture(self.path, keylog=KeyLog(self.secrets))
+            events = read_capture(self.path, keylog=self.secrets.copy())
         return _failing(events)
 
 
@@ -73,7 +72,7 @@ class ReplayStep(NamedTuple):
 
 
 @contextmanager
-def open_capture(path: str, secrets: str = "") -> Iterator[CaptureFile]:
+def open_capture(path: str, secrets: KeyLog) -> Iterator[CaptureFile]:
     if path != STDIN:
         yield CaptureFile(path, path, secrets)
         return
@@ -81,16 +80,6 @@ def open_capture(path: str, secrets: str = "") -> Iterator[CaptureFile]:
         shutil.copyfileobj(sys.stdin.buffer, stored)
         stored.flush()
         yield CaptureFile(stored.name, STDIN, secrets)
-
-
-def read_secrets(path: Path) -> str:
-    try:
-        text = path.read_text("ascii", "replace")
-    except OSError as exc:
-        raise UsageError(f"{path}: can't read the key log: {exc.strerror or exc}") from exc
-    if not KeyLog(text):
-        raise UsageError(f"{path}: contains no TLS secrets; name a file written by SSLKEYLOGFILE")
-    return text
 
 
 def _is_played(step: ReplayStep, sender: Sender) -> bool:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from listenctl.capture.capture_events import CapturedFrame, CaptureEvent
-from listenctl.errors import UsageError
+from listenctl.capture.tls.key_log import KeyLogFile
 from listenctl.replay.find_captured_calls import find_captured_calls
-from listenctl.replay.replay_script import BATCH_STEPS, CaptureFile, ReplayScript, read_secrets
+from listenctl.replay.replay_script import BATCH_STEPS, CaptureFile, ReplayScript
 from tests.helpers.capture import FOLDER, received_audio
 from tests.helpers.dumps import BINARY, jambonz, plan, play, write_dump
 from tests.helpers.server import recorded_audio, running
@@ -23,24 +23,16 @@ def capture(path: Path) -> CaptureFile:
     return CaptureFile(str(path), path.name)
 
 
-async def test_an_encrypted_call_is_played_with_its_secrets(tmp_path: Path) -> None:
+async def test_an_encrypted_call_is_played_with_its_secrets() -> None:
     path = FOLDER / "encrypted/d_wss_mono16k.pcap.gz"
     (keylog,) = (FOLDER / "encrypted").glob("*.keylog")
-    secrets = read_secrets(keylog)
+    secrets = KeyLogFile(keylog)
 
     (call,) = find_captured_calls(CaptureFile(str(path), "d", secrets))
     script = ReplayScript(CaptureFile(str(path), "d", secrets), call)
     frames = [step.event.frame async for step in script if isinstance(step.event, CapturedFrame)]
 
     assert sum(len(frame.payload) for frame in frames if frame.opcode == BINARY) == 384_000
-
-
-def test_a_key_log_without_secrets_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "notes.txt"
-    path.write_text("nothing of that kind\n")
-
-    with pytest.raises(UsageError, match="contains no TLS secrets"):
-        read_secrets(path)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.9])

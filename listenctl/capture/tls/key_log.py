@@ -35,6 +35,13 @@ class KeyLog:
     def __len__(self) -> int:
         return len(self._secrets)
 
+    def copy(self) -> "KeyLog":
+        """Return the secrets known now, to which others can be added."""
+        copied = KeyLog()
+        copied._secrets = self._secrets.copy()
+        copied.added_count = self.added_count
+        return copied
+
     def add_lines(self, text: str | bytes) -> None:
         if isinstance(text, bytes):
             text = text.decode("ascii", "replace")
@@ -63,9 +70,12 @@ class KeyLog:
 
 
 class KeyLogFile(KeyLog):
-    """The secrets in a file, which is read again as it grows; raises UsageError if it can't be read."""
+    """
+    The secrets in a file, which is read again as it grows; raises UsageError if it can't be read, or has none and isn't
+    read ``live``.
+    """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, live: bool = False) -> None:
         super().__init__()
         self._path = path
         self._read_bytes = 0
@@ -73,6 +83,8 @@ class KeyLogFile(KeyLog):
             self._read_new_lines()
         except OSError as exc:
             raise UsageError(f"{path}: can't read the key log: {exc.strerror or exc}") from exc
+        if not self and not live:
+            raise UsageError(f"{path}: contains no TLS secrets; give a file written by SSLKEYLOGFILE")
 
     def find_secret(self, label: SecretLabel, client_random: bytes) -> bytes | None:
         found = super().find_secret(label, client_random)

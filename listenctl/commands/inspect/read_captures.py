@@ -10,7 +10,7 @@ from listenctl.capture.capture_events import CapturedSession, CaptureEvent, Sess
 from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.capture.read_capture import read_capture
 from listenctl.capture.tls.key_log import KeyLog, KeyLogFile
-from listenctl.errors import ListenctlError, UsageError
+from listenctl.errors import ListenctlError
 from listenctl.terminal.printable_text import printable
 from listenctl.terminal.standard_streams import write_message
 
@@ -35,19 +35,14 @@ class Captures:
         self.files = files
         self.failures: list[str] = []  # why files couldn't be read
         self.interrupted = 0  # the signal that stopped the reading before the end of the files, or 0
-        self._keylog = KeyLogFile(keylog) if keylog else None
+        self._keylog = KeyLogFile(keylog, live=self.live) if keylog else None
         if self._keylog is not None and not self._keylog:
-            self._report_no_secrets(f"{keylog}: contains no TLS secrets")
+            write_message(printable(f"{keylog}: contains no TLS secrets yet"))
 
     @property
     def live(self) -> bool:
         """Whether stdin is one of the files; it can be read only once and may be a live capture."""
         return STDIN in self.files
-
-    def _report_no_secrets(self, text: str) -> None:
-        if not self.live:
-            raise UsageError(f"{text}; give a file written by SSLKEYLOGFILE")
-        write_message(printable(f"{text} yet"))
 
     def read(self, *, quiet: bool = False, join_audio: bool = True) -> Iterator[CaptureEvent]:
         """
@@ -63,7 +58,7 @@ class Captures:
         for path in self.files:
             notices = _Notices(path, quiet=quiet)
             # Secrets inside a capture are for that capture only.
-            keylog = self._keylog or KeyLog()
+            keylog = KeyLog() if self._keylog is None else self._keylog
             try:
                 events = read_capture(path, keylog=keylog, numbers=numbers, join_audio=join_audio)
                 for event in events if quiet else stopping.read(events):

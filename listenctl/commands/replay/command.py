@@ -69,8 +69,9 @@ def replay(options: ReplayOptions) -> int:
     Sends one side of the capture with its timing: that of jambonz to a server, or with --listen that of the application
     to a client. With --compare, the answers of the server are compared with the capture.
     """
+    from listenctl.capture.tls.key_log import KeyLog, KeyLogFile
     from listenctl.replay.find_captured_calls import find_captured_calls
-    from listenctl.replay.replay_script import open_capture, read_secrets
+    from listenctl.replay.replay_script import open_capture
 
     if (options.url is None) == (options.listen is None):
         raise UsageError("give either the URL of a server or --listen [HOST:]PORT")
@@ -78,7 +79,7 @@ def replay(options: ReplayOptions) -> int:
         raise UsageError("--call and --all can't be used together")
     _check_dependencies(options)
     speed, rounds = parse_speed(options.speed), parse_rounds(options.loop)
-    secrets = read_secrets(options.keylog) if options.keylog else ""
+    secrets = KeyLogFile(options.keylog) if options.keylog else KeyLog()
     with open_capture(options.file, secrets) as capture:
         found = find_captured_calls(capture, options.call, every=options.all)
         run = _replay_to_server if options.listen is None else _replay_to_client

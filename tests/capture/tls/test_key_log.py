@@ -114,3 +114,21 @@ def test_a_key_log_that_is_gone_costs_only_what_would_come(tmp_path: Path) -> No
 def test_a_missing_key_log_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="can't read the key log: No such file"):
         KeyLogFile(tmp_path / "none")
+
+
+def test_a_key_log_without_secrets_is_refused_unless_it_may_grow(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text("root:x:0:0\n")
+
+    with pytest.raises(UsageError, match="keys: contains no TLS secrets; give"):
+        KeyLogFile(path)
+    assert not KeyLogFile(path, live=True)
+
+
+def test_a_copy_gets_secrets_of_its_own() -> None:
+    keylog = KeyLog(line(1))
+    copied = keylog.copy()
+    copied.add_lines(line(2))
+
+    assert (len(keylog), len(copied)) == (1, 2)
+    assert copied.find_secret(SecretLabel.MASTER, bytes([1] * 32)) == SECRET

@@ -10,6 +10,7 @@ from websockets.utils import accept_key
 
 from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.errors import ListenctlError
+from listenctl.net.listening_sockets import BACKLOG, listen
 from listenctl.replay.plan import ApplicationPlan
 from listenctl.replay.replay_results import ApplicationResult, ReplayTotals
 from listenctl.replay.replay_script import CapturedCall, NoticeFilter
@@ -88,21 +89,22 @@ class ReplayServer:
         self._handshakes: set[asyncio.Task[object]] = set()
         self._serving: set[asyncio.Task[object]] = set()
         self._over = asyncio.Event()
-        self._server: asyncio.Server | None = None
+        self._listening: list[asyncio.Server] = []
         self.totals = ReplayTotals()
 
     async def start(self, host: str, port: int) -> int:
-        try:
-            self._server = await asyncio.start_server(self._serve, host, port, limit=MAX_HEAD)
-        except OSError as exc:
-            raise ListenctlError(f"can't listen on {host}:{port}: {exc.strerror or exc}; use another address") from exc
-        bound: int = self._server.sockets[0].getsockname()[1]
+        """Listen, with port 0 on a free one, and return the port; raises ListenctlError if that fails."""
+        sockets = listen(host, port)
+        bound: int = sockets[0].getsockname()[1]
+        for one in sockets:
+            server = await asyncio.start_server(self._serve, sock=one, limit=MAX_HEAD, backlog=BACKLOG)
+            self._listening.append(server)
         return bound
 
     async def wait(self) -> ReplayTotals:
         await self._over.wait()
-        if self._server is not None:
-            self._server.close()
+        for server in self._listening:
+            server.close()
         for task in self._handshakes:
             task.cancel()
         while self._serving:

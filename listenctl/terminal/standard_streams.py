@@ -56,13 +56,20 @@ def reserve_stderr() -> None:
     _silence(stream)
 
 
-def write_stdout(text: str) -> bool:
-    """Write ``text`` to stdout and flush it; return whether that worked. A problem is reported on stderr."""
+def write_stdout(text: str, *, whole: str = "") -> bool:
+    """
+    Write ``text`` to stdout and flush it; return whether that worked. A problem is reported on stderr.
+
+    Args:
+        whole: what the text is, if a reader that is gone has missed all of it, and not only the rest.
+    """
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as exc:
         discard_stdout(exc)
+        if whole and exc.errno == errno.EPIPE:
+            write_message(f"stdout: {whole} can't be written: its reader is gone")
         return False
     return True
 

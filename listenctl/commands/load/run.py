@@ -1,6 +1,5 @@
 """Run a load: progress, signals, the report, and the exit status."""
 
-import errno
 import json
 import os
 import sys
@@ -16,7 +15,7 @@ from listenctl.terminal.event_output import append_to
 from listenctl.terminal.line_writer import LineWriter
 from listenctl.terminal.printable_text import TextStyle
 from listenctl.terminal.progress_line import ProgressLine
-from listenctl.terminal.standard_streams import discard_stdout, write_message
+from listenctl.terminal.standard_streams import write_message, write_stdout
 from listenctl.terminal.stop_signals import stop_at_signals
 
 STDOUT = Path("-")
@@ -45,9 +44,10 @@ async def run_load(plan: LoadPlan, *, as_json: bool, per_call: Path | None, quie
     finally:
         calls.close()
     if as_json:
-        printed = _say(json.dumps(report.as_json(), ensure_ascii=False) + "\n")
+        printed = write_stdout(json.dumps(report.as_json(), ensure_ascii=False) + "\n", whole="the report")
     else:
-        printed = quiet or _say(report_text(report, TextStyle.of_stream(sys.stdout, os.environ)))
+        style = TextStyle.of_stream(sys.stdout, os.environ)
+        printed = quiet or write_stdout(report_text(report, style), whole="the report")
     if interrupts:
         return signal_status(interrupts[0])
     if load.timed_out:
@@ -57,19 +57,6 @@ async def run_load(plan: LoadPlan, *, as_json: bool, per_call: Path | None, quie
     if not report.ok:
         return ExitStatus.CHECK_FAILED
     return ExitStatus.FAILED if calls.broken or not printed else 0
-
-
-def _say(text: str) -> bool:
-    """Write the report; a reader that is gone is an error, because it has missed all of the report."""
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except OSError as exc:
-        discard_stdout(exc)
-        if exc.errno == errno.EPIPE:
-            write_message("stdout: the report can't be written: its reader is gone")
-        return False
-    return True
 
 
 class _CallWriter:

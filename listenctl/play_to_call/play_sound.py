@@ -19,7 +19,7 @@ from listenctl.play_to_call.play_as_clips import ClipPlayer
 from listenctl.play_to_call.play_as_stream import StreamPlayer
 from listenctl.play_to_call.play_result import PlayProgress, PlayResult
 from listenctl.play_to_call.playable_sound import PlayableSound
-from listenctl.play_to_call.rate_probe import BUSY_MARK_WAIT, IDLE_MARK_WAIT, probe_mode
+from listenctl.play_to_call.rate_probe import probe_mode
 from listenctl.play_to_call.settings import PlaySettings
 from listenctl.protocol.call_sharing.stream_rate import PLAYS_CLIPS, metadata_stream_rate
 
@@ -91,9 +91,7 @@ class SoundPlayer:
             if known := choose_mode(self._settings.choice, None, hints):
                 await self._share_clip_mode(messages, known)
                 return known
-        # Audio that others streamed at an unknown rate may still be playing.
-        mark_wait = BUSY_MARK_WAIT if synced.playout is None else IDLE_MARK_WAIT
-        mode = await probe_mode(messages, self._settings.choice, mark_wait=mark_wait, notify=self._notify)
+        mode = await probe_mode(messages, self._settings.choice, synced, notify=self._notify)
         await self._share_clip_mode(messages, mode)
         return mode
 

@@ -11,6 +11,7 @@ from uuid import uuid4
 from listenctl.play_to_call.call_messages import CallMessages, PlaybackAnswer, wait_until
 from listenctl.play_to_call.delivery_mode import KnownBy, ModeChoice, PlayMode
 from listenctl.protocol.audio import SAMPLE_BYTES
+from listenctl.protocol.call_sharing.tool_messages import Synced
 
 GUESSED_RATE = 8000
 IDLE_MARK_WAIT, BUSY_MARK_WAIT = 0.5, 2.0
@@ -25,9 +26,16 @@ _RATES = (8000, 16000, 24000)
 
 
 async def probe_mode(
-    messages: CallMessages, choice: ModeChoice, *, mark_wait: float, notify: Callable[[str], None]
+    messages: CallMessages, choice: ModeChoice, synced: Synced, *, notify: Callable[[str], None] = lambda _: None
 ) -> PlayMode:
-    """Find out how a call takes sound, for the choice AUTO or STREAM; it must be our turn to stream."""
+    """
+    Find out how a call takes sound, for the choice AUTO or STREAM.
+
+    Args:
+        synced: the state of the call since it has been our turn to stream.
+    """
+    # Audio that others streamed at an unknown rate may still be playing.
+    mark_wait = BUSY_MARK_WAIT if synced.playout is None else IDLE_MARK_WAIT
     if choice is ModeChoice.AUTO and await _send_mark(messages, mark_wait) is None:
         return PlayMode(0, KnownBy.PROBE)
     rate = await _probe_rate(messages)

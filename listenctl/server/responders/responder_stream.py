@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.play_to_call.call_messages import CallMessages, open_messages, wait_until
 from listenctl.play_to_call.delivery_mode import Delivery, KnownBy, ModeChoice
-from listenctl.play_to_call.rate_probe import BUSY_MARK_WAIT, IDLE_MARK_WAIT, probe_mode
+from listenctl.play_to_call.rate_probe import probe_mode
 from listenctl.server.responders.call_responders import RespondedCall
 
 RATE_POLL_INTERVAL = 0.05
@@ -48,9 +48,7 @@ async def _find_rate(call: RespondedCall, messages: CallMessages) -> ResponderSt
         synced = await messages.sync()
     if synced.stream_rate is not None:
         return _known_stream(synced.stream_rate, tried=True)
-    # Audio that others streamed at an unknown rate may still be playing.
-    mark_wait = BUSY_MARK_WAIT if synced.playout is None else IDLE_MARK_WAIT
-    mode = await probe_mode(messages, ModeChoice.AUTO, mark_wait=mark_wait, notify=lambda _: None)
+    mode = await probe_mode(messages, ModeChoice.AUTO, synced)
     if mode.delivery is Delivery.CLIP:
         doubt = f"the caller may hear nothing: jambonz answers no mark, as in a call that takes clips; {REMEDY}"
         return _guess(call, doubt)

@@ -47,7 +47,7 @@ async def run_demo(folder: Path, out: TextIO) -> int:
         if status == ExitStatus.DONE:
             await call
     if saved:
-        out.write(describe_recording(saved[0]))
+        out.write(describe_demo_recording(saved[0]))
     elif status == ExitStatus.DONE:
         raise CheckFailedError(f"{folder}: nothing was recorded")
     return status
@@ -63,7 +63,7 @@ async def _place_call(url: asyncio.Future[str]) -> None:
     await SimulatedCall(plan, Reporter()).run()
 
 
-def describe_recording(path: Path) -> str:
+def describe_demo_recording(path: Path) -> str:
     """Return what a sidecar says about its recording, and what to try next."""
     sidecar = Sidecar.parse(path.read_bytes())
     assert sidecar is not None

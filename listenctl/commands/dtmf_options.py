@@ -56,11 +56,11 @@ def check_digits(digits: str) -> str:
 
     Raises UsageError if one is invalid, or there are none or too many.
     """
-    from listenctl.media.sources.tones import check_digits as check_keys
+    from listenctl.media.sources.tones import normalize_digits
     from listenctl.simulator.dtmf_requests import MAX_DIGITS
 
     if not digits.strip(PAUSE):
         raise UsageError("there are no digits to send")
     if len(digits) > MAX_DIGITS:
         raise UsageError(f"{len(digits)} digits are too many; send at most {MAX_DIGITS} at once")
-    return check_keys(digits)
+    return normalize_digits(digits)

@@ -60,7 +60,7 @@ def build_request(target: CallTarget, address: WebSocketUrl, key: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode(errors="surrogateescape")
 
 
-def parse_head(data: bytes) -> Response | None:
+def parse_response_head(data: bytes) -> Response | None:
     """Return the head of an answer, None while it is incomplete; raises RefusedError if it isn't HTTP."""
     if END_OF_HEAD not in data:
         if not b"HTTP/1.".startswith(data[:7]) or len(data) > MAX_HEAD_BYTES:
@@ -75,7 +75,7 @@ def split_head(data: bytes) -> bytes:
 
 def is_complete(data: bytes) -> bool:
     """Return whether an answer and its body are complete; without a length only the end of the stream can tell."""
-    head = parse_head(data)
+    head = parse_response_head(data)
     if head is None or not {"Content-Length", "Transfer-Encoding"} & set(map(str.title, head.headers)):
         return False
     with suppress(RefusedError):

@@ -16,7 +16,7 @@ from listenctl.net.client_handshake import (
     build_request,
     check_upgrade,
     is_complete,
-    parse_head,
+    parse_response_head,
     redirected,
     refused_error,
     split_head,
@@ -115,7 +115,7 @@ class _Attempt:
         request = build_request(self._target, self._address, key)
         await self._send(request)
         received = b""
-        while (response := parse_head(received)) is None:
+        while (response := parse_response_head(received)) is None:
             received += await self._receive(received)
         if response.status_code != 101:
             if other := redirected(response, self._address):

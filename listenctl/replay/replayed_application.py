@@ -141,7 +141,7 @@ class ReplayedApplication:
             self.result.received_audio_bytes += len(message.data)
         elif isinstance(message, TextMessage):
             self.result.received_texts += 1
-            self._times[kind_of(message)].append(self._now())
+            self._times[text_kind(message)].append(self._now())
             self._received.set()
 
     # Our messages.
@@ -152,7 +152,7 @@ class ReplayedApplication:
                 self._jambonz_closed = self._jambonz_closed or frame.opcode == Opcode.CLOSE
                 for message in self._captured.feed_frame(frame) if self._plan.sync is ReplaySync.ANSWERS else ():
                     if isinstance(message, TextMessage):
-                        await self._await_text(step.at, kind_of(message))
+                        await self._await_text(step.at, text_kind(message))
             case CapturedFrame(frame=frame):
                 await self._send_frame(step.at, frame)
             case FramesLost(sender=Sender.APPLICATION):
@@ -230,5 +230,5 @@ class ReplayedApplication:
             self._gone.set()
 
 
-def kind_of(text: TextMessage) -> str:
+def text_kind(text: TextMessage) -> str:
     return type(parse_texts(text.data)[0]).__name__

@@ -13,7 +13,7 @@ _MAX_DETAIL = 200
 _LABEL = 10
 
 
-def summary(ended: Report, verdicts: Sequence[Report], stream_rate: int | None = None) -> str:
+def summarize_call(ended: Report, verdicts: Sequence[Report], stream_rate: int | None = None) -> str:
     """
     Return the summary for the developer of the server.
 

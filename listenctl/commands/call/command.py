@@ -13,12 +13,12 @@ def call(options: CallOptions) -> int:
     Behaves like jambonz and reports what jambonz would do with the server's answers. On a terminal it shows both sides
     live, and the keyboard sends DTMF; q hangs up.
     """
-    from listenctl.commands.call.plan import plan_of
+    from listenctl.commands.call.plan import make_call_plan
     from listenctl.commands.call.run import run_call
     from listenctl.net.runtime_folder import calls_folder
 
     calls = calls_folder(os.environ, os.getuid())
-    return run_async(run_call(plan_of(options), options, calls))
+    return run_async(run_call(make_call_plan(options), options, calls))
 
 
 command = with_options(CallOptions, call)

@@ -27,7 +27,7 @@ STDIN = "-"
 Value = TypeVar("Value")
 
 
-def plan_of(options: "CallOptions") -> "CallPlan":
+def make_call_plan(options: "CallOptions") -> "CallPlan":
     """
     Return the call that the options describe.
 
@@ -40,7 +40,7 @@ def plan_of(options: "CallOptions") -> "CallPlan":
     check_options(options)
     profile = PROFILES[options.profile]
     base_verb = read_verb(options.verb, profile)
-    kind = kind_of(options, base_verb)
+    kind = choose_call_kind(options, base_verb)
     verb = verb_of(options, base_verb, kind, profile)
     return CallPlan(
         target=target_of(
@@ -166,7 +166,7 @@ def action_hook_of(options: "CallOptions", base: "ActionHook | None") -> "Action
     return replace(hook, url=url)
 
 
-def kind_of(options: "CallOptions", verb: "ListenVerb") -> "CallKind":
+def choose_call_kind(options: "CallOptions", verb: "ListenVerb") -> "CallKind":
     """Return the kind of the call: that of --kind, or by the nesting of the verb."""
     from listenctl.protocol.jambonz_model.first_text import CallKind
     from listenctl.protocol.listen_verb.listen_verb import Nesting

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from listenctl.background_task import background_task
-from listenctl.commands.call.call_summary import summary
+from listenctl.commands.call.call_summary import summarize_call
 from listenctl.commands.call.view import SimulatedCallView
 from listenctl.commands.connection_options import ReportOptions
 from listenctl.errors import ExitStatus, TimedOutError, signal_status
@@ -34,7 +34,7 @@ async def run_call(
     options: ReportOptions,
     calls: Path | None = None,
     *,
-    describe: Callable[[Report, list[Report], int | None], str] = summary,
+    describe: Callable[[Report, list[Report], int | None], str] = summarize_call,
 ) -> int:
     """
     Place a call and wait for its end; return the exit status.

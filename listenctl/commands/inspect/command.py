@@ -73,13 +73,13 @@ def inspect(options: InspectOptions) -> int:
     """
     from listenctl.commands.inspect.run import run_inspect
 
-    return run_inspect(plan_of(options), sys.stdout)
+    return run_inspect(make_inspect_plan(options), sys.stdout)
 
 
 command = with_options(InspectOptions, inspect)
 
 
-def plan_of(options: InspectOptions) -> "InspectPlan":
+def make_inspect_plan(options: InspectOptions) -> "InspectPlan":
     """
     Return the inspection that the options describe; raises UsageError if two options contradict each other, or a
     destination can't be used.

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from listenctl.commands.inspect.captured_sessions import is_call
-from listenctl.commands.inspect.inspected_call_summary import summary
+from listenctl.commands.inspect.inspected_call_summary import summarize_inspected_call
 from listenctl.inspection.call_report import CallReport
 from listenctl.json_lines import Report, json_line
 from listenctl.terminal.printable_text import TextStyle
@@ -60,9 +60,9 @@ class ResultPrinter:
         """Print all calls that aren't printed yet; ``at_once`` if calls are printed as they end."""
         calls = [report for report in reports if is_call(report)]
         if self._layout is ResultLayout.PEOPLE and not at_once and not self._each and len(calls) > 1:
-            from listenctl.commands.inspect.inspected_calls_table import table
+            from listenctl.commands.inspect.inspected_calls_table import inspected_calls_table
 
-            for line in (*table(calls, self._style, self._columns), HINT):
+            for line in (*inspected_calls_table(calls, self._style, self._columns), HINT):
                 self._write(line)
             return
         for report in reports:
@@ -84,5 +84,5 @@ class ResultPrinter:
             case ResultLayout.PEOPLE:
                 if len(self._printed) > 1:
                     self._write("")
-                for line in summary(report, self._style, self._columns):
+                for line in summarize_inspected_call(report, self._style, self._columns):
                     self._write(line)

@@ -88,7 +88,7 @@ _MAX_PARTY = 60
 _MAX_ID = 32
 
 
-def summary(report: CallReport, style: TextStyle, columns: int | None = None) -> list[str]:
+def summarize_inspected_call(report: CallReport, style: TextStyle, columns: int | None = None) -> list[str]:
     """
     Return the lines of a summary.
 

@@ -29,7 +29,7 @@ Grid = dict[str, list[str]]
 _NOUNS = {Severity.ERROR: "error", Severity.WARNING: "warning"}
 
 
-def table(reports: Sequence[CallReport], style: TextStyle, columns: int | None) -> list[str]:
+def inspected_calls_table(reports: Sequence[CallReport], style: TextStyle, columns: int | None) -> list[str]:
     """
     Return a heading and a line for each call.
 

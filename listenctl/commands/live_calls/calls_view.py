@@ -38,7 +38,7 @@ def print_calls(listing: "CallListing", stream: TextIO, *, as_json: bool) -> Non
         write_line(stream, json_line(listing.serialize()))
         return
     columns = terminal_size(stream)[0] if stream.isatty() else None
-    for line in table(listing, TextStyle.of_stream(stream, os.environ), columns):
+    for line in live_calls_table(listing, TextStyle.of_stream(stream, os.environ), columns):
         write_line(stream, line)
 
 
@@ -63,14 +63,14 @@ def screen_lines(listing: "CallListing", style: TextStyle, size: TerminalSize) -
     server = listing.server
     recording = ", recording" if server.recording else ""
     head = style.cut(f"{server.url}: {len(listing.calls)} live{recording}", columns)
-    lines = table(listing, style, columns)
+    lines = live_calls_table(listing, style, columns)
     room = max(1, rows - 1)
     if len(lines) > room:
         lines = [*lines[: room - 1], style.cut(f"and {len(lines) - room + 1} more", columns)]
     return [head, *lines]
 
 
-def table(listing: "CallListing", style: TextStyle, columns: int | None) -> list[str]:
+def live_calls_table(listing: "CallListing", style: TextStyle, columns: int | None) -> list[str]:
     """
     Return a heading and a line for each call, oldest first, or one line if there are none.
 

@@ -81,13 +81,13 @@ def send_dtmf(options: SendDtmfOptions) -> int:
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", options.target):
         from listenctl.commands.call.run import run_send_dtmf
 
-        return run_async(run_send_dtmf(plan_of(options), options, patience=options.timeout))
+        return run_async(run_send_dtmf(make_digits_plan(options), options, patience=options.timeout))
     from listenctl.commands.dtmf_options import check_digits
     from listenctl.commands.live_calls.send_dtmf_run import Digits, DtmfForm, run_digits
     from listenctl.net.runtime_folder import calls_folder
 
     form = None if options.as_ is None else DtmfForm(options.as_)
-    recipient = recipient_of(options)
+    recipient = digits_recipient(options)
     digits = Digits(check_digits(options.digits), options.digit_ms, options.gap_ms)
     return run_async(run_digits(recipient, digits, calls_folder(os.environ, os.getuid()), form))
 
@@ -95,7 +95,7 @@ def send_dtmf(options: SendDtmfOptions) -> int:
 command = with_options(SendDtmfOptions, send_dtmf)
 
 
-def recipient_of(options: SendDtmfOptions) -> "Recipient":
+def digits_recipient(options: SendDtmfOptions) -> "Recipient":
     """
     Return the recipient of the digits; raises UsageError if no server or call can have such a name, or an option is not
     for live calls.
@@ -120,7 +120,7 @@ def _refuse(options: SendDtmfOptions, refused: Mapping[str, str]) -> None:
             raise UsageError(f"--{option_name(name)} {why}")
 
 
-def plan_of(options: SendDtmfOptions) -> "CallPlan":
+def make_digits_plan(options: SendDtmfOptions) -> "CallPlan":
     """
     Return the plan of a silent call to a URL that ends after its digits; raises UsageError if the URL can't be called,
     a digit is invalid, or a file can't be used.

@@ -60,14 +60,14 @@ def load(options: LoadOptions) -> int:
 
     if options.per_call == STDOUT and (options.json or not options.quiet):
         raise UsageError("--per-call -: stdout already has the report; give a file, or --quiet without --json")
-    plan = plan_of(options)
+    plan = make_load_plan(options)
     return run_async(run_load(plan, as_json=options.json, per_call=options.per_call, quiet=options.quiet))
 
 
 command = with_options(LoadOptions, load)
 
 
-def plan_of(options: LoadOptions) -> "LoadPlan":
+def make_load_plan(options: LoadOptions) -> "LoadPlan":
     """
     Return the load to place; raises UsageError if a condition, a format or the URL can't be used, or two options
     contradict each other.

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from listenctl.commands.load.view import progress, report_text
+from listenctl.commands.load.view import load_progress, report_text
 from listenctl.errors import ExitStatus, RefusedError, TimedOutError, signal_status
 from listenctl.load.load_call_outcome import LoadCallOutcome
 from listenctl.load.plan import LoadPlan
@@ -37,7 +37,7 @@ async def run_load(plan: LoadPlan, *, as_json: bool, per_call: Path | None, quie
     calls = _CallWriter(per_call)
     try:
         load = LoadRun(plan, calls.write)
-        line = ProgressLine(lambda: progress(load.snapshot()), quiet=quiet)
+        line = ProgressLine(lambda: load_progress(load.snapshot()), quiet=quiet)
         interrupts = stop_at_signals(load.stop, line.leave)
         async with line.drawn():
             report = await load.run()

@@ -21,7 +21,7 @@ _MAX_PROBLEMS = 8
 _TOO_SLOW = "this machine was too slow for so many calls; don't trust these figures"
 
 
-def progress(snapshot: LoadSnapshot) -> str:
+def load_progress(snapshot: LoadSnapshot) -> str:
     parts = [
         format_duration(snapshot.elapsed),
         f"{snapshot.placed} of {snapshot.planned} calls placed",

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from listenctl.capture.packets.packet_batches import CaptureNotice
-from listenctl.commands.replay.view import application_lines, progress, result_lines, totals_line
+from listenctl.commands.replay.view import application_lines, replay_progress, result_lines, totals_line
 from listenctl.errors import ExitStatus, signal_status
 from listenctl.net.listening_sockets import raise_descriptor_limit
 from listenctl.replay.plan import ApplicationPlan, ReplayPlan
@@ -33,7 +33,7 @@ async def run_replay(
 ) -> int:
     """Replay the jambonz side of calls to a server; return the exit status."""
     raise_descriptor_limit(None)
-    output = _Output(plan.capture.name, lambda: progress(*replay.progress), as_json=as_json, quiet=quiet)
+    output = _Output(plan.capture.name, lambda: replay_progress(*replay.progress), as_json=as_json, quiet=quiet)
     replay = ReplayRun(
         plan,
         calls,

@@ -21,7 +21,7 @@ MAX_LINES = 20
 MAX_DETAIL = 200
 
 
-def progress(live: int, frames: int, elapsed: float) -> str:
+def replay_progress(live: int, frames: int, elapsed: float) -> str:
     return f"{format_duration(elapsed)}  {count_noun(live, 'call')} live, {count_noun(frames, 'frame')} played"
 
 

@@ -82,7 +82,7 @@ def run_with_options(
             recording=recording,
             responders=responders,
             speaker=read_speaker(options),
-            dump=read_dump(options.dump),
+            dump=prepare_dump_folder(options.dump),
             stop_after=stop_after,
             patience=options.timeout,
         )
@@ -144,7 +144,7 @@ def read_speaker(options: ServerOptions) -> "LocalMonitor | None":
     return LocalMonitor(options.monitor_device)
 
 
-def read_dump(text: str | None) -> Path | None:
+def prepare_dump_folder(text: str | None) -> Path | None:
     """Return the folder of the dumps, created if missing; raises UsageError if files can't be written there."""
     from listenctl.server.dump.call_dumper import check_folder
 

@@ -17,7 +17,7 @@ from listenctl.inspection.extract_audio.describe_extraction import (
     describe_received,
 )
 from listenctl.inspection.extract_audio.extracted_files import ExtractedFiles, ExtractedPart
-from listenctl.inspection.extract_audio.stereo_mix import ApplicationTrack, JambonzTrack, mix_stereo, start_of_mix
+from listenctl.inspection.extract_audio.stereo_mix import ApplicationTrack, JambonzTrack, mix_tracks, start_of_mix
 from listenctl.inspection.sample_times import AudioTrack, SampleTimes
 from listenctl.json_lines import moment
 from listenctl.media.files.convert_recording import Conversion
@@ -137,7 +137,7 @@ class _CallExtractor:
         mix_format = self._mix_format(played)
         in_right = self._format.channels == 2 and report.mode is not None and not report.mode.streams
         silence = 0
-        for block in mix_stereo(self._received_track(files), None if in_right else played, mix_format.sample_rate):
+        for block in mix_tracks(self._received_track(files), None if in_right else played, mix_format.sample_rate):
             # Silence becomes a hole in the file, which takes no disk space.
             if block != bytes(len(block)):
                 files.append_audio(ExtractedPart.BOTH, mix_format, block, silence=silence)

@@ -42,7 +42,7 @@ def start_of_mix(received: JambonzTrack | None) -> float:
     return min(0.0, received.times.origin) if received else 0.0
 
 
-def mix_stereo(received: JambonzTrack | None, played: ApplicationTrack | None, sample_rate: int) -> Iterator[bytes]:
+def mix_tracks(received: JambonzTrack | None, played: ApplicationTrack | None, sample_rate: int) -> Iterator[bytes]:
     """
     Yield the mix in blocks; a side that ends earlier is silent from there on. The caller also heard the right channel
     of jambonz, so ``played`` is added to it, unless it is there already and None here (listenctl-protocol(7) 3.1).

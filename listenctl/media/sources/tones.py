@@ -45,7 +45,8 @@ def dtmf_tones(digits: str, sample_rate: int, *, tone: float = TONE_MS / 1000, g
     silence = bytes(2 * round(gap * sample_rate))
     pause = bytes(2 * round(PAUSE_SECONDS * sample_rate))
     return b"".join(
-        pause if digit == PAUSE else _digit_tone(digit, sample_rate, tone) + silence for digit in check_digits(digits)
+        pause if digit == PAUSE else _digit_tone(digit, sample_rate, tone) + silence
+        for digit in normalize_digits(digits)
     )
 
 
@@ -56,7 +57,7 @@ def beep(sample_rate: int) -> bytes:
     return _pcm(_faded(_sine(at, _BEEP_HERTZ, sample_rate, _BEEP_DB), sample_rate))
 
 
-def check_digits(text: str) -> str:
+def normalize_digits(text: str) -> str:
     digits = "".join(digit.upper() if digit in "abcd" else digit for digit in text)
     wrong = next((digit for digit in digits if digit not in DTMF_DIGITS + PAUSE), None)
     if wrong is not None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from listenctl.commands.call.call_summary import summary
+from listenctl.commands.call.call_summary import summarize_call
 
 ENDED: dict[str, Any] = {
     "seconds": 10.0,
@@ -42,7 +42,7 @@ def test_summary_of_a_call_with_commands() -> None:
         verdict(1, "finished"),
     ]
 
-    assert summary(ENDED, verdicts).splitlines() == [
+    assert summarize_call(ENDED, verdicts).splitlines() == [
         "sent      10.00 s of audio in 500 frames, call of 10.25 s",
         "lateness  p50 0.1 ms, p99 0.9 ms, max 3.2 ms",
         "commands  4 from the server: 2 truncated, 1 played, 1 ignored, 1 finished",
@@ -56,7 +56,7 @@ def test_summary_of_a_call_with_commands() -> None:
 def test_summary_of_an_empty_call() -> None:
     ended = {**ENDED, "seconds": 0.0, "frames": 1, "commands": 0, "digits": "", "lateness_ms": None}
 
-    assert summary(ended, []).splitlines()[:4] == [
+    assert summarize_call(ended, []).splitlines()[:4] == [
         "sent      0.00 s of audio in 1 frame, call of 10.25 s",
         "lateness  nothing was sent",
         "commands  none from the server",
@@ -65,7 +65,7 @@ def test_summary_of_an_empty_call() -> None:
 
 
 def test_lost_samples() -> None:
-    text = summary({**ENDED, "lost_samples": 16_000}, [])
+    text = summarize_call({**ENDED, "lost_samples": 16_000}, [])
 
     assert "16000 samples lost because the server was slow" in text.splitlines()[0]
 
@@ -74,7 +74,7 @@ def test_lost_samples() -> None:
     ("stream_rate", "received"), [(16_000, "received  4.00 s of audio"), (None, "received  128.0 kB of audio")]
 )
 def test_received_audio(stream_rate: int | None, received: str) -> None:
-    lines = summary(
+    lines = summarize_call(
         {**ENDED, "received_audio_bytes": 128_000, "received_audio_messages": 200}, [], stream_rate
     ).splitlines()
 
@@ -84,7 +84,7 @@ def test_received_audio(stream_rate: int | None, received: str) -> None:
 def test_long_list_of_wrong_commands_is_shortened() -> None:
     verdicts = [verdict(number, "ignored", f"reason-{number}", wrong=True) for number in range(50)]
 
-    wrong = [line for line in summary(ENDED, verdicts).splitlines() if line.startswith("wrong")]
+    wrong = [line for line in summarize_call(ENDED, verdicts).splitlines() if line.startswith("wrong")]
 
     assert len(wrong) == 21
     assert wrong[-1] == "wrong     and 30 more kinds"
@@ -95,7 +95,7 @@ def test_control_characters_from_peers_are_removed(hostile: str) -> None:
     ended = {**ENDED, "closed_by": "server", "close_reason": hostile, "digits": hostile}
     verdicts = [verdict(1, "ignored", "r", wrong=True, command=hostile, detail=hostile)]
 
-    *lines, after = summary(ended, verdicts).split("\n")
+    *lines, after = summarize_call(ended, verdicts).split("\n")
 
     assert (len(lines), after) == (6, "")
     assert all(line.isprintable() and len(line) < 400 for line in lines)

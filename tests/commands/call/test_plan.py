@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from listenctl.commands.call.call_options import CallOptions
-from listenctl.commands.call.plan import parse_metadata, plan_of
+from listenctl.commands.call.plan import make_call_plan, parse_metadata
 from listenctl.commands.connection_options import AUTH_VARIABLE
 from listenctl.errors import UsageError
 from listenctl.protocol.audio import MixType
@@ -48,7 +48,7 @@ def write(folder: Path, verb: object) -> str:
 
 
 def test_defaults() -> None:
-    plan = plan_of(CallOptions(url=URL))
+    plan = make_call_plan(CallOptions(url=URL))
 
     assert str(plan.target.address) == URL
     assert plan == CallPlan(target=plan.target, caller="speech")
@@ -86,7 +86,7 @@ def test_all_options() -> None:
         subprotocol="",
     )
 
-    plan = plan_of(options)
+    plan = make_call_plan(options)
 
     verb = plan.verb
     assert (verb.mix_type, verb.sample_rate, verb.metadata) == ("mixed", 48000, {"a": "1", "b": [2]})
@@ -107,18 +107,18 @@ def test_all_options() -> None:
 
 
 def test_bidirectional_audio_can_be_disabled() -> None:
-    plan = plan_of(CallOptions(url=URL, streaming=8000, disable_bidirectional_audio=True))
+    plan = make_call_plan(CallOptions(url=URL, streaming=8000, disable_bidirectional_audio=True))
 
     assert plan.verb.bidirectional == BidirectionalAudio(enabled=False, streaming=True, sample_rate=8000)
 
 
 @pytest.mark.parametrize(("speaker", "device", "expected"), [(False, None, None), (True, None, ""), (True, "a", "a")])
 def test_speaker_options(speaker: bool, device: str | None, expected: str | None) -> None:
-    assert plan_of(CallOptions(url=URL, speaker=speaker, speaker_device=device)).speaker == expected
+    assert make_call_plan(CallOptions(url=URL, speaker=speaker, speaker_device=device)).speaker == expected
 
 
 def test_unusual_sample_rate_is_a_warning() -> None:
-    plan = plan_of(CallOptions(url=URL, sample_rate=11025))
+    plan = make_call_plan(CallOptions(url=URL, sample_rate=11025))
 
     assert plan.verb.sample_rate == 11025
     assert plan.warnings == (
@@ -127,20 +127,20 @@ def test_unusual_sample_rate_is_a_warning() -> None:
 
 
 def test_metadata_of_a_call_recorder_is_a_warning() -> None:
-    plans = [plan_of(CallOptions(url=URL, kind=kind, metadata=["a=1"])) for kind in ("record", "room")]
+    plans = [make_call_plan(CallOptions(url=URL, kind=kind, metadata=["a=1"])) for kind in ("record", "room")]
 
     assert [plan.warnings for plan in plans] == [("--metadata is not sent: the call recorder of jambonz has none",), ()]
 
 
 @pytest.mark.parametrize("name", ["heard.wav", "HEARD.WAV", "heard"])
 def test_recording_is_a_wav_file(name: str) -> None:
-    assert plan_of(CallOptions(url=URL, heard=Path(name))).heard == Path(name)
+    assert make_call_plan(CallOptions(url=URL, heard=Path(name))).heard == Path(name)
 
 
 def test_verb_describes_the_call(tmp_path: Path) -> None:
     options = CallOptions(verb=write(tmp_path, {"verb": "dial", "listen": VERB}), base_url="https://a.example.com/x/")
 
-    plan = plan_of(options)
+    plan = make_call_plan(options)
 
     verb = plan.verb
     assert str(plan.target.address) == "wss://app.example.com/audio"
@@ -163,7 +163,7 @@ def test_options_override_the_verb(tmp_path: Path) -> None:
         kind="outbound",
     )
 
-    plan = plan_of(options)
+    plan = make_call_plan(options)
 
     verb = plan.verb
     assert (verb.mix_type, verb.sample_rate) == ("mono", 16000)
@@ -173,14 +173,14 @@ def test_options_override_the_verb(tmp_path: Path) -> None:
 
 
 def test_url_of_the_verb_overrides_the_argument(tmp_path: Path) -> None:
-    plan = plan_of(CallOptions(url=URL, verb=write(tmp_path, {"verb": "listen", "url": "ws://a/b"})))
+    plan = make_call_plan(CallOptions(url=URL, verb=write(tmp_path, {"verb": "listen", "url": "ws://a/b"})))
 
     assert str(plan.target.address) == "ws://a/b"
     assert plan.warnings == (f"the verb's url replaces {URL}; remove it from the verb to call that URL",)
 
 
 def test_verb_without_a_url(tmp_path: Path) -> None:
-    plan = plan_of(CallOptions(url=URL, verb=write(tmp_path, {"verb": "listen", "sampleRate": 16000})))
+    plan = make_call_plan(CallOptions(url=URL, verb=write(tmp_path, {"verb": "listen", "sampleRate": 16000})))
 
     assert (str(plan.target.address), plan.verb.sample_rate) == (URL, 16000)
 
@@ -189,7 +189,7 @@ def test_verb_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     given = SimpleNamespace(buffer=io.BytesIO(json.dumps({"verb": "stream", "url": "ws://a/"}).encode()))
     monkeypatch.setattr("sys.stdin", given)
 
-    assert str(plan_of(CallOptions(verb="-")).target.address) == "ws://a/"
+    assert str(make_call_plan(CallOptions(verb="-")).target.address) == "ws://a/"
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_relative_url_uses_host_and_credentials_of_the_application(
 ) -> None:
     verb = write(tmp_path, VERB | {"url": "/audio", "actionHook": "http://h/"})
 
-    target = plan_of(CallOptions(verb=verb, base_url=base)).target
+    target = make_call_plan(CallOptions(verb=verb, base_url=base)).target
 
     assert (str(target.address), target.credentials) == (address, credentials)
 
@@ -212,8 +212,8 @@ def test_relative_url_uses_host_and_credentials_of_the_application(
 def test_notes_are_about_the_verb_with_options_applied(tmp_path: Path) -> None:
     verb = write(tmp_path, {"verb": "listen", "url": "ws://a/", "finishOnKey": "#*", "colour": 1})
 
-    as_written = plan_of(CallOptions(verb=verb)).verb.notes
-    with_options = plan_of(CallOptions(verb=verb, finish_on_key="#", silence_timeout=2)).verb.notes
+    as_written = make_call_plan(CallOptions(verb=verb)).verb.notes
+    with_options = make_call_plan(CallOptions(verb=verb, finish_on_key="#", silence_timeout=2)).verb.notes
 
     assert [note.partition(" ")[0] for note in as_written] == ["listen.colour", "finishOnKey"]
     assert [note.partition(" ")[0] for note in with_options] == ["listen.colour", "timeout"]
@@ -221,7 +221,8 @@ def test_notes_are_about_the_verb_with_options_applied(tmp_path: Path) -> None:
 
 def test_dial_has_no_bidirectional_audio_in_the_ideal_profile() -> None:
     plans = [
-        plan_of(CallOptions(url=URL, kind="dial", streaming=8000, profile=profile)) for profile in ("ideal", "current")
+        make_call_plan(CallOptions(url=URL, kind="dial", streaming=8000, profile=profile))
+        for profile in ("ideal", "current")
     ]
 
     assert [plan.verb.bidirectional.enabled for plan in plans] == [False, True]
@@ -230,8 +231,8 @@ def test_dial_has_no_bidirectional_audio_in_the_ideal_profile() -> None:
 def test_call_recorder_has_fixed_settings_that_options_override(tmp_path: Path) -> None:
     verb = write(tmp_path, VERB | {"actionHook": "http://h/"})
 
-    fixed = plan_of(CallOptions(verb=verb, kind="record")).verb
-    other = plan_of(CallOptions(verb=verb, kind="record", sample_rate=16000)).verb
+    fixed = make_call_plan(CallOptions(verb=verb, kind="record")).verb
+    other = make_call_plan(CallOptions(verb=verb, kind="record", sample_rate=16000)).verb
 
     assert (fixed.mix_type, fixed.sample_rate, fixed.pass_dtmf, fixed.finish_on_key) == ("stereo", 8000, True, "")
     assert (other.sample_rate, other.pass_dtmf) == (16000, True)
@@ -239,15 +240,15 @@ def test_call_recorder_has_fixed_settings_that_options_override(tmp_path: Path) 
 
 def test_call_recorder_is_stereo_only() -> None:
     with pytest.raises(UsageError, match="--mix-type mixed: jambonz records calls in stereo only"):
-        plan_of(CallOptions(url=URL, kind="record", mix_type=MixType.MIXED))
+        make_call_plan(CallOptions(url=URL, kind="record", mix_type=MixType.MIXED))
 
 
 def test_credentials_of_file_variable_and_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     verb, path = write(tmp_path, VERB | {"actionHook": "http://h/"}), tmp_path / "auth"
     path.write_text("of:file\n")
-    found = [plan_of(CallOptions(verb=verb)).target.credentials]
+    found = [make_call_plan(CallOptions(verb=verb)).target.credentials]
     monkeypatch.setenv(AUTH_VARIABLE, "of:variable")
-    found += [plan_of(CallOptions(verb=verb, auth_file=auth)).target.credentials for auth in (None, path)]
+    found += [make_call_plan(CallOptions(verb=verb, auth_file=auth)).target.credentials for auth in (None, path)]
 
     assert found == [Credentials("listen", "s3cret"), Credentials("of", "variable"), Credentials("of", "file")]
 
@@ -257,7 +258,7 @@ def test_password_hashes_are_refused(tmp_path: Path) -> None:
     path.write_text("listen:scrypt$14$8$1$c2FsdA$aGFzaA\n")
 
     with pytest.raises(UsageError, match="users: contains a password hash for a server; to connect, give the password"):
-        plan_of(CallOptions(url=URL, auth_file=path))
+        make_call_plan(CallOptions(url=URL, auth_file=path))
 
 
 @pytest.mark.parametrize(
@@ -296,7 +297,7 @@ def test_unusable_options_are_refused(
     monkeypatch.chdir(tmp_path)
 
     with pytest.raises(UsageError, match=problem):
-        plan_of(options)
+        make_call_plan(options)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from listenctl.commands.inspect.command import InspectOptions, plan_of
+from listenctl.commands.inspect.command import InspectOptions, make_inspect_plan
 from listenctl.commands.inspect.run import run_inspect
 from listenctl.errors import UsageError
 from listenctl.protocol.jambonz_model.profiles import PROFILES
@@ -16,7 +16,7 @@ PAUSE = str(FOLDER / "f_pause_graceful.pcap.gz")
 
 
 def test_settings_of_the_inspection() -> None:
-    plan = plan_of(InspectOptions(files=["x"], stream_rate=16_000, detect_dtmf=True))
+    plan = make_inspect_plan(InspectOptions(files=["x"], stream_rate=16_000, detect_dtmf=True))
 
     assert (plan.settings.stream_rate, plan.settings.detect_dtmf) == (16_000, True)
     assert plan.settings.profile == PROFILES["current"]
@@ -43,6 +43,6 @@ def test_unusable_options_are_refused_without_output(options: dict[str, Any], pr
     out = io.StringIO()
 
     with pytest.raises(UsageError, match=problem):
-        run_inspect(plan_of(InspectOptions(**({"files": [PAUSE]} | options))), out)
+        run_inspect(make_inspect_plan(InspectOptions(**({"files": [PAUSE]} | options))), out)
 
     assert out.getvalue() == ""

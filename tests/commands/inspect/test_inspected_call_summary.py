@@ -1,6 +1,6 @@
 """The summary of one captured call."""
 
-from listenctl.commands.inspect.inspected_call_summary import summary
+from listenctl.commands.inspect.inspected_call_summary import summarize_inspected_call
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.rule_catalogue import Severity
 from listenctl.inspection.rule_violations import Culprit, Violation
@@ -11,7 +11,7 @@ PLAIN = TextStyle(color=False, unicode=True)
 
 
 def lines_of(report: CallReport, columns: int | None = None) -> list[str]:
-    return summary(report, PLAIN, columns)
+    return summarize_inspected_call(report, PLAIN, columns)
 
 
 def line(report: CallReport, label: str) -> str:
@@ -129,7 +129,7 @@ def test_severities_are_colored() -> None:
     made.say(0.1, "{")
     report = made.close(0.2)
 
-    assert any("\x1b[31merror\x1b[0m" in one for one in summary(report, TextStyle(color=True), None))
+    assert any("\x1b[31merror\x1b[0m" in one for one in summarize_inspected_call(report, TextStyle(color=True), None))
 
 
 def test_added_audio_violation_is_listed() -> None:

@@ -5,7 +5,7 @@ from io import StringIO
 
 import pytest
 
-from listenctl.commands.inspect.inspected_calls_table import csv_lines, table
+from listenctl.commands.inspect.inspected_calls_table import csv_lines, inspected_calls_table
 from listenctl.inspection.call_report import CallReport
 from listenctl.terminal.printable_text import TextStyle
 from tests.helpers.inspected import MadeUp, capture_events, inspect
@@ -24,7 +24,7 @@ def reports() -> list[CallReport]:
 
 
 def test_each_call_has_a_row(reports: list[CallReport]) -> None:
-    heading, *rows = table([*reports, real("b_stereo16k_bridge")], PLAIN, None)
+    heading, *rows = inspected_calls_table([*reports, real("b_stereo16k_bridge")], PLAIN, None)
     assert heading.split()[:4] == ["CALL", "FROM", "TO", "BEGAN"]
     assert rows[0].split()[-3:] == ["3", "warnings:", "stream-tail-held"]
     assert "6 clips" in rows[1]
@@ -34,7 +34,7 @@ def test_each_call_has_a_row(reports: list[CallReport]) -> None:
 
 @pytest.mark.parametrize("columns", [60, 70, 80, 100, 120])
 def test_end_and_problems_are_shown_at_any_width(columns: int, reports: list[CallReport]) -> None:
-    heading, first, second = table(reports, PLAIN, columns)
+    heading, first, second = inspected_calls_table(reports, PLAIN, columns)
     assert max(map(len, (heading, first, second))) <= columns
     assert heading.split()[-2:] == ["END", "PROBLEMS"]
     assert first.startswith("12a72abe  ") or columns == 120
@@ -43,8 +43,8 @@ def test_end_and_problems_are_shown_at_any_width(columns: int, reports: list[Cal
 
 
 def test_phone_numbers_are_shortened_to_their_ends(reports: list[CallReport]) -> None:
-    assert "  …30001  …70002  " in table(reports, PLAIN, 120)[1]
-    assert "  ~30001  ~70002  " in table(reports, TextStyle(color=False, unicode=False), 120)[1]
+    assert "  …30001  …70002  " in inspected_calls_table(reports, PLAIN, 120)[1]
+    assert "  ~30001  ~70002  " in inspected_calls_table(reports, TextStyle(color=False, unicode=False), 120)[1]
 
 
 def test_csv_has_a_row_per_call(reports: list[CallReport]) -> None:
@@ -57,6 +57,6 @@ def test_control_characters_cant_break_rows() -> None:
     made = MadeUp(metadata={"sampleRate": 8000, "mixType": "mono", "callSid": "A\nB", "from": '"\x1b[2J\r\n', "to": ""})
     report = made.close(1.0)
 
-    assert len(table([report], PLAIN, None)) == 2
+    assert len(inspected_calls_table([report], PLAIN, None)) == 2
     assert csv_lines([report], heading=False).count("\n") == 1
     assert "\x1b" not in csv_lines([report], heading=False)

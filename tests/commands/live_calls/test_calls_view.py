@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from listenctl.call_listing import CallListing, ListedCall, ListedServer
-from listenctl.commands.live_calls.calls_view import screen_lines, table, unique_prefixes
+from listenctl.commands.live_calls.calls_view import live_calls_table, screen_lines, unique_prefixes
 from listenctl.terminal.printable_text import TextStyle
 from tests.helpers.cli import listenctl_beside
 from tests.helpers.control import SERVER, fake_control, live_call
@@ -26,14 +26,14 @@ def listing(*calls: dict[str, Any]) -> CallListing:
 
 
 def test_no_live_calls() -> None:
-    assert table(listing(), PLAIN, None) == ["no live calls"]
+    assert live_calls_table(listing(), PLAIN, None) == ["no live calls"]
 
 
 @pytest.mark.parametrize("columns", range(1, 140))
 def test_no_line_is_wider_than_the_terminal(columns: int) -> None:
     calls = listing(*(live_call(name, to="日本語" * 20, recording=f"/r/{name}.wav") for name in UUIDS))
 
-    lines = table(calls, PLAIN, columns)
+    lines = live_calls_table(calls, PLAIN, columns)
 
     assert len(lines) == 4
     assert all(cell_len(line) <= columns for line in lines)
@@ -42,7 +42,7 @@ def test_no_line_is_wider_than_the_terminal(columns: int) -> None:
 def test_ids_are_shortened_to_unique_prefixes_only_if_needed() -> None:
     calls = listing(*map(live_call, UUIDS))
 
-    wide, narrow = table(calls, PLAIN, 200), table(calls, PLAIN, 90)
+    wide, narrow = live_calls_table(calls, PLAIN, 200), live_calls_table(calls, PLAIN, 90)
 
     assert [line.split()[0] for line in wide[1:]] == list(UUIDS)
     assert [line.split()[0] for line in narrow[1:]] == [UUIDS[0][:25], UUIDS[1][:25], "0b7e5d10"]
@@ -65,7 +65,7 @@ def test_prefixes_are_unique_unless_an_id_is_a_prefix_of_another(ids: set[str]) 
 
 
 def test_control_characters_from_peers_are_removed() -> None:
-    lines = table(listing(live_call("a\x1b[2J", **{"from": "x\ny", "to": "\u202e"})), PLAIN, None)
+    lines = live_calls_table(listing(live_call("a\x1b[2J", **{"from": "x\ny", "to": "\u202e"})), PLAIN, None)
 
     assert len(lines) == 2
     assert not any(character in lines[1] for character in "\x1b\n\u202e")
@@ -74,7 +74,7 @@ def test_control_characters_from_peers_are_removed() -> None:
 def test_ascii_style_prints_only_ascii() -> None:
     style = TextStyle(color=False, unicode=False)
 
-    assert all(line.isascii() for line in table(listing(live_call(to="ü" * 40)), style, 60))
+    assert all(line.isascii() for line in live_calls_table(listing(live_call(to="ü" * 40)), style, 60))
 
 
 def test_calls_that_dont_fit_on_the_screen_are_counted() -> None:
@@ -91,7 +91,7 @@ def test_calls_that_dont_fit_on_the_screen_are_counted() -> None:
 def test_call_without_parties() -> None:
     unknown = live_call(mix_type=None, channels=2) | {"from": None, "to": None, "direction": None}
 
-    assert "unknown  unknown  1:23  8k stereo" in table(listing(unknown), PLAIN, None)[1]
+    assert "unknown  unknown  1:23  8k stereo" in live_calls_table(listing(unknown), PLAIN, None)[1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

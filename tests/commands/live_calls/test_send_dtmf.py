@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from listenctl.commands.live_calls.send_dtmf import SendDtmfOptions, plan_of
+from listenctl.commands.live_calls.send_dtmf import SendDtmfOptions, make_digits_plan
 from listenctl.protocol.jambonz_model.first_text import CallKind
 from listenctl.protocol.jambonz_model.profiles import CURRENT
 from listenctl.simulator.plan import DtmfPress
@@ -15,7 +15,7 @@ URL = "ws://127.0.0.1:1/"
 
 
 def test_call_to_a_url_is_silent_and_ends_after_the_digits() -> None:
-    plan = plan_of(SendDtmfOptions(target=URL, digits="1#", tones=True))
+    plan = make_digits_plan(SendDtmfOptions(target=URL, digits="1#", tones=True))
 
     assert plan.dtmf_presses == (DtmfPress(0.3, "1", 0.2), DtmfPress(0.6, "#", 0.2))
     assert (plan.caller, plan.kind, plan.profile, plan.tones) == ("silence", CallKind.INBOUND, CURRENT, True)

@@ -1,7 +1,7 @@
 from collections import Counter
 from dataclasses import replace
 
-from listenctl.commands.load.view import progress, report_text
+from listenctl.commands.load.view import load_progress, report_text
 from listenctl.load.load_call_outcome import LoadCallEnding
 from listenctl.load.load_thresholds import ThresholdResult
 from listenctl.load.measure_echo import EchoResult
@@ -110,4 +110,4 @@ def test_without_a_connection_there_is_nothing_measured_to_show() -> None:
 def test_progress_is_one_line() -> None:
     snapshot = LoadSnapshot(elapsed=65, planned=500, placed=300, live=290, over=10, failed=2, lost_samples=0)
 
-    assert progress(snapshot) == "1:05, 300 of 500 calls placed, 290 live, 10 over, 2 failed"
+    assert load_progress(snapshot) == "1:05, 300 of 500 calls placed, 290 live, 10 over, 2 failed"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from listenctl.errors import UsageError
-from listenctl.media.sources.tones import SineTone, beep, check_digits, dtmf_tones
+from listenctl.media.sources.tones import SineTone, beep, dtmf_tones, normalize_digits
 
 ROWS = (697, 770, 852, 941)
 COLUMNS = (1209, 1336, 1477, 1633)
@@ -53,14 +53,14 @@ def test_a_key_neither_clicks_nor_clips() -> None:
 
 
 def test_letters_may_be_small() -> None:
-    assert check_digits("09*#adw") == "09*#ADw"
+    assert normalize_digits("09*#adw") == "09*#ADw"
     assert dtmf_tones("a", 8000) == dtmf_tones("A", 8000)
 
 
 @pytest.mark.parametrize("text", ["E", "1 2", "1,2", "W", "²", "٣", "1\n"])
 def test_what_is_no_key_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is not a digit; use 0-9"):
-        check_digits(text)
+        normalize_digits(text)
 
 
 @pytest.mark.parametrize("sample_rate", [8000, 44100])

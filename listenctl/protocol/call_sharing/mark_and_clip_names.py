@@ -44,7 +44,7 @@ class GeneratedNames(Generic[Own]):
         short = number.isascii() and number.isdecimal() and len(number) <= len(str(self._count))
         return short and number[0] != "0" and int(number) <= self._count
 
-    def take_request(self, name: str) -> PendingAnswer[Own] | None:
+    def take_pending_answer(self, name: str) -> PendingAnswer[Own] | None:
         asked = self._outstanding.pop(name, None)
         if asked:
             self._counts[asked.tool] -= 1
@@ -53,7 +53,7 @@ class GeneratedNames(Generic[Own]):
     def names_for(self, tool: int, own: Own) -> list[str]:
         return [name for name, asked in self._outstanding.items() if asked == PendingAnswer(tool, own)]
 
-    def request_for(self, name: str) -> PendingAnswer[Own] | None:
+    def pending_answer_for(self, name: str) -> PendingAnswer[Own] | None:
         return self._outstanding.get(name)
 
     def count_for(self, tool: int) -> int:

@@ -186,7 +186,7 @@ class SharedCall:
                 self._mark_answered = True
                 if not self._marks.is_generated(name):
                     return None
-                mark = self._marks.take_request(name)
+                mark = self._marks.take_pending_answer(name)
                 return [TextToTool(mark.tool, _mark_text(mark, message.event))] if mark else ()
             case PlayDone() if (clips := self._clips.take_play_done(message)) is not None:
                 answers = [

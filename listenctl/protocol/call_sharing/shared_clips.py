@@ -166,7 +166,7 @@ class SharedClips:
     def clips_to_stop(self, *, behind: bool) -> list[Owned]:
         """Return the clip that plays, as far as is known, and with ``behind`` those waiting at jambonz."""
         names = self._at_jambonz
-        waiters = [self.names.request_for(name) for name in (names if behind else names[:1])]
+        waiters = [self.names.pending_answer_for(name) for name in (names if behind else names[:1])]
         return [one for one in waiters if one]
 
     def drop_interrupted(self, clip: PlayAudio) -> list[Owned]:
@@ -187,7 +187,7 @@ class SharedClips:
         self._stops.names.intersection_update(self._at_jambonz)
         self._stops.kill_now(self._clock())
         self._stop_withdrawn()
-        asked = [self.names.take_request(name) for name in names]
+        asked = [self.names.take_pending_answer(name) for name in names]
         # The clips after the first will never be answered.
         return [one for one in asked[:1] if one]
 
@@ -215,5 +215,5 @@ class SharedClips:
         self._interrupting = deque((name for name in self._interrupting if name not in names), maxlen=MAX_INTERRUPTING)
 
     def _take_requests(self, names: Iterable[str]) -> list[Owned]:
-        asked = (self.names.take_request(name) for name in names)
+        asked = (self.names.take_pending_answer(name) for name in names)
         return [one for one in asked if one]

@@ -9,12 +9,12 @@ def test_each_name_is_new_and_leads_back_to_its_tool_once() -> None:
     given = [names.new_name(1, "a"), names.new_name(2, "a"), names.new_name(1, "a")]
 
     assert given == ["lc-m1", "lc-m2", "lc-m3"]
-    assert [names.take_request(name) for name in given] == [
+    assert [names.take_pending_answer(name) for name in given] == [
         PendingAnswer(1, "a"),
         PendingAnswer(2, "a"),
         PendingAnswer(1, "a"),
     ]
-    assert names.take_request("lc-m1") is None
+    assert names.take_pending_answer("lc-m1") is None
     assert names.new_name(1, "a") == "lc-m4"
 
 
@@ -29,7 +29,7 @@ def test_names_of_others_are_not_ours(name: object) -> None:
     assert names.is_generated("lc-m1")
     assert not names.is_generated(name)
     # A name stays ours after its answer.
-    names.take_request("lc-m1")
+    names.take_pending_answer("lc-m1")
     assert names.is_generated("lc-m1")
 
 
@@ -39,8 +39,8 @@ def test_counts_what_each_tool_waits_for() -> None:
         names.new_name(tool, "a")
     assert (names.count_for(1), names.count_for(2), names.count_for(3)) == (2, 1, 0)
 
-    names.take_request("lc-m1")
-    names.take_request("lc-m1")
+    names.take_pending_answer("lc-m1")
+    names.take_pending_answer("lc-m1")
     assert (names.count_for(1), names.count_for(2)) == (1, 1)
 
     names.forget_tool(2)

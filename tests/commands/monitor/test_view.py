@@ -82,7 +82,7 @@ def test_invalid_fields_of_a_listed_call_are_replaced() -> None:
     fields = {"call": 7, "sample_rate": -3, "channels": "x", "from": None, "duration": None}
     call = MonitoredCall.listed(ListedCall.parse(fields), 10.0)
 
-    assert (call.id, call.format, call.started) == ("7", AudioFormat(8000, 1), 10.0)
+    assert (call.id, call.format, call.started) == ("", AudioFormat(8000, 1), 10.0)
 
 
 def test_call_is_paused_while_no_audio_arrives() -> None:

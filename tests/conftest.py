@@ -1,6 +1,7 @@
 """What all tests share: settings, the loop of tests on simulated time, and a certificate."""
 
 import asyncio
+import signal
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,8 @@ from tests.helpers.simulated_time import SimulatedTimeLoop
 # How long examples take on a busy machine says nothing about the code.
 settings.register_profile("listenctl", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("listenctl")
+# A shell starts background jobs with SIGINT ignored, which the programs under test would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

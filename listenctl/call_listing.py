@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Self
 
-from listenctl.json_lines import VERSION, Report, parse_timestamp, timestamp
+from listenctl.json_lines import VERSION, JsonObject, parse_timestamp, timestamp
 from listenctl.protocol.peer_json import count_in, number_in, string_in
 
 _JSON_NAMES = {"id": "call", "caller": "from", "callee": "to"}
@@ -30,7 +30,7 @@ class ListedServer:
             recording=fields.get("recording") is True,
         )
 
-    def serialize(self) -> Report:
+    def serialize(self) -> JsonObject:
         return asdict(self)
 
 
@@ -93,7 +93,7 @@ class ListedCall:
             stream_rate=rate if isinstance(rate, int) else None,
         )
 
-    def serialize(self) -> Report:
+    def serialize(self) -> JsonObject:
         report = {_JSON_NAMES.get(name, name): value for name, value in asdict(self).items()}
         started = None if self.started is None else timestamp(self.started)
         times = {"duration": round(self.duration, 3), "gap_seconds": round(self.gap_seconds, 3)}
@@ -115,6 +115,6 @@ class CallListing:
                 return cls(ListedServer.parse(server), [ListedCall.parse(call) for call in calls])
         return None
 
-    def serialize(self) -> Report:
+    def serialize(self) -> JsonObject:
         calls = [call.serialize() for call in self.calls]
         return {"v": VERSION, "server": self.server.serialize(), "calls": calls}

@@ -13,14 +13,14 @@ from dataclasses import dataclass, fields
 from enum import Enum
 from typing import ClassVar, Literal, Self, TypedDict, TypeVar, Unpack, dataclass_transform
 
-from listenctl.json_lines import MAX_TEXT, VERSION, Report, timestamp
+from listenctl.json_lines import MAX_TEXT, VERSION, JsonObject, timestamp
 from listenctl.protocol.application_commands import Command, MarkCommand, PlainCommand, PlayAudio, UnknownCommand
 from listenctl.protocol.gaps.gap_ledger import Gap
 from listenctl.protocol.jambonz_messages import Dtmf, JambonzMessage, Mark, PlayDone, SessionSummary, UnknownMessage
 
 T = TypeVar("T")
 
-Sink = Callable[[Report], None]
+Sink = Callable[[JsonObject], None]
 
 
 class Absent(Enum):
@@ -61,14 +61,11 @@ def json_object(cls: type[T]) -> type[T]:
 
 
 @json_object
-class JsonObject:
-    def serialize(self) -> Report:
-        return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not ABSENT}
-
-
-@json_object
-class EventFields(JsonObject):
+class EventFields:
     event: ClassVar[str]
+
+    def serialize(self) -> JsonObject:
+        return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not ABSENT}
 
 
 @json_object
@@ -78,7 +75,7 @@ class PlacedEvent(EventFields):
     position: int | Absent = ABSENT
     time: float | Absent = ABSENT
 
-    def serialize(self) -> Report:
+    def serialize(self) -> JsonObject:
         report = EventFields.serialize(self)
         place = {name: report.pop(name) for name in ("position", "time") if name in report}
         return report | place
@@ -501,7 +498,7 @@ class Reporter:
     def emit(self, event: EventFields, *, call: str | None = None, call_sid: str | None = None) -> None:
         if not self.wants(event.event):
             return
-        head: Report = {"v": VERSION, "ts": timestamp(self._clock()), "event": event.event}
+        head: JsonObject = {"v": VERSION, "ts": timestamp(self._clock()), "event": event.event}
         report = head | {"call": call, "call_sid": call_sid} | event.serialize()
         for sink, kinds in self._sinks:
             if kinds is None or event.event in kinds:

@@ -13,8 +13,7 @@ _FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.0
 MAX_TEXT = 1000
 """Characters of an application's text that are reported."""
 
-Report: TypeAlias = dict[str, object]
-"""A JSON object."""
+JsonObject: TypeAlias = dict[str, object]
 ReportedEvent: TypeAlias = dict[str, Any]
 """An event as a JSON object; its kind decides which fields it has (`listenctl-events(5)`)."""
 
@@ -37,6 +36,6 @@ def parse_timestamp(text: str) -> float | None:
         return None
 
 
-def json_line(report: Report) -> str:
+def json_line(value: JsonObject) -> str:
     """Return a JSON object as one line; lone surrogates from the wire are escaped."""
-    return json.dumps(report, ensure_ascii=False).encode(errors="backslashreplace").decode()
+    return json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace").decode()

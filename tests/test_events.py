@@ -1,7 +1,7 @@
 """Events as objects, and who gets them."""
 
 from listenctl.events import ConnectionRefusedEvent, MessageEvent, RecordingFailedEvent, Reporter
-from listenctl.json_lines import Report, timestamp
+from listenctl.json_lines import JsonObject, timestamp
 from listenctl.media.measure_levels import LevelMeasurer
 from listenctl.server.calls.live_call import LevelReporter
 from tests.helpers.server import STARTED_AT, call_log
@@ -10,7 +10,7 @@ METADATA = '{"sampleRate":8000,"mixType":"stereo","callSid":"CS-A"}'
 
 
 def test_every_event_has_what_all_have_first() -> None:
-    reports: list[Report] = []
+    reports: list[JsonObject] = []
     reporter = Reporter(reports.append, clock=lambda: STARTED_AT)
 
     reporter.emit(
@@ -36,8 +36,8 @@ def test_every_event_has_what_all_have_first() -> None:
 
 
 def test_a_sink_gets_what_it_wants() -> None:
-    failures: list[Report] = []
-    everything: list[Report] = []
+    failures: list[JsonObject] = []
+    everything: list[JsonObject] = []
     reporter = Reporter(everything.append)
     reporter.add_sink(failures.append, frozenset(("recording-failed",)))
 
@@ -50,7 +50,7 @@ def test_a_sink_gets_what_it_wants() -> None:
 
 def test_nobody_describes_what_nobody_wants() -> None:
     reporter = Reporter()
-    reporter.add_sink(list[Report]().append, frozenset(("gap",)))
+    reporter.add_sink(list[JsonObject]().append, frozenset(("gap",)))
 
     assert reporter.wants("gap")
     assert not reporter.wants("dtmf")
@@ -62,7 +62,7 @@ def test_a_time_is_utc_with_milliseconds() -> None:
 
 
 def test_levels_are_reported_for_each_window_and_channel() -> None:
-    reports: list[Report] = []
+    reports: list[JsonObject] = []
     log = call_log(METADATA)
     reporter = LevelReporter(Reporter(reports.append), 0.1)
     meter: LevelMeasurer = reporter.start_meter(log)

@@ -9,7 +9,7 @@ from listenctl.commands.connection_options import ReportOptions
 from listenctl.commands.serve.run import run_server
 from listenctl.errors import CheckFailedError, ExitStatus
 from listenctl.events import Reporter
-from listenctl.json_lines import Report
+from listenctl.json_lines import JsonObject
 from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.media.files.sidecar import Sidecar
 from listenctl.media.sources.sample_speech import SPEECH_DIGIT_AT
@@ -29,9 +29,9 @@ async def run_demo(folder: Path, out: TextIO) -> int:
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     saved: list[Path] = []
 
-    def note_saved(report: Report) -> None:
-        if report["event"] == "recording-saved":
-            saved.append(Path(str(report["sidecar"])))
+    def note_saved(event: JsonObject) -> None:
+        if event["event"] == "recording-saved":
+            saved.append(Path(str(event["sidecar"])))
 
     async with background_task(_place_call(url)) as call:
         status = await run_server(

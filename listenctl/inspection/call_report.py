@@ -13,7 +13,7 @@ from listenctl.inspection.message_checks.ping_and_close_checks import CloseRepor
 from listenctl.inspection.message_checks.stream_or_clips import CallMode
 from listenctl.inspection.rule_catalogue import Severity
 from listenctl.inspection.rule_violations import Violation
-from listenctl.json_lines import Report, timestamp
+from listenctl.json_lines import JsonObject, timestamp
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.gaps.gap_ledger import Gap
@@ -64,7 +64,7 @@ class CallReport:
         """Whether this may be a call of the listen protocol."""
         return self.session.is_listen is not False
 
-    def to_json(self) -> Report:
+    def to_json(self) -> JsonObject:
         from listenctl.events import GapEvent
 
         session = self.session
@@ -136,7 +136,7 @@ class CallReport:
             "rules": " ".join(sorted(self.counts)),
         }
 
-    def _describe_metadata(self) -> Report:
+    def _describe_metadata(self) -> JsonObject:
         metadata = self.metadata or CallMetadata.missing()
         return {
             "from": metadata.caller,
@@ -146,7 +146,7 @@ class CallReport:
             "metadata_valid": self.metadata and metadata.valid,
         }
 
-    def _describe_audio(self) -> Report:
+    def _describe_audio(self) -> JsonObject:
         sealed = bool(self.session.unreadable) and self.metadata is None and not self.audio.samples
         return {
             "sample_rate": None if sealed else self.audio_format.sample_rate,
@@ -158,7 +158,7 @@ class CallReport:
             "message_sizes": {str(size): count for size, count in self.audio.sizes.most_common(_MAX_SIZES)},
         }
 
-    def _describe_clock(self) -> Report:
+    def _describe_clock(self) -> JsonObject:
         arrivals, drift = self.arrivals, self.drift
         first = arrivals.first if arrivals else None
         return {
@@ -169,7 +169,7 @@ class CallReport:
             "clock_drift_uncertainty_ppm": round(drift.uncertainty, 1) if drift else None,
         }
 
-    def _describe_mode(self) -> Report | None:
+    def _describe_mode(self) -> JsonObject | None:
         if self.mode is None:
             return None
         kind = "stream" if self.mode.streams else "clips"

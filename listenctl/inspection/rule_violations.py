@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from listenctl.inspection.rule_catalogue import RULES, Severity
-from listenctl.json_lines import Report
+from listenctl.json_lines import JsonObject
 
 if TYPE_CHECKING:
     from listenctl.protocol.jambonz_model.command_verdicts import VerdictReason
@@ -47,7 +47,7 @@ class Violation:
         """Sort key: by time, then the worst first."""
         return self.at, self.severity.rank
 
-    def to_json(self) -> Report:
+    def to_json(self) -> JsonObject:
         return {
             "rule": self.rule,
             "severity": str(self.severity),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 from listenctl.background_task import background_task
 from listenctl.errors import ListenctlError
-from listenctl.json_lines import VERSION, Report
+from listenctl.json_lines import VERSION, JsonObject
 from listenctl.net.runtime_folder import call_socket_path, listen_privately, prepare_folder
 from listenctl.protocol import peer_json
 from listenctl.protocol.peer_json import count_in, string_in
@@ -63,7 +63,7 @@ class SimulatedCallEntry:
                 )
         return None
 
-    def serialize(self) -> Report:
+    def serialize(self) -> JsonObject:
         return {
             "v": VERSION,
             "pid": self.pid,

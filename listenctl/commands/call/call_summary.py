@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from listenctl.json_lines import Report, ReportedEvent
+from listenctl.json_lines import JsonObject, ReportedEvent
 from listenctl.protocol.audio import SAMPLE_BYTES
 from listenctl.terminal.event_lines import describe_end
 from listenctl.terminal.printable_text import count_noun, format_moment, format_size, printable
@@ -13,7 +13,7 @@ _MAX_DETAIL = 200
 _LABEL = 10
 
 
-def summarize_call(ended: Report, verdicts: Sequence[Report], stream_rate: int | None = None) -> str:
+def summarize_call(ended: JsonObject, verdicts: Sequence[JsonObject], stream_rate: int | None = None) -> str:
     """
     Return the summary for the developer of the server.
 
@@ -63,7 +63,7 @@ def _received(ended: ReportedEvent, stream_rate: int | None) -> list[str]:
     return [_line("received", f"{length} in {ended['received_audio_messages']} messages")]
 
 
-def _commands(ended: ReportedEvent, verdicts: Sequence[Report]) -> str:
+def _commands(ended: ReportedEvent, verdicts: Sequence[JsonObject]) -> str:
     if not ended["commands"]:
         return "none from the server"
     outcomes = Counter(_text(verdict["outcome"]) for verdict in verdicts)

@@ -14,7 +14,7 @@ from listenctl.commands.call.view import SimulatedCallView
 from listenctl.commands.connection_options import ReportOptions
 from listenctl.errors import ExitStatus, TimedOutError, signal_status
 from listenctl.events import Reporter, WarningEvent
-from listenctl.json_lines import Report
+from listenctl.json_lines import JsonObject
 from listenctl.simulator.plan import CallPlan
 from listenctl.simulator.simulated_call import SimulatedCall
 from listenctl.simulator.simulated_call_log import SimulatedCallResult
@@ -34,7 +34,7 @@ async def run_call(
     options: ReportOptions,
     calls: Path | None = None,
     *,
-    describe: Callable[[Report, list[Report], int | None], str] = summarize_call,
+    describe: Callable[[JsonObject, list[JsonObject], int | None], str] = summarize_call,
 ) -> int:
     """
     Place a call and wait for its end; return the exit status.
@@ -94,7 +94,7 @@ async def run_send_dtmf(plan: CallPlan, options: ReportOptions, *, patience: flo
     wanted = "".join(key.digit for key in plan.dtmf_presses)
     accepted = False
 
-    def describe(ended: Report, _verdicts: list[Report], _stream_rate: int | None) -> str:
+    def describe(ended: JsonObject, _verdicts: list[JsonObject], _stream_rate: int | None) -> str:
         nonlocal accepted
         accepted = bool(ended["taken"]) and ended["digits"] == wanted
         if accepted:
@@ -131,19 +131,19 @@ class _Outcome:
     """The events of a call that its summary needs."""
 
     def __init__(self, reporter: Reporter) -> None:
-        self.ended: Report | None = None
+        self.ended: JsonObject | None = None
         self.stream_rate: int | None = None
-        self.verdicts: list[Report] = []
-        reporter.add_sink(self._add_report, frozenset(("call-started", "verdict", "call-ended")))
+        self.verdicts: list[JsonObject] = []
+        reporter.add_sink(self._add_event, frozenset(("call-started", "verdict", "call-ended")))
 
-    def _add_report(self, report: Report) -> None:
-        if report["event"] == "call-ended":
-            self.ended = report
-        elif report["event"] == "call-started":
-            rate = report["stream_rate"]
+    def _add_event(self, event: JsonObject) -> None:
+        if event["event"] == "call-ended":
+            self.ended = event
+        elif event["event"] == "call-started":
+            rate = event["stream_rate"]
             self.stream_rate = rate if isinstance(rate, int) else None
-        elif report["wrong"] or len(self.verdicts) < MAX_VERDICTS:
-            self.verdicts.append(report)
+        elif event["wrong"] or len(self.verdicts) < MAX_VERDICTS:
+            self.verdicts.append(event)
 
 
 def _hang_up_on_output_error(call: SimulatedCall) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from listenctl.commands.inspect.captured_sessions import is_call
 from listenctl.commands.inspect.inspected_call_summary import summarize_inspected_call
 from listenctl.inspection.call_report import CallReport
-from listenctl.json_lines import Report, json_line
+from listenctl.json_lines import JsonObject, json_line
 from listenctl.terminal.printable_text import TextStyle
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class ResultPrinter:
         for report in reports:
             self.print_one(report)
 
-    def _describe(self, report: CallReport) -> Report:
+    def _describe(self, report: CallReport) -> JsonObject:
         sound = self._sounds.get(report.session.number)
         more = {"unreadable": report.session.unreadable or None, "sound": sound.to_json() if sound else None}
         return report.to_json() | more

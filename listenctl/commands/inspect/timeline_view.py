@@ -14,7 +14,7 @@ from listenctl.commands.inspect.inspected_call_summary import SEVERITY_COLORS, h
 from listenctl.commands.inspect.timeline_items import ItemKind, TimelineItem
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
-from listenctl.json_lines import Report, json_line, timestamp
+from listenctl.json_lines import JsonObject, json_line, timestamp
 from listenctl.protocol.listen_session import Sender
 from listenctl.terminal.printable_text import (
     TextStyle,
@@ -123,7 +123,7 @@ def _room(columns: int) -> int:
     return max(_NARROWEST, columns - _TIME - _MARGIN)
 
 
-def item_report(session: CapturedSession, item: TimelineItem) -> Report:
+def item_report(session: CapturedSession, item: TimelineItem) -> JsonObject:
     """Return an item as a JSON object (listenctl-inspect(1))."""
     violation = item.violation
     return {

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from listenctl.events import Completeness, GapEvent, message_event
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.extract_audio.extracted_files import ExtractedPart
-from listenctl.json_lines import Report
+from listenctl.json_lines import JsonObject
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.media.files.convert_recording import Conversion
 from listenctl.media.files.sidecar import (
@@ -109,12 +109,12 @@ def describe_file(conversion: Conversion, audio_format: AudioFormat, samples: in
     )
 
 
-def _event(event: MessageReceived, rate: int) -> Report:
+def _event(event: MessageReceived, rate: int) -> JsonObject:
     described = message_event(event.message)
     return {"event": described.event, **position_fields(event.position, rate), **described.serialize()}
 
 
-def _warning(event: ProtocolViolation, rate: int) -> Report:
+def _warning(event: ProtocolViolation, rate: int) -> JsonObject:
     return {"rule": event.rule, "detail": event.detail, **position_fields(event.position, rate)}
 
 

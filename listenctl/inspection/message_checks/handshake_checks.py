@@ -9,7 +9,7 @@ from websockets.utils import accept_key
 from listenctl.capture.capture_events import CapturedSession
 from listenctl.capture.websocket.http_heads import SWITCHING, HttpHead
 from listenctl.inspection.rule_violations import Culprit, FoundViolation
-from listenctl.json_lines import Report
+from listenctl.json_lines import JsonObject
 from listenctl.protocol.opening_handshake import SUBPROTOCOLS
 
 _BASIC = re.compile(r"[Bb]asic [A-Za-z0-9+/]+={0,2}")
@@ -28,7 +28,7 @@ def check_handshake(session: CapturedSession) -> Iterator[FoundViolation]:
         yield "handshake-unanswered", Culprit.APPLICATION, "the WebSocket request was not answered"
 
 
-def describe_handshake(session: CapturedSession) -> Report:
+def describe_handshake(session: CapturedSession) -> JsonObject:
     """Return the object in `listenctl-inspect(5)`, without credentials."""
     authorization = _header(session.request, "authorization")
     return {

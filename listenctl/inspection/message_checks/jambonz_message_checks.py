@@ -9,7 +9,7 @@ from listenctl.capture.capture_events import FramesLost
 from listenctl.inspection.message_checks.arrival_times import ArrivalTimes, MeasuredDrift
 from listenctl.inspection.message_checks.mark_and_clip_records import MAX_RECORDS
 from listenctl.inspection.rule_violations import Culprit, MessagePlace, ViolationLog
-from listenctl.json_lines import Report
+from listenctl.json_lines import JsonObject
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import MAX_FIRST_TEXT_BYTES, CallMetadata
 from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
@@ -44,7 +44,7 @@ class DtmfRecord:
     duration_ms: float | None
     channel: int | None = None
 
-    def to_json(self) -> Report:
+    def to_json(self) -> JsonObject:
         return {
             "time": round(self.at, 3),
             "position": self.position,
@@ -103,7 +103,7 @@ class CaptureCompleteness:
                 self.paused -= back
                 self.lost = max(0, self.lost + gap.missing + back)
 
-    def to_json(self) -> Report:
+    def to_json(self) -> JsonObject:
         return {
             "received_samples": self.received,
             "lost_samples": self.lost,

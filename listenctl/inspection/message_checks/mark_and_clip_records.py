@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from listenctl.inspection.rule_violations import MessagePlace
-from listenctl.json_lines import MAX_TEXT, Report
+from listenctl.json_lines import MAX_TEXT, JsonObject
 from listenctl.protocol.application_commands import MarkCommand, PlayAudio
 from listenctl.protocol.jambonz_messages import Mark, PlayDone
 from listenctl.protocol.jambonz_model.command_verdicts import PlayoutOutbox, VerdictReason
@@ -42,7 +42,7 @@ class MarkRecord(_PlayoutRecord):
     def round_trip(self) -> float | None:
         return None if self.answered is None else self.answered - self.at
 
-    def to_json(self) -> Report:
+    def to_json(self) -> JsonObject:
         return {
             "name": self.name,
             "time": round(self.at, 3),
@@ -60,7 +60,7 @@ class MarkRecord(_PlayoutRecord):
 class ClipRecord(_PlayoutRecord):
     """A clip and its playDone; ``seconds`` is its duration as jambonz decodes it, None if jambonz can't."""
 
-    command: Report
+    command: JsonObject
     id: object
     seconds: float | None
     decoded_rate: int | None
@@ -68,7 +68,7 @@ class ClipRecord(_PlayoutRecord):
     reason: str | None = None
     played_ms: float | None = None
 
-    def to_json(self) -> Report:
+    def to_json(self) -> JsonObject:
         described = {name: value for name, value in self.command.items() if name != "type"}
         return {
             **described,

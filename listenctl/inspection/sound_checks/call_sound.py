@@ -10,7 +10,7 @@ from listenctl.inspection.rule_violations import Culprit, Violation
 from listenctl.inspection.sound_checks.echo_checks import EchoChecks
 from listenctl.inspection.sound_checks.sender_sound import SenderSoundChecks, SenderSoundReport
 from listenctl.inspection.sound_checks.sound_fault import SoundFault
-from listenctl.json_lines import Report
+from listenctl.json_lines import JsonObject
 from listenctl.protocol.application_commands import PlayAudio
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.listen_session import (
@@ -41,7 +41,7 @@ class CallSoundReport:
             at = self.begins[1] + (fault.position or 0) / self.rates[1]
             yield Violation(fault.rule, fault.severity, at, Culprit.APPLICATION, None, None, fault.sentence)
 
-    def to_json(self) -> Report:
+    def to_json(self) -> JsonObject:
         return self.jambonz.to_json() | {
             "verdicts": [fault.to_json() for fault in (*self.jambonz.faults, *self.between)],
             "application": self.application.to_json() if self.application else None,

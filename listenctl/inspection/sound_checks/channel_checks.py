@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from listenctl.inspection.sound_checks.correlation import Samples, hann_window
 from listenctl.inspection.sound_checks.sound_fault import SIDES, SoundFault
-from listenctl.json_lines import Report
+from listenctl.json_lines import JsonObject
 from listenctl.media.measure_levels import CLIP_SAMPLE, FLOOR_DB, FULL_SCALE
 
 _FRAME = 0.02
@@ -137,7 +137,7 @@ class ChannelMeasurements:
         total = float(self.spectrum.sum())
         return float(self.spectrum[band:].sum()) / total if total else 0.0
 
-    def to_json(self, number: int) -> Report:
+    def to_json(self, number: int) -> JsonObject:
         return {
             "channel": number,
             "samples": self.samples,

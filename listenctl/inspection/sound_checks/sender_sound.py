@@ -9,7 +9,7 @@ from listenctl.inspection.sound_checks.channel_checks import ChannelMeasurements
 from listenctl.inspection.sound_checks.channel_pair_checks import ChannelPairChecks
 from listenctl.inspection.sound_checks.encoding_checks import BLOCKS, EncodingChecks
 from listenctl.inspection.sound_checks.sound_fault import SIDES, SoundFault
-from listenctl.json_lines import Report
+from listenctl.json_lines import JsonObject
 from listenctl.protocol.audio import AudioFormat
 
 _STRETCH = 2.0
@@ -25,7 +25,7 @@ class SenderSoundReport:
     channels: tuple[ChannelMeasurements, ...]
     faults: tuple[SoundFault, ...]
 
-    def to_json(self) -> Report:
+    def to_json(self) -> JsonObject:
         return {
             "channels": [channel.to_json(number) for number, channel in enumerate(self.channels, 1)],
             "keys": [],

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from listenctl.inspection.rule_catalogue import RULES, Severity
-from listenctl.json_lines import Report
+from listenctl.json_lines import JsonObject
 
 SIDES = ("left", "right")
 
@@ -20,7 +20,7 @@ class SoundFault:
     def severity(self) -> Severity:
         return RULES[self.rule].severity
 
-    def to_json(self) -> Report:
+    def to_json(self) -> JsonObject:
         return {
             "id": self.rule,
             "severity": str(self.severity),

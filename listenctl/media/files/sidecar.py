@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Self
 
 from listenctl.events import Completeness
-from listenctl.json_lines import VERSION, Report, json_line, parse_timestamp, timestamp
+from listenctl.json_lines import VERSION, JsonObject, json_line, parse_timestamp, timestamp
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
@@ -87,9 +87,9 @@ class Sidecar:
     completeness: Completeness
     application: SidecarAudio | None = None
     both: SidecarAudio | None = None
-    events: Sequence[Report] = ()
-    gaps: Sequence[Report] = ()
-    warnings: Sequence[Report] = ()
+    events: Sequence[JsonObject] = ()
+    gaps: Sequence[JsonObject] = ()
+    warnings: Sequence[JsonObject] = ()
     not_logged: int = 0
     close: SidecarClose | None = None
     source: str | None = None
@@ -148,14 +148,14 @@ class Sidecar:
         return json_line(fields).encode() + b"\n"
 
 
-def _describe_audio(audio: SidecarAudio) -> Report:
+def _describe_audio(audio: SidecarAudio) -> JsonObject:
     return {name: value for name, value in asdict(audio).items() if value is not None}
 
 
-def _describe_metadata(metadata: CallMetadata) -> Report:
+def _describe_metadata(metadata: CallMetadata) -> JsonObject:
     if not metadata.raw:
         return {"metadata_valid": None, "metadata_raw": None}
-    described: Report = {"metadata_valid": metadata.valid, "metadata_raw": metadata.serialize()}
+    described: JsonObject = {"metadata_valid": metadata.valid, "metadata_raw": metadata.serialize()}
     if metadata.serialize().encode() != metadata.raw:
         described["metadata_raw_base64"] = base64.b64encode(metadata.raw).decode()
     return described
@@ -188,7 +188,7 @@ def _parse_completeness(fields: Mapping[str, object]) -> Completeness:
     )
 
 
-def _objects_in(fields: Mapping[str, object], name: str) -> list[Report]:
+def _objects_in(fields: Mapping[str, object], name: str) -> list[JsonObject]:
     return [item for item in list_in(fields, name) if isinstance(item, dict)]
 
 
@@ -214,5 +214,5 @@ def tapped_party(metadata: CallMetadata) -> str:
     return {"inbound": "caller", "outbound": "callee"}.get(metadata.direction or "", "unknown")
 
 
-def position_fields(position: int, sample_rate: int) -> Report:
+def position_fields(position: int, sample_rate: int) -> JsonObject:
     return {"position": position, "time": round(position / sample_rate, 3)}

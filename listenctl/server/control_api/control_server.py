@@ -16,7 +16,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from listenctl.call_listing import CallListing, ListedCall, ListedServer
-from listenctl.json_lines import Report, json_line
+from listenctl.json_lines import JsonObject, json_line
 from listenctl.protocol import peer_json
 from listenctl.protocol.call_sharing.stream_rate import metadata_stream_rate
 from listenctl.protocol.call_sharing.tool_messages import MAX_TOOL_MESSAGE
@@ -139,8 +139,8 @@ class ControlServer:
         """Send every event; messages of the tool are ignored."""
         sender = ToolSender(connection, self._server.tasks)
 
-        def show(report: Report) -> None:
-            sender.deliver_text(json_line(report).encode())
+        def show(event: JsonObject) -> None:
+            sender.deliver_text(json_line(event).encode())
 
         self._server.reporter.add_sink(show)
         try:
@@ -186,7 +186,7 @@ def _printable_name(name: str) -> str:
     return "".join(character if character.isprintable() else "\ufffd" for character in name[:_MAX_SHOWN_NAME])
 
 
-def _json(connection: ServerConnection, value: Report) -> Response:
+def _json(connection: ServerConnection, value: JsonObject) -> Response:
     response = connection.respond(HTTPStatus.OK, "")
     response.body = peer_json.encode(value).encode(errors="backslashreplace") + b"\n"
     del response.headers["Content-Type"], response.headers["Content-Length"]

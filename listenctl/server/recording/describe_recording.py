@@ -8,7 +8,7 @@ import os
 from operator import attrgetter, itemgetter
 
 from listenctl.events import GapEvent, message_event
-from listenctl.json_lines import Report
+from listenctl.json_lines import JsonObject
 from listenctl.media.dtmf_detector import DtmfTone
 from listenctl.media.files.new_files import NewFile
 from listenctl.media.files.sidecar import (
@@ -81,13 +81,13 @@ def _measured_rate(log: LiveCallLog, output_rate: int) -> int | None:
     return measured and round(output_rate * measured / log.audio_format.sample_rate)
 
 
-def _describe_events(log: LiveCallLog, recording: Recording) -> list[Report]:
+def _describe_events(log: LiveCallLog, recording: Recording) -> list[JsonObject]:
     # A detected tone is logged when it ends, but its position is where it began.
     entries = [entry for entry in log.entries if isinstance(entry, MessageReceived | DtmfTone)]
     return [_describe_event(entry, recording) for entry in sorted(entries, key=attrgetter("position"))]
 
 
-def _describe_event(entry: MessageReceived | DtmfTone, recording: Recording) -> Report:
+def _describe_event(entry: MessageReceived | DtmfTone, recording: Recording) -> JsonObject:
     if isinstance(entry, DtmfTone):
         tone = {"digit": entry.digit, "channel": entry.channel, "duration_ms": entry.duration_ms}
         return {"event": "dtmf-tone", **_place(entry.position, recording), **tone}
@@ -95,7 +95,7 @@ def _describe_event(entry: MessageReceived | DtmfTone, recording: Recording) -> 
     return {"event": event.event, **_place(entry.position, recording), **event.serialize()}
 
 
-def _describe_gaps(log: LiveCallLog, recording: Recording) -> list[Report]:
+def _describe_gaps(log: LiveCallLog, recording: Recording) -> list[JsonObject]:
     rate = log.audio_format.sample_rate
     gaps = []
     for gap in log.ledger.gaps:
@@ -107,7 +107,7 @@ def _describe_gaps(log: LiveCallLog, recording: Recording) -> list[Report]:
     return sorted(gaps, key=itemgetter("position"))
 
 
-def _describe_unrecorded(loss: UnrecordedAudio, rate: int, recording: Recording) -> Report:
+def _describe_unrecorded(loss: UnrecordedAudio, rate: int, recording: Recording) -> JsonObject:
     """Describe audio that could not be written as a gap, of a kind that only recordings have."""
     # The shift that a loss causes begins after it, so the sample before the loss says where it is.
     position = recording.file_position(loss.position - 1) + 1 if loss.position else 0
@@ -122,8 +122,8 @@ def _describe_unrecorded(loss: UnrecordedAudio, rate: int, recording: Recording)
     }
 
 
-def _describe_warnings(log: LiveCallLog, recording: Recording) -> list[Report]:
-    warnings: list[Report] = []
+def _describe_warnings(log: LiveCallLog, recording: Recording) -> list[JsonObject]:
+    warnings: list[JsonObject] = []
     for entry in log.entries:
         match entry:
             case ProtocolViolation(position, rule, detail):
@@ -135,5 +135,5 @@ def _describe_warnings(log: LiveCallLog, recording: Recording) -> list[Report]:
     return warnings
 
 
-def _place(position: int, recording: Recording) -> Report:
+def _place(position: int, recording: Recording) -> JsonObject:
     return position_fields(recording.file_position(position), recording.audio_format.sample_rate)

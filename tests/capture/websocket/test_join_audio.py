@@ -11,7 +11,7 @@ from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.inspection.sound_checks.call_sound import SoundChecksObserver
-from listenctl.json_lines import Report
+from listenctl.json_lines import JsonObject
 from listenctl.protocol.listen_session import AudioReceived
 from listenctl.protocol.timeline import TimelineEntry
 from tests.helpers.capture import CAPTURES
@@ -39,7 +39,7 @@ class Audio(CallObserver):
 
 def everything(
     events: Iterable[CaptureEvent], settings: InspectionSettings | None = None
-) -> tuple[list[Report], list[object], dict[int, Report], dict[int, list[TimelineEntry]]]:
+) -> tuple[list[JsonObject], list[object], dict[int, JsonObject], dict[int, list[TimelineEntry]]]:
     hearing, audio = SoundChecksObserver(), Audio()
     inspector = CaptureInspector(settings, [hearing, audio])
     for event in events:

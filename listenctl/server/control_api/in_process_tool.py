@@ -16,7 +16,7 @@ MAX_TEXTS = 1000
 _GONE = "the call has ended"
 
 
-class LocalTool:
+class InProcessTool:
     """One responder's access to a call: an ``AttachedTool`` that a responder sends to and receives from."""
 
     def __init__(self, tools: AttachedTools, log: LiveCallLog, *, audio: bool) -> None:
@@ -84,8 +84,8 @@ class LocalTool:
         await self.send(ToolMessageType.SYNC.serialize())
         return self._synced
 
-    def open_second_tool(self) -> "LocalTool":
-        return LocalTool(self._tools, self._log, audio=False)
+    def open_second_tool(self) -> "InProcessTool":
+        return InProcessTool(self._tools, self._log, audio=False)
 
     def detach(self) -> None:
         self._tools.detach_tool(self._number)

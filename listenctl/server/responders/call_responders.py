@@ -11,7 +11,7 @@ from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.events import EventFields, Reporter, WarningEvent
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.control_api.attached_tools import AttachedTools
-from listenctl.server.control_api.in_process_tool import LocalTool
+from listenctl.server.control_api.in_process_tool import InProcessTool
 
 END_TIMEOUT = 8.0
 """Seconds for responders to end when the server ends; then they are cancelled."""
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 class RespondedCall:
     """A call as a responder gets it."""
 
-    tool: LocalTool
+    tool: InProcessTool
     log: LiveCallLog
     report: Callable[[EventFields], None]  # reports an event of this call
     control: Path | None  # the server's control socket, if it has one
@@ -66,7 +66,7 @@ class CallResponders:
             self._reporter.emit(event, call=log.id, call_sid=log.metadata.call_sid)
 
         for responder in responders:
-            tool = LocalTool(tools, log, audio=responder.wants_audio)
+            tool = InProcessTool(tools, log, audio=responder.wants_audio)
             call = RespondedCall(tool, log, report, control, self._tasks)
             task = self._tasks.create_task(_handle_call(responder, call))
             self._running.add(task)

@@ -6,7 +6,7 @@ import pytest
 
 from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.server.control_api.attached_tools import AttachedTools
-from listenctl.server.control_api.in_process_tool import MAX_TEXTS, LocalTool
+from listenctl.server.control_api.in_process_tool import MAX_TEXTS, InProcessTool
 from tests.helpers.server import call_log
 from tests.server.control_api.test_attached_tools import FakeConnection
 
@@ -27,7 +27,7 @@ def tools(line: FakeConnection) -> AttachedTools:
 
 
 async def test_a_tool_has_the_metadata_and_then_what_it_asked_for_in_its_order(tools: AttachedTools) -> None:
-    tool, deaf = (LocalTool(tools, call_log(METADATA), audio=audio) for audio in (True, False))
+    tool, deaf = (InProcessTool(tools, call_log(METADATA), audio=audio) for audio in (True, False))
     tools.take_jambonz_text(b'{"event":"dtmf"}')
     tools.take_jambonz_audio(b"\1\0", 1)
     tools.take_jambonz_text(b"\xff")
@@ -38,7 +38,7 @@ async def test_a_tool_has_the_metadata_and_then_what_it_asked_for_in_its_order(t
 
 
 async def test_audio_that_isnt_received_in_time_is_dropped_and_texts_arent(tools: AttachedTools) -> None:
-    tool = LocalTool(tools, call_log(METADATA), audio=True)
+    tool = InProcessTool(tools, call_log(METADATA), audio=True)
 
     for _ in range(5):
         tools.take_jambonz_audio(SECOND, 8000)
@@ -52,7 +52,7 @@ async def test_audio_that_isnt_received_in_time_is_dropped_and_texts_arent(tools
 
 
 async def test_audio_that_is_forgotten_isnt_taken_for_dropped_and_texts_stay(tools: AttachedTools) -> None:
-    tool = LocalTool(tools, call_log(METADATA), audio=True)
+    tool = InProcessTool(tools, call_log(METADATA), audio=True)
     for _ in range(5):
         tools.take_jambonz_audio(SECOND, 8000)
     tools.take_jambonz_text(b"text")
@@ -65,7 +65,7 @@ async def test_audio_that_is_forgotten_isnt_taken_for_dropped_and_texts_stay(too
 
 
 async def test_a_tool_that_leaves_all_texts_unread_is_let_go(tools: AttachedTools) -> None:
-    tool = LocalTool(tools, call_log(METADATA), audio=False)
+    tool = InProcessTool(tools, call_log(METADATA), audio=False)
 
     for _ in range(MAX_TEXTS + 1):
         tools.take_jambonz_text(b"text")
@@ -77,7 +77,7 @@ async def test_a_tool_that_leaves_all_texts_unread_is_let_go(tools: AttachedTool
 
 
 async def test_the_end_of_the_call_comes_behind_all_that_it_said(tools: AttachedTools) -> None:
-    tool = LocalTool(tools, call_log(METADATA), audio=False)
+    tool = InProcessTool(tools, call_log(METADATA), audio=False)
     tools.take_jambonz_text(b"last")
     tools.end_call()
     last = await tool.receive()
@@ -90,7 +90,7 @@ async def test_the_end_of_the_call_comes_behind_all_that_it_said(tools: Attached
 
 
 async def test_who_waits_is_woken_by_the_end_of_the_call(tools: AttachedTools) -> None:
-    first, second = (LocalTool(tools, call_log(METADATA), audio=False) for _ in range(2))
+    first, second = (InProcessTool(tools, call_log(METADATA), audio=False) for _ in range(2))
     await first.acquire_stream()
     waiting = [asyncio.create_task(second.receive()), asyncio.create_task(second.acquire_stream())]
     await asyncio.sleep(0)
@@ -103,7 +103,7 @@ async def test_who_waits_is_woken_by_the_end_of_the_call(tools: AttachedTools) -
 
 
 async def test_the_stream_goes_round(tools: AttachedTools, line: FakeConnection) -> None:
-    first, second = (LocalTool(tools, call_log(METADATA), audio=False) for _ in range(2))
+    first, second = (InProcessTool(tools, call_log(METADATA), audio=False) for _ in range(2))
 
     await first.acquire_stream()
     await second.request_stream()
@@ -119,7 +119,7 @@ async def test_the_stream_goes_round(tools: AttachedTools, line: FakeConnection)
 
 
 async def test_a_kill_of_another_ends_the_turn(tools: AttachedTools) -> None:
-    first, second = (LocalTool(tools, call_log(METADATA), audio=False) for _ in range(2))
+    first, second = (InProcessTool(tools, call_log(METADATA), audio=False) for _ in range(2))
     await first.acquire_stream()
 
     await second.send('{"type":"killAudio"}')
@@ -130,7 +130,7 @@ async def test_a_kill_of_another_ends_the_turn(tools: AttachedTools) -> None:
 
 
 async def test_a_tool_learns_how_the_playing_stands(tools: AttachedTools) -> None:
-    tool = LocalTool(tools, call_log(METADATA), audio=False)
+    tool = InProcessTool(tools, call_log(METADATA), audio=False)
 
     state = await tool.stream_state()
 

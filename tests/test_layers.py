@@ -23,6 +23,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 HEIGHTS = {
     "listenctl": 0,
     "background_task": 0,
+    "background_writer": 0,
     "errors": 0,
     "json_lines": 0,
     "percentiles": 0,

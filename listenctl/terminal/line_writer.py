@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import accumulate
 from select import PIPE_BUF
 
-from listenctl.media.files.background_writer import BackgroundWriter
+from listenctl.background_writer import BackgroundWriter
 from listenctl.terminal.printable_text import count_noun
 
 # Lines that may wait for a slow reader; lines beyond that are lost, and counted.

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from listenctl.background_task import background_task
+from listenctl.background_writer import BackgroundWriter, Job
 from listenctl.events import Reporter
-from listenctl.media.files.background_writer import BackgroundWriter, Job
 from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.media.files.wav_header import HEADER_BYTES
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from listenctl.background_writer import BackgroundWriter
 from listenctl.errors import ListenctlError, UsageError
-from listenctl.media.files.background_writer import BackgroundWriter
 from listenctl.media.files.new_files import NewFile, create_new
 from listenctl.media.files.wav_recording import WavFile
 from listenctl.protocol.audio import SAMPLE_BYTES, AudioFormat

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from listenctl.background_writer import BackgroundWriter, Job, LoopMailbox
 from listenctl.capture.formats.dump_line_format import DumpEnd, DumpFault, DumpHeader, DumpLoss
 from listenctl.errors import UsageError
 from listenctl.events import DumpFailedEvent, DumpSavedEvent, EventFields
-from listenctl.media.files.background_writer import BackgroundWriter, Job, LoopMailbox
 from listenctl.media.files.new_files import make_private_folder
 from listenctl.media.files.recording_names import clean_for_file_name
 from listenctl.protocol.frames.raw_frame_reader import RawFrameReader

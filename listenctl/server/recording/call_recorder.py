@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Protocol
 
+from listenctl.background_writer import BackgroundWriter, Job, LoopMailbox, run_job
 from listenctl.events import EventFields, RecordingFailedEvent, RecordingSavedEvent, Reporter
-from listenctl.media.files.background_writer import BackgroundWriter, Job, LoopMailbox, run_job
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap_ledger import Gap
 from listenctl.server.calls.live_call_log import LiveCallLog

@@ -9,10 +9,10 @@ from math import inf
 from pathlib import Path
 from typing import TypeAlias
 
+from listenctl.background_writer import Job
 from listenctl.errors import ListenctlError
 from listenctl.events import EventFields, RecordingFailedEvent, RecordingSavedEvent, WarningEvent
 from listenctl.media.channel_layout import ChannelLayout
-from listenctl.media.files.background_writer import Job
 from listenctl.media.files.convert_recording import Conversion
 from listenctl.media.files.new_files import NewFile, create_numbered
 from listenctl.media.files.recording_names import RecordingDestination

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from listenctl.media.files.background_writer import LOW_PRIORITY_TIME, BackgroundWriter, LoopMailbox
+from listenctl.background_writer import LOW_PRIORITY_TIME, BackgroundWriter, LoopMailbox
 
 
 def fail() -> None:

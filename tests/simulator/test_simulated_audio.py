@@ -234,7 +234,7 @@ async def test_each_kind_of_call_is_recorded_with_its_metadata(kind: CallKind, t
     for mix_type, placed in zip(mixes, calls, strict=True):
         sidecar, metadata = placed.sidecar, placed.sidecar["metadata"]
         assert metadata == placed.metadata.fields
-        assert ("room" in metadata, "parentCallSid" in metadata) == (kind is CallKind.ROOM, kind is CallKind.DIAL)
+        assert ("memberId" in metadata, "parentCallSid" in metadata) == (kind is CallKind.MEMBER, kind is CallKind.DIAL)
         assert (metadata["sampleRate"], metadata["mixType"]) == (8000, mix_type)
         assert metadata.get("tenant") == (None if kind is CallKind.RECORD else "Zoë")
         assert (sidecar["metadata_valid"], sidecar["warnings"]) == (True, [])
@@ -243,9 +243,10 @@ async def test_each_kind_of_call_is_recorded_with_its_metadata(kind: CallKind, t
 
 
 def with_metadata(plan: CallPlan, kind: CallKind) -> CallPlan:
-    """Return a call with metadata of its own; a room's tap says nothing of the mix (listenctl-protocol(7) 2.5)."""
-    mix = {"mixType": plan.verb.mix_type} if kind is CallKind.ROOM else {}
-    return replace(plan, verb=replace(plan.verb, metadata={"tenant": "Zoë", **mix}))
+    """Return a call with metadata of its own; a room's taps say nothing of the mix (listenctl-protocol(7) 2.5)."""
+    mix = {"mixType": plan.verb.mix_type} if kind in (CallKind.ROOM, CallKind.MEMBER) else {}
+    own = {"sampleRate": plan.verb.sample_rate, "callSid": plan.verb.mix_type} if kind is CallKind.ROOM else {}
+    return replace(plan, verb=replace(plan.verb, metadata={"tenant": "Zoë", **mix, **own}))
 
 
 @pytest.mark.parametrize("mix_type", MIX_CHANNELS)

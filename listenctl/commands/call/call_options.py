@@ -29,7 +29,7 @@ class SimulatedCallOptions:
         None
     )
     kind: Annotated[
-        Literal["inbound", "outbound", "dial", "config", "record", "room"] | None,
+        Literal["inbound", "outbound", "dial", "config", "record", "room", "member"] | None,
         listen("What starts the listen verb [default: by the nesting of the verb, else inbound]"),
     ] = None
     mix_type: Annotated[MixType | None, listen("Mix type [default: mono]")] = None

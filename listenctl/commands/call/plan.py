@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -38,9 +38,9 @@ def make_call_plan(options: "CallOptions") -> "CallPlan":
     from listenctl.simulator.plan import DEFAULT_CALLEE, DEFAULT_CALLER, CallPlan
 
     check_options(options)
-    profile = PROFILES[options.profile]
-    base_verb = read_verb(options.verb, profile)
+    base_verb = read_verb(options.verb, PROFILES[options.profile])
     kind = choose_call_kind(options, base_verb)
+    profile = _profile_of(options, kind)
     verb = verb_of(options, base_verb, kind, profile)
     return CallPlan(
         target=target_of(
@@ -93,18 +93,26 @@ def _check_heard(path: Path) -> None:
 
 def read_verb(name: str | None, profile: "Profile") -> "ListenVerb":
     """Return the verb in a file, or an empty one."""
-    from listenctl.protocol.listen_verb.listen_verb import ListenVerb
+    from listenctl.protocol.jambonz_model.profiles import NEXT
+    from listenctl.protocol.listen_verb.listen_verb import ListenVerb, Nesting
     from listenctl.protocol.listen_verb.parse_listen_verb import parse_listen_verb
 
     if name is None:
         return ListenVerb()
     if name == STDIN:
-        return parse_listen_verb(sys.stdin.buffer.read(), where="stdin", profile=profile)
+        raw, where = sys.stdin.buffer.read(), "stdin"
+    else:
+        raw, where = _read_file(name), name
+    verb = parse_listen_verb(raw, where=where, profile=profile)
+    taps_room = verb.nesting in (Nesting.ROOM, Nesting.MEMBER) and profile.rejects_unknown_options
+    return parse_listen_verb(raw, where=where, profile=NEXT) if taps_room else verb
+
+
+def _read_file(name: str) -> bytes:
     try:
-        raw = Path(name).read_bytes()
+        return Path(name).read_bytes()
     except OSError as exc:
         raise UsageError(f"{name}: can't be read: {exc.strerror}") from exc
-    return parse_listen_verb(raw, where=name, profile=profile)
 
 
 def called_url(given: str | None, of_verb: str | None) -> str:
@@ -134,7 +142,7 @@ def verb_of(options: "CallOptions", base_verb: "ListenVerb", kind: "CallKind", p
         timeout=_override(options.silence_timeout, base.timeout),
         bidirectional=bidirectional_of(options, base.bidirectional),
         action_hook=action_hook_of(options, base.action_hook),
-        nesting={CallKind.DIAL: Nesting.DIAL, CallKind.CONFIG: Nesting.CONFIG}.get(kind, Nesting.ALONE),
+        nesting=next((each for each in Nesting if each == kind.value), Nesting.ALONE),
     )
     # The options may remove a quirk of the verb in the file, or add one.
     outdated = quirks(base_verb, profile)
@@ -173,7 +181,16 @@ def choose_call_kind(options: "CallOptions", verb: "ListenVerb") -> "CallKind":
 
     if options.kind is not None:
         return CallKind(options.kind)
-    return {Nesting.DIAL: CallKind.DIAL, Nesting.CONFIG: CallKind.CONFIG}.get(verb.nesting, CallKind.INBOUND)
+    return CallKind.INBOUND if verb.nesting is Nesting.ALONE else CallKind(verb.nesting.value)
+
+
+def _profile_of(options: "CallOptions", kind: "CallKind") -> "Profile":
+    """Return the profile of --profile, but ``next`` for taps of rooms, which no FreeSWITCH has."""
+    from listenctl.protocol.jambonz_model.first_text import CallKind
+    from listenctl.protocol.jambonz_model.profiles import NEXT, PROFILES
+
+    profile = PROFILES[options.profile]
+    return NEXT if kind in (CallKind.ROOM, CallKind.MEMBER) and profile.rejects_unknown_options else profile
 
 
 def warnings_of(options: "CallOptions", base_verb: "ListenVerb", verb: "ListenVerb", kind: "CallKind") -> list[str]:
@@ -191,7 +208,23 @@ def warnings_of(options: "CallOptions", base_verb: "ListenVerb", verb: "ListenVe
         warnings.append("--callee is heard by the caller but not sent: mono has the caller only")
     if options.metadata and kind is CallKind.RECORD:
         warnings.append("--metadata is not sent: the call recorder of jambonz has none")
-    return warnings
+    return [*warnings, *_room_warnings(options, verb, kind)]
+
+
+def _room_warnings(options: "CallOptions", verb: "ListenVerb", kind: "CallKind") -> Iterator[str]:
+    """Warn of what is special about the tap of a room or of a member (listenctl-protocol(7) 2.5)."""
+    from listenctl.protocol.jambonz_model.first_text import CallKind
+
+    if kind not in (CallKind.ROOM, CallKind.MEMBER):
+        return
+    if (simulated := _profile_of(options, kind).name) != options.profile:
+        yield f"only jambonz 11 taps rooms, so that the profile is {simulated}, not {options.profile}"
+    if options.mix_type not in (None, MixType.MONO):
+        yield f"--mix-type {options.mix_type}: a room tap of jambonz has one channel"
+    if kind is CallKind.MEMBER:
+        yield "the audio of a muted member is sent too, and the tag of one that joins late is empty: go by callSid"
+    elif "sampleRate" not in verb.metadata:
+        yield "the first text of a room tap is the metadata alone: put sampleRate into it, or the server can't know it"
 
 
 def _override(option: Value | None, default: Value) -> Value:

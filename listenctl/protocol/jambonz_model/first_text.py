@@ -55,7 +55,8 @@ class CallKind(StrEnum):
     DIAL = "dial"
     CONFIG = "config"
     RECORD = "record"
-    ROOM = "room"
+    ROOM = "room"  # the mix of a room
+    MEMBER = "member"  # what one member of a room says
 
 
 def first_text_fields(
@@ -80,6 +81,8 @@ def first_text_fields(
         case CallKind.RECORD:
             return audio | {"mixType": "stereo"} | _call("inbound", new_id, caller, callee)
         case CallKind.ROOM:
+            return dict(metadata)
+        case CallKind.MEMBER:
             return dict(metadata) | _room_member(new_id, sample_rate)
 
 
@@ -152,13 +155,16 @@ def _dialled_leg(new_id: Callable[[], str], caller: str, callee: str) -> dict[st
 
 
 def _room_member(new_id: Callable[[], str], sample_rate: int) -> dict[str, object]:
-    """Return the fields that a room member adds to the metadata (listenctl-protocol(7) 2.5)."""
+    """
+    Return the fields that the tap of a room member adds to the metadata (listenctl-protocol(7) 2.5). The tag of a
+    member is set after it has joined, so it is empty if the tap is there first.
+    """
     return {
         "room": "room-1",
-        "memberId": new_id(),
+        "memberId": 1,
         "callSid": new_id(),
         "accountSid": new_id(),
-        "tag": "member-1",
+        "tag": "",
         "sampleRate": sample_rate,
     }
 

@@ -1,6 +1,7 @@
 """
 The implementations of the jambonz side, and how they differ in playing what they receive (listenctl-protocol(7) 0, 8).
-``current`` is the last public media server with its faults; ``next`` equals it as far as is known, except for marks.
+``current`` is jambonz 0.9 with the last public media server and its faults; ``next`` is jambonz 11 with mediajam, which
+equals it as far as is known, except for marks.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,6 +32,7 @@ class Profile:
     """Plays a stream as documented, instead of with the faults of listenctl-protocol(7) 6.2 to 6.4."""
     honours_enabled: bool  # ``bidirectionalAudio.enabled`` also disables streaming (listenctl-protocol(7) 5.2)
     crashes_without_type: bool  # a playAudio without a string ``audioContentType`` crashes the media server
+    rejects_unknown_options: bool  # an option that the validator doesn't know makes it reject the application
     reads_string_rates: bool  # reads ``"8000"`` as 8000
     raw_sample_bytes: Mapping[int, int]  # bytes read as one sample of a raw clip, by rate; 0 where there is no reader
     start_ticks: int  # ticks from the start of a clip until it is audible; one in real calls
@@ -56,6 +58,7 @@ CURRENT = Profile(
     exact_stream=False,
     honours_enabled=False,
     crashes_without_type=True,
+    rejects_unknown_options=True,
     reads_string_rates=False,
     raw_sample_bytes=MappingProxyType({8000: 2, 16000: 2, 24000: 3, 32000: 4, 48000: 0, 64000: 0}),
     start_ticks=1,
@@ -73,6 +76,7 @@ NEXT = replace(
     exact_stream=True,
     honours_enabled=True,
     crashes_without_type=False,
+    rejects_unknown_options=False,
     play_done=PlayDoneForm.NUMBERS,
     mangles_play_done=False,
 )

@@ -12,6 +12,8 @@ class Nesting(StrEnum):
     ALONE = "alone"
     DIAL = "dial"
     CONFIG = "config"
+    ROOM = "room"  # nested in ``room`` or ``conference``
+    MEMBER = "member"
 
 
 @dataclass(frozen=True, slots=True)

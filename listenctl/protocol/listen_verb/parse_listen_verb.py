@@ -1,14 +1,16 @@
 """
-Find the ``listen`` or ``stream`` verb of an application and read its options (listenctl-protocol(7) 0, 2.4).
-A type that jambonz's validator rejects is an error; what jambonz only ignores or doesn't know becomes a note.
+Find the ``listen`` or ``stream`` verb of an application and read its options (listenctl-protocol(7) 0, 2.4, 2.5).
+A type that jambonz's validators reject is an error; what jambonz only ignores or doesn't know becomes a note. There are
+two validators, that of 0.9 and the published schema (listenctl-protocol(7) 8.3).
 """
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 
 from listenctl.errors import UsageError
 from listenctl.protocol.audio import MAX_RATE, MIX_CHANNELS
 from listenctl.protocol.jambonz_model.profiles import Profile
+from listenctl.protocol.listen_verb.find_application import Application, find_application
 from listenctl.protocol.listen_verb.listen_verb import (
     ActionHook,
     BidirectionalAudio,
@@ -17,69 +19,98 @@ from listenctl.protocol.listen_verb.listen_verb import (
     allowed_audio,
     quirks,
 )
-from listenctl.protocol.listen_verb.verb_json import VerbJson, read_document
+from listenctl.protocol.listen_verb.verb_json import REJECTED, VerbJson, read_document
 from listenctl.protocol.opening_handshake import Credentials
 
 _AUDIO_OPTIONS = ("url", "wsAuth", "sampleRate", "mixType", "bidirectionalAudio", "disableBidirectionalAudio")
 _BOTH_OPTIONS = (*_AUDIO_OPTIONS, "metadata", "maxLength", "timeout", "passDtmf", "playBeep")
 _CONFIG_OPTIONS = (*_BOTH_OPTIONS, "enable")
 _VERB_OPTIONS = (*_BOTH_OPTIONS, "actionHook", "auth", "channel", "earlyMedia", "finishOnKey", "id", "transcribe")
+_ROOM_OPTIONS = ("url", "sampleRate", "metadata", "wsAuth", "bidirectionalAudio")
 _METHODS = ("GET", "POST")
 _MAX_CHANNEL = 2
 _VERB_NAMES = ("listen", "stream")
+_STRICT = "jambonz 0.9 rejects the application"
+_ROOM_NESTINGS = (Nesting.ROOM, Nesting.MEMBER)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A listen, and the verb that contains it."""
+
+    options: VerbJson
+    nesting: Nesting = Nesting.ALONE
 
 
 def parse_listen_verb(raw: bytes, *, where: str, profile: Profile) -> ListenVerb:
-    """Read a ``listen`` or ``stream`` verb, alone, nested in ``dial`` or ``config``, or in an array of verbs."""
-    options, within, skipped = _find_listen(read_document(raw, where), where)
-    verb = _read(options, Nesting(within or Nesting.ALONE))
-    notes = (*skipped, *_rejections(options, verb), *quirks(verb, profile))
+    """
+    Read a ``listen`` or ``stream`` verb, alone or nested, in an array of verbs, or in what carries one: an ``ack`` or
+    ``command`` of the WebSocket API, or the body of a REST request.
+    """
+    found, skipped = _find_listen(find_application(read_document(raw, where), where), where, profile)
+    verb = _read(found, profile)
+    notes = (*skipped, *_rejections(found, verb, profile), *quirks(verb, profile))
     return replace(verb, bidirectional=allowed_audio(verb, profile), notes=notes)
 
 
-def _find_listen(document: object, where: str) -> tuple[VerbJson, str, list[str]]:
-    """Return the options of the first listen, the verb that contains it (empty if none), and notes on the others."""
-    found: list[tuple[str, VerbJson]] = []
+def _find_listen(application: Application, where: str, profile: Profile) -> tuple[_Found, list[str]]:
+    """Return the first listen, and notes on the others."""
+    if application.taps_room:
+        return _room_tap(VerbJson.from_value(application.value, "the body", where)), []
+    found: list[_Found] = []
     notes: list[str] = []
-    for path, verb in _verbs(document):
-        _search(VerbJson.from_value(verb, path or "the verb", where), path, found, notes)
+    for path, verb in _verbs(application):
+        _search(VerbJson.from_value(verb, path or "the verb", where), path, profile, found, notes)
     if not found:
         raise UsageError("; ".join([f"{where}: has no listen or stream that would start", *notes]))
     if len(found) > 1:
-        notes.append(f"only {found[0][1].path} is simulated, not " + ", ".join(each.path for _, each in found[1:]))
-    within, options = found[0]
-    return options, within, notes
+        others = ", ".join(each.options.path for each in found[1:])
+        notes.append(f"only {found[0].options.path} is simulated, not {others}")
+    return found[0], notes
 
 
-def _verbs(document: object) -> list[tuple[str, object]]:
-    if isinstance(document, list):
-        return [(f"[{index}]", verb) for index, verb in enumerate(document)]
-    return [("", document)]
+def _room_tap(body: VerbJson) -> _Found:
+    """Read the body of ``POST /Conferences/NAME/listen``, which taps the mix of a room, or each of its members."""
+    fields = dict(body.fields)
+    scope = body.get_choice("scope", ("mix", "members"), claim="")
+    fields.pop("scope", None)
+    if "url" not in fields:
+        fields["url"] = fields.pop("wsUrl")
+    return _Found(replace(body, fields=fields), Nesting.MEMBER if scope == "members" else Nesting.ROOM)
 
 
-def _search(verb: VerbJson, path: str, found: list[tuple[str, VerbJson]], notes: list[str]) -> None:
+def _verbs(application: Application) -> list[tuple[str, object]]:
+    value = application.value
+    if isinstance(value, list):
+        return [(f"{application.path}[{index}]", verb) for index, verb in enumerate(value)]
+    return [(application.path, value)]
+
+
+def _search(verb: VerbJson, path: str, profile: Profile, found: list[_Found], notes: list[str]) -> None:
     name, value = _named(verb)
     path = f"{path}.{name}".lstrip(".")
     match name:
         case "listen" | "stream":
-            found.append(("", VerbJson.from_value(value, path, verb.where)))
+            found.append(_Found(VerbJson.from_value(value, path, verb.where)))
         case "dial":
             dial = VerbJson.from_value(value, path, verb.where)
-            found.extend(("dial", child) for each in _VERB_NAMES if (child := dial.get_object(each)))
+            found.extend(_Found(child, Nesting.DIAL) for each in _VERB_NAMES if (child := dial.get_object(each)))
         case "config":
-            _search_config(VerbJson.from_value(value, path, verb.where), found, notes)
+            _search_config(VerbJson.from_value(value, path, verb.where), profile, found, notes)
+        case "conference" | "room":
+            room = VerbJson.from_value(value, path, verb.where)
+            found.extend(_Found(child, Nesting.ROOM) for each in _VERB_NAMES if (child := room.get_object(each)))
 
 
-def _search_config(config: VerbJson, found: list[tuple[str, VerbJson]], notes: list[str]) -> None:
-    if "stream" in config.fields:
-        notes.append(f"{config.path}.stream is never read by jambonz; call it listen")
-    listen = config.get_object("listen")
-    if not listen:
-        return
-    if listen.get_flag("enable"):
-        found.append(("config", listen))
-    else:
-        notes.append(f'{listen.path} starts nothing without "enable": true')
+def _search_config(config: VerbJson, profile: Profile, found: list[_Found], notes: list[str]) -> None:
+    if "stream" in config.fields and profile.rejects_unknown_options:
+        notes.append(f"{config.path}.stream is never read by jambonz 0.9; call it listen")
+    for name in ("listen",) if profile.rejects_unknown_options else _VERB_NAMES:
+        listen = config.get_object(name)
+        if listen and listen.get_flag("enable"):
+            found.append(_Found(listen, Nesting.CONFIG))
+        elif listen:
+            notes.append(f'{listen.path} starts nothing without "enable": true')
 
 
 def _named(verb: VerbJson) -> tuple[str, object]:
@@ -91,9 +122,15 @@ def _named(verb: VerbJson) -> tuple[str, object]:
     raise UsageError(f"{verb.where}: {verb.path} has no `verb`; jambonz rejects the application")
 
 
-def _read(options: VerbJson, nesting: Nesting) -> ListenVerb:
-    if nesting is Nesting.CONFIG and (unknown := options.unknown_members(_CONFIG_OPTIONS)):
-        raise UsageError(f"{options.where}: jambonz rejects the whole config: it can't have {', '.join(unknown)}")
+def _read(found: _Found, profile: Profile) -> ListenVerb:
+    options, nesting = found.options, found.nesting
+    strict = nesting is Nesting.CONFIG and profile.rejects_unknown_options
+    if strict and (unknown := options.unknown_members(_CONFIG_OPTIONS)):
+        raise UsageError(f"{options.where}: jambonz 0.9 rejects the whole config: it can't have {', '.join(unknown)}")
+    if nesting in _ROOM_NESTINGS:
+        options = replace(
+            options, fields={name: options.fields[name] for name in _ROOM_OPTIONS if name in options.fields}
+        )
     _check_unused(options)
     return ListenVerb(
         url=options.get_string("url") or None,
@@ -138,7 +175,7 @@ def _action_hook(options: VerbJson) -> ActionHook | None:
     url = hook.get_string("url")
     if not url:
         raise hook.member_error("url", "is missing; give the URL to report to")
-    return ActionHook(url, hook.get_choice("method", _METHODS) or "POST", _credentials(hook))
+    return ActionHook(url, hook.get_choice("method", _METHODS, claim="") or "POST", _credentials(hook))
 
 
 def _credentials(options: VerbJson | None) -> Credentials | None:
@@ -149,17 +186,36 @@ def _credentials(options: VerbJson | None) -> Credentials | None:
     return Credentials(username, password) if username and password else None
 
 
-def _rejections(options: VerbJson, verb: ListenVerb) -> Iterator[str]:
-    """Return sentences on what jambonz rejects, although a call can still be simulated."""
+def _rejections(found: _Found, verb: ListenVerb, profile: Profile) -> Iterator[str]:
+    """Return sentences on what jambonz rejects or ignores, although a call can still be simulated."""
+    options = found.options
     parts = (
-        (options, _CONFIG_OPTIONS if verb.nesting is Nesting.CONFIG else _VERB_OPTIONS),
+        (options, _known_options(found.nesting)),
         (options.get_object("wsAuth"), ("username", "password")),
         (options.get_object("bidirectionalAudio"), ("enabled", "streaming", "sampleRate")),
     )
     for part, known in parts:
         for path in part.unknown_members(known) if part else ():
-            yield f"{path} is unknown; jambonz rejects the application"
+            yield f"{path} {_fate_of_unknown(found.nesting, profile)}"
     if not verb.url:
-        yield f"{options.path} has no url; jambonz rejects the application"
+        nested = found.nesting not in (Nesting.ALONE, Nesting.DIAL)
+        yield f"{options.path} has no url; {'jambonz has nothing to connect to' if nested else REJECTED}"
     if "wsAuth" in options.fields and not verb.credentials:
-        yield f"{options.path}.wsAuth needs a username and a password; nothing is sent"
+        auth = options.get_object("wsAuth")
+        rejected = found.nesting not in _ROOM_NESTINGS and not (auth and {"username", "password"} <= auth.fields.keys())
+        yield f"{options.path}.wsAuth needs a username and a password; {REJECTED if rejected else 'nothing is sent'}"
+
+
+def _known_options(nesting: Nesting) -> Collection[str]:
+    match nesting:
+        case Nesting.CONFIG:
+            return (*_VERB_OPTIONS, "enable")
+        case Nesting.ROOM | Nesting.MEMBER:
+            return _ROOM_OPTIONS
+    return _VERB_OPTIONS
+
+
+def _fate_of_unknown(nesting: Nesting, profile: Profile) -> str:
+    if nesting in _ROOM_NESTINGS:
+        return "has no effect on the tap of a room"
+    return f"is unknown; {_STRICT}" if profile.rejects_unknown_options else "is unknown and has no effect"

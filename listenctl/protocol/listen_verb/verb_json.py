@@ -1,4 +1,7 @@
-"""Hand-written JSON, with the types that jambonz's validator requires; a wrong one is a UsageError with its place."""
+"""
+Hand-written JSON, with the types that jambonz's validator requires; a wrong one is a UsageError with its place. It says
+that jambonz rejects the application only where both validators do, that of 0.9 and the published schema.
+"""
 
 import json
 import math
@@ -10,6 +13,7 @@ from listenctl.errors import UsageError
 from listenctl.protocol import peer_json
 
 _VALUE_IN_ERROR = 40
+REJECTED = "jambonz rejects the application"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,9 @@ class VerbJson:
     @classmethod
     def from_value(cls, value: object, path: str, where: str) -> Self:
         if not isinstance(value, dict):
-            raise UsageError(f"{where}: {path} {_wrong('an object', value)}")
+            # The validator of 0.9 takes an array for an object.
+            claim = "" if isinstance(value, list) else REJECTED
+            raise UsageError(f"{where}: {path} {_wrong('an object', value, claim)}")
         return cls(value, path, where)
 
     def get_string(self, name: str) -> str | None:
@@ -58,13 +64,13 @@ class VerbJson:
             raise self.member_error(name, f"must be a whole number up to {most}, not {value:g}")
         return int(value)
 
-    def get_choice(self, name: str, choices: Collection[str]) -> str | None:
+    def get_choice(self, name: str, choices: Collection[str], *, claim: str = REJECTED) -> str | None:
         value = self.fields.get(name)
         if isinstance(value, str) and value in choices:
             return value
         if name not in self.fields:
             return None
-        raise self.member_error(name, _wrong(f"one of {', '.join(choices)}", value))
+        raise self.member_error(name, _wrong(f"one of {', '.join(choices)}", value, claim))
 
     def get_object(self, name: str) -> Self | None:
         """Return an object, None if the member is missing or null, which the validator accepts as an object."""
@@ -81,9 +87,12 @@ class VerbJson:
 
 def read_document(raw: bytes, where: str) -> object:
     try:
-        text = peer_json.read_text(raw.decode("utf-8-sig").encode())
+        return read_json(peer_json.read_text(raw.decode("utf-8-sig").encode()), where)
     except UnicodeDecodeError as exc:
         raise UsageError(f"{where}: byte {exc.start} is not UTF-8; save the file as UTF-8") from exc
+
+
+def read_json(text: str, where: str) -> object:
     start = len(text) - len(text.lstrip())
     value, end = peer_json.decode(text, start, strict=True) or (None, -1)
     if end < 0 or text[end:].strip():
@@ -101,7 +110,7 @@ def _fault(text: str) -> str:
     return "is not readable as JSON: a constant such as NaN, or too many levels"
 
 
-def _wrong(wanted: str, value: object) -> str:
+def _wrong(wanted: str, value: object, claim: str = REJECTED) -> str:
     brief = peer_json.encode(value)
     shown = brief if len(brief) <= _VALUE_IN_ERROR else f"{brief[:_VALUE_IN_ERROR]}…"
-    return f"must be {wanted}, not {shown}; jambonz rejects the application"
+    return f"must be {wanted}, not {shown}" + (f"; {claim}" if claim else "")

@@ -11,13 +11,14 @@ import pytest
 from listenctl.commands.call.call_options import CallOptions
 from listenctl.commands.call.plan import make_call_plan, parse_metadata
 from listenctl.commands.connection_options import AUTH_VARIABLE
+from listenctl.commands.shared_options import ProfileName
 from listenctl.errors import UsageError
 from listenctl.protocol.audio import MixType
 from listenctl.protocol.jambonz_model.first_text import CallKind
-from listenctl.protocol.jambonz_model.profiles import IDEAL
+from listenctl.protocol.jambonz_model.profiles import IDEAL, NEXT
 from listenctl.protocol.listen_verb.listen_verb import ActionHook, BidirectionalAudio
 from listenctl.protocol.opening_handshake import Credentials
-from listenctl.simulator.plan import CallPlan, DtmfPress
+from listenctl.simulator.plan import CallPlan, DtmfPress, call_metadata
 
 URL = "ws://127.0.0.1:3000/"
 VERB = {
@@ -58,7 +59,7 @@ def test_defaults() -> None:
 def test_all_options() -> None:
     options = CallOptions(
         url=URL,
-        kind="room",
+        kind="outbound",
         mix_type=MixType.MIXED,
         sample_rate=48000,
         metadata=["a=1", "b:=[2]"],
@@ -94,7 +95,7 @@ def test_all_options() -> None:
     assert (verb.play_beep, verb.timeout) == (True, 4.0)
     assert verb.action_hook == ActionHook("https://app.example.com/done")
     assert verb.bidirectional == BidirectionalAudio(streaming=True, sample_rate=24000)
-    assert (plan.kind, plan.profile, plan.caller_number, plan.callee_number) == (CallKind.ROOM, IDEAL, "+1", "+2")
+    assert (plan.kind, plan.profile, plan.caller_number, plan.callee_number) == (CallKind.OUTBOUND, IDEAL, "+1", "+2")
     assert (plan.caller, plan.callee, plan.loop, plan.duration) == ("tone:440", "silence", True, 5.0)
     assert (plan.dtmf_presses, plan.ptime, plan.call_rate) == ((DtmfPress(2.0, "1"),), 0.06, 16000)
     assert (plan.heard, plan.speaker) == (Path("heard.wav"), "USB")
@@ -127,9 +128,33 @@ def test_unusual_sample_rate_is_a_warning() -> None:
 
 
 def test_metadata_of_a_call_recorder_is_a_warning() -> None:
-    plans = [make_call_plan(CallOptions(url=URL, kind=kind, metadata=["a=1"])) for kind in ("record", "room")]
+    plans = [make_call_plan(CallOptions(url=URL, kind=kind, metadata=["a=1"])) for kind in ("record", "inbound")]
 
     assert [plan.warnings for plan in plans] == [("--metadata is not sent: the call recorder of jambonz has none",), ()]
+
+
+def test_taps_of_rooms_are_those_of_jambonz_11() -> None:
+    room, member = (make_call_plan(CallOptions(url=URL, kind=kind, metadata=["a=1"])) for kind in ("room", "member"))
+
+    assert (room.kind, room.profile, member.kind, member.profile) == (CallKind.ROOM, NEXT, CallKind.MEMBER, NEXT)
+    assert room.warnings == (
+        "only jambonz 11 taps rooms, so that the profile is next, not current",
+        "the first text of a room tap is the metadata alone: put sampleRate into it, or the server can't know it",
+    )
+    assert member.warnings[1:] == (
+        "the audio of a muted member is sent too, and the tag of one that joins late is empty: go by callSid",
+    )
+
+
+@pytest.mark.parametrize("profile", ["current", "next"])
+def test_a_verb_that_taps_a_room_is_called_as_jambonz_11_does(profile: ProfileName, tmp_path: Path) -> None:
+    metadata = {"sampleRate": 16000, "agent": "O'Brien"}
+    verb = [{"verb": "room", "name": "r", "stream": {"url": URL, "sampleRate": 16000, "metadata": metadata}}]
+
+    plan = make_call_plan(CallOptions(verb=write(tmp_path, verb), profile=profile))
+
+    assert (plan.kind, plan.profile, plan.verb.sample_rate, plan.verb.notes) == (CallKind.ROOM, NEXT, 16000, ())
+    assert call_metadata(plan)[1] == metadata
 
 
 @pytest.mark.parametrize("name", ["heard.wav", "HEARD.WAV", "heard"])

@@ -86,20 +86,25 @@ def test_cloud_recording_is_stereo_without_metadata() -> None:
     assert fields.keys() == fields_of(CallKind.INBOUND).keys()
 
 
+def test_a_tap_of_a_room_sends_the_metadata_alone() -> None:
+    assert fields_of(CallKind.ROOM, room="r1", sampleRate=16_000) == {"room": "r1", "sampleRate": 16_000}
+    assert fields_of(CallKind.ROOM) == {}
+
+
 def test_a_tap_of_a_room_member_overwrites_the_metadata() -> None:
-    fields = fields_of(CallKind.ROOM, foo="bar", callSid="mine", mixType="x")
+    fields = fields_of(CallKind.MEMBER, foo="bar", callSid="mine", mixType="x")
 
     assert fields == {
         "foo": "bar",
-        "callSid": "id-2",
+        "callSid": "id-1",
         "mixType": "x",
         "room": "room-1",
-        "memberId": "id-1",
-        "accountSid": "id-3",
-        "tag": "member-1",
+        "memberId": 1,
+        "accountSid": "id-2",
+        "tag": "",
         "sampleRate": 8000,
     }
-    assert "mixType" not in fields_of(CallKind.ROOM)
+    assert "mixType" not in fields_of(CallKind.MEMBER)
 
 
 @pytest.mark.parametrize("kind", [CallKind.INBOUND, CallKind.OUTBOUND, CallKind.DIAL, CallKind.CONFIG])

@@ -1,5 +1,8 @@
+import json
+
 import pytest
 
+from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, Profile
 from listenctl.protocol.listen_verb.listen_verb import ActionHook, BidirectionalAudio, ListenVerb, Nesting
 from listenctl.protocol.opening_handshake import Credentials
 from tests.helpers.verbs import URL, config, error_of, listen, parse
@@ -61,7 +64,7 @@ def test_stream_in_a_config_is_said_to_be_never_read() -> None:
     verb = parse([{"verb": "config", "stream": {"enable": True, "url": "/a"}}, listen()])
 
     assert verb.url == URL
-    assert verb.notes == ("[0].config.stream is never read by jambonz; call it listen",)
+    assert verb.notes == ("[0].config.stream is never read by jambonz 0.9; call it listen",)
 
 
 @pytest.mark.parametrize(
@@ -75,13 +78,16 @@ def test_stream_in_a_config_is_said_to_be_never_read() -> None:
         ),
         (
             {"verb": "config", "stream": {"enable": True}},
-            "has no listen or stream that would start; config.stream is never read by jambonz; call it listen",
+            "has no listen or stream that would start; config.stream is never read by jambonz 0.9; call it listen",
         ),
-        ({"url": URL, "mixType": "mono"}, "the verb has no `verb`; jambonz rejects the application"),
+        (
+            {"sampleRate": 8000, "mixType": "mono"},
+            "has no `verb`; give the verbs, an `ack`, a `command` of the type redirect, or a REST body with app_json",
+        ),
         ([listen(), 5], "[1] must be an object, not 5; jambonz rejects the application"),
         ("listen", 'the verb must be an object, not "listen"; jambonz rejects the application'),
         ({"listen": 5}, "listen must be an object, not 5; jambonz rejects the application"),
-        ({"verb": "dial", "listen": []}, "dial.listen must be an object, not []; jambonz rejects the application"),
+        ({"verb": "dial", "listen": []}, "dial.listen must be an object, not []"),
     ],
 )
 def test_a_document_that_starts_no_listen_is_refused(document: object, problem: str) -> None:
@@ -142,16 +148,16 @@ def test_unknown_options_are_named_and_the_call_goes_on() -> None:
 
     assert verb.url == URL
     assert verb.notes == (
-        "[0].listen.bdirectionalAudio is unknown; jambonz rejects the application",
-        "[0].listen.enable is unknown; jambonz rejects the application",
-        "[0].listen.bidirectionalAudio.rate is unknown; jambonz rejects the application",
+        "[0].listen.bdirectionalAudio is unknown; jambonz 0.9 rejects the application",
+        "[0].listen.enable is unknown; jambonz 0.9 rejects the application",
+        "[0].listen.bidirectionalAudio.rate is unknown; jambonz 0.9 rejects the application",
     )
 
 
 @pytest.mark.parametrize("name", ["actionHook", "finishOnKey", "transcribe", "channel", "bdirectionalAudio"])
 def test_a_config_with_an_option_that_it_does_not_allow_is_refused(name: str) -> None:
     assert error_of(config(**{name: "x"})) == (
-        f"verb.json: jambonz rejects the whole config: it can't have config.listen.{name}"
+        f"verb.json: jambonz 0.9 rejects the whole config: it can't have config.listen.{name}"
     )
 
 
@@ -162,12 +168,89 @@ def test_a_verb_without_url_is_noted() -> None:
     assert verb.notes == ("listen has no url; jambonz rejects the application",)
 
 
-@pytest.mark.parametrize("auth", [{"username": "a"}, {"username": "a", "password": ""}, {"password": "b"}, {}, None])
-def test_half_of_the_credentials_are_none(auth: object) -> None:
+@pytest.mark.parametrize(
+    ("auth", "result"),
+    [
+        ({"username": "a", "password": ""}, "nothing is sent"),
+        ({"username": "a"}, "jambonz rejects the application"),
+        ({"password": "b"}, "jambonz rejects the application"),
+        ({}, "jambonz rejects the application"),
+        (None, "jambonz rejects the application"),
+    ],
+)
+def test_half_of_the_credentials_are_none(auth: object, result: str) -> None:
     verb = parse(listen(wsAuth=auth))
 
     assert verb.credentials is None
-    assert verb.notes == ("listen.wsAuth needs a username and a password; nothing is sent",)
+    assert verb.notes == (f"listen.wsAuth needs a username and a password; {result}",)
+
+
+@pytest.mark.parametrize("profile", [NEXT, IDEAL])
+def test_the_published_schema_accepts_options_that_it_does_not_know(profile: Profile) -> None:
+    assert parse(listen(foo=1), profile).notes == ("listen.foo is unknown and has no effect",)
+    assert parse(config(finishOnKey="#"), profile).finish_on_key == "#"
+    assert parse({"verb": "config", "stream": {"enable": True, "url": URL}}, profile).nesting is Nesting.CONFIG
+
+
+def test_a_config_without_url_is_accepted_but_connects_to_nothing() -> None:
+    verb = parse({"verb": "config", "listen": {"enable": True}})
+
+    assert verb.notes == ("config.listen has no url; jambonz has nothing to connect to",)
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        {"verb": "conference", "name": "r1", "listen": {"url": URL, "sampleRate": 16000, "metadata": {"room": "r1"}}},
+        {"verb": "room", "name": "r1", "stream": {"url": URL, "sampleRate": 16000, "metadata": {"room": "r1"}}},
+        {"room": {"name": "r1", "listen": {"url": URL, "sampleRate": 16000, "metadata": {"room": "r1"}}}},
+    ],
+)
+@pytest.mark.parametrize("profile", [CURRENT, NEXT])
+def test_a_room_is_tapped_by_its_listen_or_stream(verb: dict[str, object], profile: Profile) -> None:
+    assert parse([verb], profile) == ListenVerb(
+        url=URL, sample_rate=16000, metadata={"room": "r1"}, nesting=Nesting.ROOM
+    )
+
+
+def test_what_a_room_tap_does_not_know_has_no_effect() -> None:
+    verb = parse([{"verb": "room", "name": "r", "stream": {"url": URL, "mixType": "stereo", "finishOnKey": 5}}], NEXT)
+
+    assert verb == ListenVerb(
+        url=URL,
+        nesting=Nesting.ROOM,
+        notes=(
+            "[0].room.stream.mixType has no effect on the tap of a room",
+            "[0].room.stream.finishOnKey has no effect on the tap of a room",
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("scope", "nesting"),
+    [({}, Nesting.ROOM), ({"scope": "mix"}, Nesting.ROOM), ({"scope": "members"}, Nesting.MEMBER)],
+)
+@pytest.mark.parametrize("name", ["url", "wsUrl"])
+def test_the_body_of_a_rest_request_taps_a_room(name: str, scope: dict[str, object], nesting: Nesting) -> None:
+    verb = parse({name: URL, "sampleRate": 16000, **scope}, NEXT)
+
+    assert verb == ListenVerb(url=URL, sample_rate=16000, nesting=nesting)
+
+
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        ({"type": "ack", "msgid": "abc", "data": [{"verb": "say", "text": "hi"}, listen(foo=1)]}, "data[1]"),
+        ({"type": "command", "command": "redirect", "data": [listen(foo=1)]}, "data[0]"),
+        ({"from": "1", "to": {"type": "phone", "number": "2"}, "app_json": [listen(foo=1)]}, "app_json[0]"),
+        ({"name": "a", "call_hook": {"url": "/"}, "app_json": json.dumps([listen(foo=1)])}, "app_json[0]"),
+    ],
+)
+def test_an_application_is_found_in_what_carries_it(document: object, place: str) -> None:
+    verb = parse(document)
+
+    assert verb.url == URL
+    assert verb.notes == (f"{place}.listen.foo is unknown; jambonz 0.9 rejects the application",)
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,10 @@ from tests.helpers.verbs import URL, error_of, listen
         ({"actionHook": {}}, "actionHook.url is missing; give the URL to report to"),
         (
             {"actionHook": {"url": "/", "method": "PUT\r\n"}},
-            'actionHook.method must be one of GET, POST, not "PUT\\r\\n"; jambonz rejects the application',
+            'actionHook.method must be one of GET, POST, not "PUT\\r\\n"',
         ),
+        # The validator of 0.9 takes an array for an object.
+        ({"metadata": []}, "metadata must be an object, not []"),
         ({"transcribe": True}, "transcribe must be an object, not true; jambonz rejects the application"),
         ({"earlyMedia": 1}, "earlyMedia must be true or false, not 1; jambonz rejects the application"),
         ({"channel": 3}, "channel must be a whole number up to 2, not 3"),

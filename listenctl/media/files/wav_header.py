@@ -1,19 +1,21 @@
 """
 WAV headers: ours of 80 bytes, whose `JUNK` chunk becomes RF64 (EBU Tech 3306) beyond 4 GiB without moving the audio,
-and a tolerant parser for headers of any writer.
+and a tolerant parser for headers of any writer: RIFF, big-endian RIFX, RF64 and BW64, also behind an ID3 tag.
 """
 
 from dataclasses import dataclass
 from io import SEEK_END
-from struct import Struct
-from typing import BinaryIO
+from struct import Struct, unpack_from
+from typing import BinaryIO, Literal
 
 from listenctl.errors import ListenctlError
 from listenctl.protocol.audio import SAMPLE_BYTES, AudioFormat
+from listenctl.protocol.sound_containers import ID3_BYTES, id3_bytes
 
 HEADER_BYTES = 80
 SIZE_LIMIT = 0xFFFFFFFF
-PCM = 1
+PCM, FLOAT, A_LAW, MU_LAW = 1, 3, 6, 7
+"""Format tags."""
 EXTENSIBLE = 0xFFFE
 
 _FMT = "4sIHHIIHH"
@@ -22,16 +24,42 @@ _RF64 = Struct(f"<4sI4s 4sIQQQI {_FMT} 4sI")
 _STREAM = Struct(f"<4sI4s {_FMT} 4sI")
 CHUNK = Struct("<4sI")
 _DS64 = Struct("<QQ")
-_FMT_BODY = Struct("<HHIIHH")
+_FMT_BODY = "HHIIHH"
+_FMT_BODY_BYTES = 16
 _FMT_BYTES = 40
 _MAX_CHUNKS = 1000
-_KINDS = {b"RIFF": "RIFF", b"RF64": "RF64", b"BW64": "RF64"}
+# A writer that doesn't know its length writes something near 2 or 4 GiB, or 0.
+_OPEN_END = 0x7FFF_0000
+_KINDS = {b"RIFF": "RIFF", b"RIFX": "RIFX", b"RF64": "RF64", b"BW64": "RF64"}
+# Chunks that writers append to the audio; the name alone distinguishes them from samples, even if they are cut off.
+_TRAILERS = frozenset({b"LIST", b"id3 ", b"ID3 ", b"bext", b"iXML", b"cue ", b"fact", b"smpl", b"JUNK", b"PEAK"})
+_MAX_TRAILERS = 100
+# Tags of MP3 that tools append to any file; nothing of the WAV follows them.
+_TAGS = (b"TAG", b"APETAGEX", b"ID3")
+# Names that show where a chunk begins whose predecessor lacks its pad byte.
+_KNOWN_CHUNKS = frozenset(
+    {
+        b"data",
+        b"fmt ",
+        b"fact",
+        b"LIST",
+        b"JUNK",
+        b"junk",
+        b"bext",
+        b"iXML",
+        b"cue ",
+        b"smpl",
+        b"PEAK",
+        b"ds64",
+        b"id3 ",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
 class WavInfo:
     kind: str
-    """``RIFF`` or ``RF64``."""
+    """``RIFF``, big-endian ``RIFX``, or ``RF64``."""
     format: AudioFormat
     encoding: int
     """Format tag, 1 for PCM; for `extensible` the tag of the subformat."""
@@ -41,6 +69,21 @@ class WavInfo:
     """Where the audio begins; without a data chunk, where the chunks end."""
     data_bytes: int | None
     """Length of the audio according to the header; None without a data chunk."""
+    start: int = 0
+    """Where the WAV begins, behind an ID3 tag."""
+    unpadded: bool = False
+    """Whether a chunk of odd length before the audio has no pad byte, which most programs expect."""
+
+    @property
+    def big_endian(self) -> bool:
+        return self.kind == "RIFX"
+
+    @property
+    def declared_bytes(self) -> int | None:
+        """Length of the audio, None if the header leaves it open."""
+        size = self.data_bytes or 0
+        limit = 1 << 62 if self.kind == "RF64" else _OPEN_END
+        return size if 0 < size < limit and size != SIZE_LIMIT else None
 
     @property
     def is_pcm16(self) -> bool:
@@ -76,6 +119,37 @@ def is_chunk_id(name: bytes) -> bool:
     return len(name) == 4 and all(0x20 <= byte <= 0x7E for byte in name)
 
 
+def next_chunk(file: BinaryIO, end: int, size: int) -> int:
+    """Return where the chunk after one of ``size`` bytes begins, which ends at ``end``; its pad byte may be missing."""
+    file.seek(end)
+    following = file.read(1 + len(b"name"))
+    unpadded, padded = following[:4], following[1:]
+    if not size % 2 or (unpadded not in _KNOWN_CHUNKS and (is_chunk_id(padded) or not is_chunk_id(unpadded))):
+        return end + size % 2
+    return end if padded not in _KNOWN_CHUNKS else end + 1
+
+
+def only_chunks_follow(file: BinaryIO, info: WavInfo, size: int) -> bool:
+    """Return whether a file of ``size`` bytes has nothing but chunks and tags after the declared audio."""
+    length = info.data_bytes or 0
+    end = info.data_offset + length
+    for _ in range(_MAX_TRAILERS):
+        if end >= size:
+            return end <= size + 1
+        offset = next_chunk(file, end, length)
+        if offset >= size:
+            return True
+        file.seek(offset)
+        head = file.read(CHUNK.size)
+        if head[:4] in _TRAILERS or head.startswith(_TAGS):
+            return True
+        if len(head) < CHUNK.size or not is_chunk_id(head[:4]):
+            return False
+        length = int.from_bytes(head[4:], "big" if info.big_endian else "little")
+        end = offset + CHUNK.size + length
+    return False
+
+
 class _HeaderReader:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -83,25 +157,30 @@ class _HeaderReader:
         self._fmt = b""
         self._long_sizes: tuple[int, int] | None = None
         self._data_bytes: int | None = None
+        self._unpadded = False
+        self._order: Literal["little", "big"] = "little"
 
     def read(self) -> WavInfo:
         self._file.seek(0)
+        start = id3_bytes(self._file.read(ID3_BYTES))
+        self._file.seek(start)
         opening = self._file.read(12)
         if opening[:4] not in _KINDS or opening[8:] != b"WAVE":
             raise self._error("is not a WAV file")
-        data_offset = self._walk()
-        if len(self._fmt) < _FMT_BODY.size:
+        kind = _KINDS[opening[:4]]
+        self._order = "big" if kind == "RIFX" else "little"
+        data_offset = self._walk(start + len(opening))
+        if len(self._fmt) < _FMT_BODY_BYTES:
             raise self._error("has no complete format chunk, so its sample rate and channels are unknown")
-        return self._info(_KINDS[opening[:4]], int.from_bytes(opening[4:8], "little"), data_offset)
+        return self._info(kind, int.from_bytes(opening[4:8], self._order), data_offset, start)
 
-    def _walk(self) -> int:
-        offset = 12
+    def _walk(self, offset: int) -> int:
         for _ in range(_MAX_CHUNKS):
             self._file.seek(offset)
             head = self._file.read(CHUNK.size)
             if len(head) < CHUNK.size:
                 return offset
-            name, size = CHUNK.unpack(head)
+            name, size = head[:4], int.from_bytes(head[4:], self._order)
             if name == b"data":
                 self._data_bytes = size
                 return offset + CHUNK.size
@@ -109,7 +188,8 @@ class _HeaderReader:
             if end > self._size or not is_chunk_id(name):
                 return offset
             self._keep(name, size)
-            offset = end + size % 2
+            offset = next_chunk(self._file, end, size)
+            self._unpadded |= offset < end + size % 2
         raise self._error(f"has more than {_MAX_CHUNKS} chunks before its audio")
 
     def _keep(self, name: bytes, size: int) -> None:
@@ -119,17 +199,19 @@ class _HeaderReader:
             riff_bytes, data_bytes = _DS64.unpack(self._file.read(_DS64.size))
             self._long_sizes = riff_bytes, data_bytes
 
-    def _info(self, kind: str, riff_bytes: int, data_offset: int) -> WavInfo:
-        encoding, channels, sample_rate, _, _, bits = _FMT_BODY.unpack_from(self._fmt)
+    def _info(self, kind: str, riff_bytes: int, data_offset: int, start: int) -> WavInfo:
+        order = ">" if self._order == "big" else "<"
+        encoding, channels, sample_rate, _, _, bits = unpack_from(order + _FMT_BODY, self._fmt)
         if not channels or not sample_rate:
             raise self._error(f"says {channels} channels at {sample_rate} Hz")
         if encoding == EXTENSIBLE and len(self._fmt) == _FMT_BYTES:
-            encoding = int.from_bytes(self._fmt[24:26], "little")
+            encoding = int.from_bytes(self._fmt[24:26], self._order)
         data_bytes = self._data_bytes
         if kind == "RF64" and self._long_sizes:
             riff_bytes, long_data_bytes = self._long_sizes
             data_bytes = long_data_bytes if data_bytes == SIZE_LIMIT else data_bytes
-        return WavInfo(kind, AudioFormat(sample_rate, channels), encoding, bits, riff_bytes, data_offset, data_bytes)
+        audio_format = AudioFormat(sample_rate, channels)
+        return WavInfo(kind, audio_format, encoding, bits, riff_bytes, data_offset, data_bytes, start, self._unpadded)
 
     def _error(self, what: str) -> ListenctlError:
         return ListenctlError(f"{getattr(self._file, 'name', 'the stream')}: {what}")

@@ -1,21 +1,31 @@
-"""Decode audio from a pipe: raw 16-bit samples or a WAV, as written by sox and espeak."""
+"""
+Decode audio from a pipe: raw 16-bit samples, or a sound file of any kind.
 
-from listenctl.errors import UsageError
+A WAV is decoded while it arrives, as sox and espeak write it. Other files are kept in a temporary file until the pipe
+ends, because libsndfile looks at their end first.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from io import BytesIO
+from typing import IO
+
+from listenctl.errors import ListenctlError, UsageError
 from listenctl.media.files.libsndfile import finite
-from listenctl.media.files.wav_header import CHUNK, EXTENSIBLE, PCM
+from listenctl.media.files.wav_header import FLOAT, PCM, WavInfo, read_header
 from listenctl.media.resampling import StreamResampler, to_pcm
+from listenctl.media.sources.sound_file_source import READABLE, SoundFileDecoder, unreadable
 from listenctl.protocol.audio import SAMPLE_BYTES, SampleAssembler
+from listenctl.protocol.sound_containers import OPENING_BYTES, WAV_NAMES, is_undecided, sound_container, text_kind
 
-_OPENING_BYTES = 4
-_RIFF_BYTES = 12
-_FMT_BYTES = 16
+MAX_FILE_BYTES = 64 << 20
+"""The longest sound file that a pipe may bring, other than a WAV."""
+
 _MAX_HEADER = 1 << 20
-# The writer of a WAV on a pipe doesn't know its length and writes something near 2 or 4 GiB, or 0.
-_OPEN_END = 0x7FFF_0000
 _MAX_CHANNELS = 64
 _RATES = range(1000, 1_000_001)
-_FLOAT = 3
-_DEPTHS = {PCM: (8, 16, 24, 32), _FLOAT: (32, 64)}
+_DEPTHS = {PCM: (8, 16, 24, 32), FLOAT: (32, 64)}
 _ADVICE = "pipe raw 16-bit little-endian samples or a WAV, as from sox FILE -t wav -"
 
 
@@ -23,76 +33,117 @@ class PipeDecoder:
     def __init__(self, sample_rate: int, *, channel: int = 0) -> None:
         self._sample_rate = sample_rate
         self._channel = channel
-        self._channels = 1
-        self._encoding, self._width = PCM, SAMPLE_BYTES
-        self._known = False
+        self._container: str | None = None
         self._pending = b""
-        self._left: int | None = None
-        self._frames = SampleAssembler(SAMPLE_BYTES)
-        self._resampler: StreamResampler | None = None
+        self._stream: _SampleStream | None = None
+        self._file: IO[bytes] | None = None
+        self._file_bytes = 0
 
     def feed(self, data: bytes) -> bytes:
-        if self._known:
-            return self._audio(data)
-        self._pending += data
-        opening = self._pending[:_OPENING_BYTES]
-        if len(opening) < _OPENING_BYTES:
+        """Take more of the pipe; return the audio that is complete."""
+        if self._stream is not None:
+            return self._stream.decode(data)
+        if self._file is not None:
+            self._keep(self._file, data)
             return b""
-        if opening in (b"fLaC", b"OggS"):
-            raise UsageError(f"-: stdin is {opening.decode()}; {_ADVICE}")
-        return self._raw() if opening != b"RIFF" else self._wav()
+        self._pending += data
+        return b"" if self._container is None and is_undecided(self._pending) else self._open()
 
-    def end_stream(self) -> bytes:
-        if not self._known and self._pending[:_OPENING_BYTES] == b"RIFF":
+    def remaining_audio(self) -> Iterator[bytes]:
+        """Yield the rest of the audio, in blocks, when the pipe has ended."""
+        if self._stream is None and self._file is None:
+            yield self._open()
+        if self._file is not None:
+            yield from self._decoded(self._file)
+        elif self._stream is not None:
+            yield self._stream.end()
+        else:
             raise UsageError(f"-: the WAV on stdin ends within its header; {_ADVICE}")
-        rest = b"" if self._known else self._raw()
-        return rest + self._resampler(b"", last=True) if self._resampler else rest
 
-    def _raw(self) -> bytes:
-        if self._channel:
-            raise UsageError("-: raw audio on stdin has one channel; give the other party its own source")
-        return self._begin(self._pending)
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
-    def _wav(self) -> bytes:
-        at, fmt = _RIFF_BYTES, b""
-        while len(self._pending) >= at + CHUNK.size:
-            name, size = CHUNK.unpack_from(self._pending, at)
-            at += CHUNK.size
-            if name == b"data":
-                self._parse_format(fmt)
-                self._left = size if 0 < size < _OPEN_END else None
-                return self._begin(self._pending[at:])
-            if name == b"fmt ":
-                fmt = self._pending[at : at + size]
-            at += size + size % 2
-            if at > _MAX_HEADER:
-                raise UsageError(f"-: the WAV on stdin has no audio in its first {_MAX_HEADER} bytes; {_ADVICE}")
+    def _open(self) -> bytes:
+        if self._container is None:
+            self._container = sound_container(self._pending[:OPENING_BYTES])
+        if self._container is None:
+            return self._begin(self._raw_stream())
+        if self._container not in READABLE:
+            raise unreadable(f"-: stdin is {self._container}")
+        if self._container not in WAV_NAMES:
+            return self._begin_file()
+        info = _wav_info(self._pending)
+        if info is not None:
+            return self._begin_wav(info)
+        if len(self._pending) > _MAX_HEADER:
+            raise UsageError(f"-: the WAV on stdin has no audio in its first {_MAX_HEADER} bytes; {_ADVICE}")
         return b""
 
-    def _parse_format(self, fmt: bytes) -> None:
-        encoding, channels, rate, bits = (
-            int.from_bytes(fmt[at : at + size], "little") for at, size in ((0, 2), (2, 2), (4, 4), (14, 2))
-        )
-        if encoding == EXTENSIBLE:
-            encoding = int.from_bytes(fmt[24:26], "little")
-        if len(fmt) < _FMT_BYTES or bits not in _DEPTHS.get(encoding, ()):
-            raise UsageError(f"-: the WAV on stdin has neither PCM nor float samples; {_ADVICE}")
-        if not 0 < channels <= _MAX_CHANNELS or rate not in _RATES:
+    def _raw_stream(self) -> "_SampleStream":
+        if text := text_kind(self._pending):
+            raise UsageError(f"-: stdin is {text}, not audio; {_ADVICE}")
+        if self._channel:
+            raise UsageError("-: raw audio on stdin has one channel; give the other party its own source")
+        return _SampleStream()
+
+    def _begin_wav(self, info: WavInfo) -> bytes:
+        if info.bits not in _DEPTHS.get(info.encoding, ()):
+            return self._begin_file()
+        rate, channels = info.format.sample_rate, info.format.channels
+        if channels > _MAX_CHANNELS or rate not in _RATES:
             raise UsageError(f"-: the WAV on stdin has {channels} channels at {rate} Hz; {_ADVICE}")
         if self._channel >= channels:
             raise UsageError(f"-: the WAV on stdin has no channel {self._channel + 1}, only {channels}")
-        self._channels = channels
-        self._encoding, self._width = encoding, bits // 8
-        self._frames = SampleAssembler(self._width * channels)
-        if rate != self._sample_rate:
-            self._resampler = StreamResampler(rate, self._sample_rate)
+        self._pending = self._pending[info.data_offset :]
+        return self._begin(_SampleStream(info, self._channel, self._sample_rate))
 
-    def _begin(self, data: bytes) -> bytes:
-        self._known = True
-        self._pending = b""
-        return self._audio(data)
+    def _begin(self, stream: "_SampleStream") -> bytes:
+        self._stream = stream
+        pending, self._pending = self._pending, b""
+        return stream.decode(pending)
 
-    def _audio(self, data: bytes) -> bytes:
+    def _begin_file(self) -> bytes:
+        # It lasts as long as the decoder.
+        self._file = tempfile.TemporaryFile(prefix="listenctl-")  # noqa: SIM115
+        pending, self._pending = self._pending, b""
+        self._keep(self._file, pending)
+        return b""
+
+    def _keep(self, file: IO[bytes], data: bytes) -> None:
+        self._file_bytes += len(data)
+        if self._file_bytes > MAX_FILE_BYTES:
+            size = MAX_FILE_BYTES >> 20
+            raise UsageError(f"-: the {self._container} on stdin is longer than {size} MiB; name the file instead of -")
+        file.write(data)
+
+    def _decoded(self, file: IO[bytes]) -> Iterator[bytes]:
+        file.flush()
+        fd = os.dup(file.fileno())
+        decoder = SoundFileDecoder(fd, "-", self._sample_rate, channel=self._channel)
+        try:
+            while pcm := decoder.read():
+                yield pcm
+        finally:
+            decoder.close()
+
+
+class _SampleStream:
+    """Decode the samples of a WAV, or raw ones, and take one channel of them."""
+
+    def __init__(self, info: WavInfo | None = None, channel: int = 0, sample_rate: int = 0) -> None:
+        self._channel = channel
+        self._channels = info.format.channels if info else 1
+        self._encoding = info.encoding if info else PCM
+        self._width = info.bits // 8 if info else SAMPLE_BYTES
+        self._order = ">" if info and info.big_endian else "<"
+        self._left = info.declared_bytes if info else None
+        self._frames = SampleAssembler(self._width * self._channels)
+        self._resampler: StreamResampler | None = None
+        if info and info.format.sample_rate != sample_rate:
+            self._resampler = StreamResampler(info.format.sample_rate, sample_rate)
+
+    def decode(self, data: bytes) -> bytes:
         if self._left is not None:
             # Chunks of text follow the audio, which would be noise.
             data = data[: self._left]
@@ -100,15 +151,32 @@ class PipeDecoder:
         pcm = self._pcm(self._frames.feed(data))
         return self._resampler(pcm) if self._resampler else pcm
 
+    def end(self) -> bytes:
+        return self._resampler(b"", last=True) if self._resampler else b""
+
     def _pcm(self, frames: bytes) -> bytes:
-        if (self._channels, self._encoding, self._width) == (1, PCM, SAMPLE_BYTES):
+        if (self._channels, self._encoding, self._width, self._order) == (1, PCM, SAMPLE_BYTES, "<"):
             return frames
         import numpy as np
 
         samples = np.frombuffer(frames, np.uint8).reshape(-1, self._channels, self._width)[:, self._channel]
-        if self._encoding == _FLOAT:
-            return to_pcm(finite(np.frombuffer(samples.tobytes(), f"<f{self._width}")))
+        if self._encoding == FLOAT:
+            return to_pcm(finite(np.frombuffer(samples.tobytes(), f"{self._order}f{self._width}")))
         if self._width == 1:
             # 8-bit samples are unsigned in a WAV, unlike wider ones.
             return ((samples[:, 0].astype("<i2") - 128) * 256).astype("<i2").tobytes()
-        return samples[:, -SAMPLE_BYTES:].tobytes()
+        # The upper 16 bits come last, or in a big-endian file first and swapped.
+        return (samples[:, -SAMPLE_BYTES:] if self._order == "<" else samples[:, 1::-1]).tobytes()
+
+
+def _wav_info(data: bytes) -> WavInfo | None:
+    """Return the header of a WAV, None if its audio hasn't begun yet."""
+    file = BytesIO(data)
+    try:
+        info = read_header(file)
+    except ListenctlError as exc:
+        # Without the data chunk, the format chunk may follow.
+        if b"data" not in data:
+            return None
+        raise UsageError(f"-: {exc}; {_ADVICE}".replace("the stream: ", "the WAV on stdin ")) from exc
+    return None if info.data_bytes is None else info

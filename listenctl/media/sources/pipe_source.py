@@ -25,7 +25,7 @@ async def open_pipe(
     except OSError as exc:
         raise UsageError("-: stdin is closed; pipe audio in") from exc
     if os.isatty(fd):
-        raise UsageError("-: stdin is a terminal; pipe raw 16-bit audio or a WAV in")
+        raise UsageError("-: stdin is a terminal; pipe raw 16-bit audio or a sound file in")
     source = PipeSource(fd, PipeDecoder(sample_rate, channel=channel), lossless=lossless or stat.S_ISREG(mode))
     with suppress(TimeoutError):
         async with asyncio.timeout(patience):
@@ -90,13 +90,18 @@ class PipeSource:
         try:
             while not self._closed and (data := self._read()):
                 self._put(self._decoder.feed(data))
-            self._put(self._decoder.end_stream())
+            for pcm in self._decoder.remaining_audio():
+                self._put(pcm)
             if self._silent:
-                self._error = ListenctlError("stdin: ended without any audio; pipe raw 16-bit samples or a WAV in")
-        except UsageError as exc:
-            self._error = exc
+                self._error = ListenctlError(
+                    "stdin: ended without any audio; pipe raw 16-bit samples or a sound file in"
+                )
         except OSError as exc:
             self._error = UsageError(f"-: stdin can't be read: {exc.strerror}; pipe audio in")
+        except ListenctlError as exc:
+            self._error = exc
+        finally:
+            self._decoder.close()
         self._over = True
         self._wake()
 

@@ -1,29 +1,71 @@
-"""Sound files as audio sources: whatever libsndfile reads, in blocks that a thread decodes ahead."""
+"""
+Sound files as audio sources: whatever libsndfile reads, in blocks that a thread decodes ahead.
+
+The header of a WAV is parsed here, as it is on a pipe: libsndfile finds no audio if a size is 0 or a pad byte missing.
+"""
 
 import asyncio
 import os
 import stat
 from dataclasses import dataclass
-from typing import Any, Self
+from io import SEEK_CUR, SEEK_END, SEEK_SET, RawIOBase
+from typing import TYPE_CHECKING, Any, Self
 
 from listenctl.errors import ListenctlError, UsageError
 from listenctl.media.files.libsndfile import disable_seeking, error_reason, finite, holds_integers
+from listenctl.media.files.wav_header import A_LAW, FLOAT, MU_LAW, PCM, WavInfo, only_chunks_follow, read_header
 from listenctl.media.resampling import StreamResampler, to_pcm
 from listenctl.protocol.audio import SAMPLE_BYTES
+from listenctl.protocol.sound_containers import OPENING_BYTES, WAV_NAMES, id3_bytes, sound_container, text_kind
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _BLOCK_SAMPLES = 16384
 # A header can say anything: a few bytes at 1 Hz would be hours, and a filter from 1 GHz would take all memory.
 _RATES = range(1000, 1_000_001)
+# libsndfile's names of what a WAV holds, by format tag and bits.
+_SUBTYPES = {
+    (PCM, 8): "PCM_U8",
+    (PCM, 16): "PCM_16",
+    (PCM, 24): "PCM_24",
+    (PCM, 32): "PCM_32",
+    (FLOAT, 32): "FLOAT",
+    (FLOAT, 64): "DOUBLE",
+    (A_LAW, 8): "ALAW",
+    (MU_LAW, 8): "ULAW",
+}
+_MAX_CHANNELS = 64
+READABLE = frozenset(
+    {
+        *WAV_NAMES,
+        "W64",
+        "AIFF",
+        "AIFC",
+        "AU",
+        "CAF",
+        "FLAC",
+        "Ogg",
+        "MP3",
+        "MP2",
+        "VOC",
+        "NIST SPHERE",
+        "AVR",
+        "PAF",
+        "8SVX",
+    }
+)
+"""Containers that libsndfile reads, by the names that ``sound_container`` gives."""
 
 
 class SoundFileDecoder:
     """Decode one channel of a file, or a mix of all (``channel`` None), block by block. Every method may block."""
 
-    def __init__(self, path: str, sample_rate: int, *, loop: bool = False, channel: int | None = 0) -> None:
+    def __init__(self, fd: int, path: str, sample_rate: int, *, loop: bool = False, channel: int | None = 0) -> None:
         self._path = path
         self._loop = loop
         self._channel = channel
-        self._fd = _open(path)
+        self._fd = fd  # closed with the decoder, or if this fails
         try:
             self._file = _decoder(self._fd, path)
             self._check()
@@ -40,6 +82,10 @@ class SoundFileDecoder:
         self._block = max(1, _BLOCK_SAMPLES * min(from_rate, sample_rate) // (sample_rate * self._file.channels))
         self._empty_passes = 0
         self._over = False
+
+    @classmethod
+    def open(cls, path: str, sample_rate: int, *, loop: bool = False, channel: int | None = 0) -> Self:
+        return cls(_open(path), path, sample_rate, loop=loop, channel=channel)
 
     def read(self) -> bytes:
         pcm = b""
@@ -81,7 +127,6 @@ class SoundFileDecoder:
     def _rewind(self) -> None:
         # Opened again instead of seeking, because not every decoder returns exactly to its first sample.
         self._file.close()
-        os.lseek(self._fd, 0, os.SEEK_SET)
         self._file = _decoder(self._fd, self._path)
 
     def _check(self) -> None:
@@ -105,7 +150,7 @@ class SoundFileSource:
 
     @classmethod
     async def open(cls, path: str, sample_rate: int, *, loop: bool = False, channel: int | None = 0) -> Self:
-        return cls(await asyncio.to_thread(SoundFileDecoder, path, sample_rate, loop=loop, channel=channel))
+        return cls(await asyncio.to_thread(SoundFileDecoder.open, path, sample_rate, loop=loop, channel=channel))
 
     async def read(self, samples: int) -> bytes:
         wanted = samples * SAMPLE_BYTES
@@ -163,8 +208,88 @@ def _open(path: str) -> int:
 def _decoder(fd: int, path: str) -> Any:
     import soundfile
 
+    opening = os.pread(fd, OPENING_BYTES, 0)
+    opening = os.pread(fd, OPENING_BYTES, tag) if (tag := id3_bytes(opening)) else opening
+    container = sound_container(opening)
+    if container and container not in READABLE:
+        raise unreadable(f"{path}: is {container}")
     try:
+        if container in WAV_NAMES and (file := _wav_decoder(fd)):
+            return disable_seeking(file)
         # Given as a descriptor, so that the file name doesn't determine the format.
+        os.lseek(fd, 0, os.SEEK_SET)
         return disable_seeking(soundfile.SoundFile(fd, closefd=False))
     except (soundfile.SoundFileError, OSError) as exc:
-        raise UsageError(f"{path}: is not a readable sound file: {error_reason(exc)}; raw audio goes in as -") from exc
+        if container:
+            raise unreadable(f"{path}: is {container}", error_reason(exc)) from exc
+        text = text_kind(opening)
+        reason = f"it is {text}" if text else error_reason(exc)
+        raise UsageError(f"{path}: is not a readable sound file: {reason}; raw audio goes in as -") from exc
+
+
+def unreadable(what: str, reason: str = "") -> UsageError:
+    """Return the error for a file whose kind is known, but that can't be read."""
+    why = f": {reason}" if reason else ""
+    return UsageError(f"{what}, which can't be read{why}; convert it, as with ffmpeg -i FILE out.wav")
+
+
+def _wav_decoder(fd: int) -> Any:
+    """Return a decoder of a WAV with plain samples; None for another one, and for what is no complete WAV."""
+    import soundfile
+
+    with open(fd, "rb", closefd=False) as file:
+        size = file.seek(0, SEEK_END)
+        try:
+            info = read_header(file)
+        except ListenctlError:
+            return None
+        subtype = _SUBTYPES.get((info.encoding, info.bits))
+        if info.data_bytes is None or subtype is None or info.format.channels > _MAX_CHANNELS:
+            return None
+        length = _audio_bytes(info, size, ends=only_chunks_follow(file, info, size))
+    return soundfile.SoundFile(
+        _FilePart(fd, info.data_offset, length),
+        samplerate=info.format.sample_rate,
+        channels=info.format.channels,
+        subtype=subtype,
+        endian="BIG" if info.big_endian else "LITTLE",
+        format="RAW",
+    )
+
+
+def _audio_bytes(info: WavInfo, size: int, *, ends: bool) -> int:
+    held = size - info.data_offset
+    if ends:
+        return info.data_bytes or 0
+    return held if info.declared_bytes is None else min(info.declared_bytes, held)
+
+
+class _FilePart(RawIOBase):
+    """A part of a file, as libsndfile reads it."""
+
+    def __init__(self, fd: int, start: int, length: int) -> None:
+        self._fd = fd
+        self._start = start
+        self._length = length
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = SEEK_SET) -> int:
+        self._at = {SEEK_SET: 0, SEEK_CUR: self._at, SEEK_END: self._length}[whence] + offset
+        return self._at
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        view = memoryview(buffer).cast("B")
+        left = max(0, min(len(view), self._length - self._at))
+        data = os.pread(self._fd, left, self._start + self._at)
+        view[: len(data)] = data
+        self._at += len(data)
+        return len(data)

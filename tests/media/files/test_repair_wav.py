@@ -1,3 +1,4 @@
+import struct
 import subprocess
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -15,6 +16,13 @@ STEREO = AudioFormat(8000, 2)
 SECOND = bytes(range(250)) * 128
 FORMAT_CHUNK = bytes.fromhex("666d7420 10000000 0100 0200 401f0000 007d0000 0400 1000")
 LIST_CHUNK = b"LIST\x04\x00\x00\x00INFO"
+# As some editors write it: a chunk of odd length without its pad byte.
+ODD_CHUNK = b"RIFF\x3b\x7d\0\0WAVE" + FORMAT_CHUNK + b"LIST\x0f\0\0\0INFOISFT\3\0\0\0abc"
+ID3_TAG = b"ID3\3\0\0\0\0\0\5" + bytes(5)
+RIFX_HEAD = b"RIFX\0\0\x7d\x24WAVE" + bytes.fromhex("666d7420 00000010 0001 0002 00001f40 00007d00 0004 0010") + b"data"
+SWAPPED = b"".join(SECOND[at + 1 : at - 1 if at else None : -1] for at in range(0, len(SECOND), 2))
+RF64_HEAD = b"RF64\xff\xff\xff\xffWAVEds64\x1c\0\0\0"
+RF64_TAIL = bytes(12) + FORMAT_CHUNK + b"data\xff\xff\xff\xff"
 
 
 def header(riff_bytes: int, data_bytes: int) -> bytes:
@@ -55,6 +63,13 @@ def mend(path: Path, content: bytes, assumed: AudioFormat | None = None) -> Repa
         (header(0, 0), b"", "says that the file has 8 bytes, but it has 44"),
         (header(0, 0)[:36], b"", "has no data chunk"),
         (wav_header(STEREO, 0) + SECOND, SECOND, "says 0 bytes of audio"),
+        (ODD_CHUNK + b"data\0\0\0\0" + SECOND, SECOND, "says 0 bytes of audio"),
+        (ODD_CHUNK + b"data\x00\x7d\0\0" + SECOND, SECOND, "a chunk of odd length before its audio has no pad byte"),
+        (ODD_CHUNK + b"data\x00\x7d\0\0" + SECOND + LIST_CHUNK, SECOND, "has no pad byte"),
+        (ID3_TAG + header(32036, 32000) + SECOND, SECOND, "an ID3 tag of 15 bytes precedes its header"),
+        (RIFX_HEAD + b"\0\0\0\0" + SWAPPED, SECOND, "says 0 bytes of audio"),
+        (RF64_HEAD + bytes(16) + RF64_TAIL + SECOND, SECOND, "says 0 bytes of audio"),
+        (RF64_HEAD + b"\xff" * 16 + RF64_TAIL + SECOND, SECOND, "leaves the length open"),
         (wav_header(STEREO, 1 << 32) + SECOND, SECOND, "says 4294967296 bytes of audio"),
     ],
 )
@@ -78,6 +93,10 @@ def test_a_broken_file_is_repaired_in_a_copy(tmp_path: Path, content: bytes, aud
         header(32036, 32000) + SECOND + LIST_CHUNK,
         header(32046, 32000) + SECOND + b"odd \x01\x00\x00\x00x",
         header(48, 0) + LIST_CHUNK,
+        header(32036, 32000) + SECOND + b"TAG" + b"title".ljust(125),
+        header(32036, 32000) + SECOND + b"APETAGEX" + bytes(200),
+        RIFX_HEAD + b"\0\0\x7d\0" + SWAPPED,
+        RF64_HEAD + struct.pack("<QQ", 32072, 32000) + RF64_TAIL + SECOND,
     ],
 )
 def test_a_healthy_file_is_left_alone(tmp_path: Path, content: bytes) -> None:
@@ -111,6 +130,24 @@ def test_a_copy_is_named_for_the_original_and_a_taken_name_gets_a_number(
 ) -> None:
     for output in outputs:
         assert mend(tmp_path / name, header(0, 0) + SECOND).output == tmp_path / output
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"FORM\0\0\x7d\0AIFFCOMM" + SECOND, "is AIFF, not WAV; only WAV files can be repaired"),
+        (b".snd\0\0\0\x18" + SECOND, "is AU, not WAV"),
+        (b"fLaC" + SECOND, "is FLAC, not WAV"),
+        (header(32036, 32000) + SECOND + b"fLaC" + SECOND, "has FLAC data after its audio, at byte 32044"),
+        (header(32036, 32000)[:36] + b"LIST\xff\xff\0\0" + SECOND, "isn't certain where its audio begins"),
+        (header(0, 0)[:36] + b"\0\0\0\0data\0\0\0\0" + SECOND, "isn't certain where its audio begins"),
+    ],
+)
+def test_what_would_become_noise_is_refused(tmp_path: Path, content: bytes, complaint: str) -> None:
+    with pytest.raises(ListenctlError, match=complaint):
+        mend(tmp_path / "call.wav", content, assumed=STEREO)
+
+    assert list(tmp_path.iterdir()) == [tmp_path / "call.wav"]
 
 
 def test_what_cannot_be_recovered_is_said(tmp_path: Path) -> None:

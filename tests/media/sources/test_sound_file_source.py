@@ -121,7 +121,7 @@ def test_what_is_no_sound_is_refused_with_what_to_do_and_closed(tmp_path: Path) 
     before = set(Path("/proc/self/fd").iterdir())
 
     with pytest.raises(UsageError, match=r"a\.raw: is not a readable sound file: .*raw audio goes in as -"):
-        SoundFileDecoder(str(tmp_path / "a.raw"), 8000)
+        SoundFileDecoder.open(str(tmp_path / "a.raw"), 8000)
 
     assert set(Path("/proc/self/fd").iterdir()) == before
 

@@ -289,3 +289,23 @@ async def test_each_of_many_calls_has_a_program_of_its_own(tmp_path: Path) -> No
     endings: list[Event] = run.events.of("exec-ended")
     assert [(ending["status"], ending["dropped_samples"]) for ending in endings] == [(0, 0)] * 30
     assert len({event["pid"] for event in run.events.of("exec-started")}) == 30
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        ("b'RIFF' + bytes(4) + b'WAVEfmt ' + bytes(8000)", "WAV"),
+        ("b'OggS' + bytes(8000)", "Ogg"),
+        ("bytes([0xff, 0xfb, 0x90, 0xc4]).ljust(417, b'x') * 20", "MP3"),
+        ('b\'{"error": "no voice"}\'', "JSON"),
+        ("bytes(8000)", None),
+    ],
+)
+async def test_a_program_that_writes_no_raw_audio_is_a_warning(written: str, found: str | None, tmp_path: Path) -> None:
+    script = f"sys.stdout.buffer.write({written}); sys.stdout.flush(); sys.stdin.buffer.read()"
+
+    run, _, _ = await run_program(tmp_path, python(script), duration=1.0, metadata=METADATA)
+
+    warnings = [event["detail"] for event in run.events.of("warning") if event["rule"] == "exec-not-raw"]
+    sentence = "heard as noise: write raw 16-bit little-endian samples at 8000 Hz, without a header"
+    assert warnings == ([f"the program writes {found}, which is {sentence}"] if found else [])

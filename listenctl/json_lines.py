@@ -1,6 +1,7 @@
 """JSON lines and the times in them, as in everything that other programs read."""
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
@@ -9,6 +10,11 @@ VERSION = 1
 
 # The years 1 to 9999, which RFC 3339 can write; a damaged capture has others.
 _FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.0
+
+# All are in the basic plane, so that four digits are enough.
+_UNSAFE = re.compile(
+    "[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb]"
+)
 
 MAX_TEXT = 1000
 """Characters of an application's text that are reported."""
@@ -36,6 +42,14 @@ def parse_timestamp(text: str) -> float | None:
         return None
 
 
-def json_line(value: JsonObject) -> str:
-    """Return a JSON object as one line; lone surrogates from the wire are escaped."""
-    return json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace").decode()
+def json_line(value: object) -> str:
+    """
+    Return a JSON value as one line.
+
+    What a terminal obeys or a reader can't see (C1 controls, bidirectional and zero-width marks) is escaped, and so
+    are lone surrogates from the wire.
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

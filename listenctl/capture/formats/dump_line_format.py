@@ -1,11 +1,11 @@
 """Write the lines of a dump (`listenctl-dump(5)`)."""
 
-import json
 from binascii import b2a_base64
 from dataclasses import dataclass
 
 from websockets.frames import Opcode
 
+from listenctl.json_lines import json_line
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.peer_json import encode
@@ -94,12 +94,12 @@ def _payload(frame: RawFrame) -> str:
     payload = frame.payload
     if frame.opcode == Opcode.TEXT:
         try:
-            return f'"text":{json.dumps(payload.decode(), ensure_ascii=False)}'
+            return f'"text":{json_line(payload.decode())}'
         except UnicodeDecodeError:
             pass  # jambonz's texts are not always UTF-8 (listenctl-protocol(7) 2.6).
     data = f'"data":"{b2a_base64(payload, newline=False).decode()}"'
     if frame.opcode == Opcode.CLOSE and len(payload) >= 2:
-        reason = json.dumps(payload[2:].decode(errors="replace"), ensure_ascii=False)
+        reason = json_line(payload[2:].decode(errors="replace"))
         data += f',"code":{int.from_bytes(payload[:2], "big")},"reason":{reason}'
     return data
 

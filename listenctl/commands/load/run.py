@@ -1,12 +1,12 @@
 """Run a load: progress, signals, the report, and the exit status."""
 
-import json
 import os
 import sys
 from pathlib import Path
 
 from listenctl.commands.load.view import load_progress, report_text
 from listenctl.errors import ExitStatus, RefusedError, TimedOutError, signal_status
+from listenctl.json_lines import json_line
 from listenctl.load.load_call_outcome import LoadCallOutcome
 from listenctl.load.plan import LoadPlan
 from listenctl.load.run_load import LoadRun
@@ -44,7 +44,7 @@ async def run_load(plan: LoadPlan, *, as_json: bool, per_call: Path | None, quie
     finally:
         calls.close()
     if as_json:
-        printed = write_stdout(json.dumps(report.as_json(), ensure_ascii=False) + "\n", whole="the report")
+        printed = write_stdout(json_line(report.as_json()) + "\n", whole="the report")
     else:
         style = TextStyle.of_stream(sys.stdout, os.environ)
         printed = quiet or write_stdout(report_text(report, style), whole="the report")
@@ -70,7 +70,7 @@ class _CallWriter:
 
     def write(self, outcome: LoadCallOutcome) -> None:
         if self._writer is not None:
-            self._writer.write(json.dumps(outcome.as_json(), ensure_ascii=False))
+            self._writer.write(json_line(outcome.as_json()))
 
     def close(self) -> None:
         """Write what is queued, and report what couldn't be written."""

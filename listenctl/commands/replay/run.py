@@ -1,6 +1,5 @@
 """Run a replay: progress, signals, a report on each call, and the exit status."""
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -8,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.commands.replay.view import application_lines, replay_progress, result_lines, totals_line
 from listenctl.errors import ExitStatus, signal_status
+from listenctl.json_lines import json_line
 from listenctl.net.listening_sockets import raise_descriptor_limit
 from listenctl.replay.plan import ApplicationPlan, ReplayPlan
 from listenctl.replay.replay_results import ApplicationResult, ReplayResult, ReplayTotals
@@ -123,7 +123,7 @@ class _Output:
     def _report(self, result: ReplayResult | ApplicationResult, lines: Iterator[str]) -> None:
         shown = not (self._json or self._quiet)
         if self._json:
-            self._write(json.dumps(result.as_json()))
+            self._write(json_line(result.as_json()))
         elif shown and result.connected:
             self._write("\n".join(lines))
         if isinstance(result, ReplayResult) and not (shown and result.connected):

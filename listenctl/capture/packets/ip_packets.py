@@ -1,4 +1,4 @@
-"""Extract TCP segments from IP packets: IPv4 with options, IPv6 with extension headers, and fragments of both."""
+"""Extract TCP segments from IP packets: IPv4 with options, IPv6 with extension headers, fragments and tunnels."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -6,6 +6,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from listenctl.capture.packets.packet_batches import CaptureNotice
+from listenctl.capture.packets.tunnels import MAX_NESTED, find_tunneled_packet
 
 TCP_PROTOCOL = 6
 MAX_DATAGRAMS = 64
@@ -13,6 +14,7 @@ MAX_DATAGRAMS = 64
 MAX_DATAGRAM = 65_535
 
 _HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION = 0, 43, 44, 51, 60
+_ENCRYPTED = 50
 _EXTENSIONS = frozenset({_HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION})
 _IPV4 = Struct(">BxHHHxB2x4s4s").unpack_from
 _TCP = Struct(">4sIIBB").unpack_from
@@ -65,14 +67,22 @@ class IpReader:
         Yield the TCP segment that a packet carries or completes, or a notice. ``packet`` has at least one byte;
         ``size`` is that on the wire, which the header lacks with segmentation offload.
         """
-        if packet[0] >> 4 == 4:
-            payload = self._payload_v4(packet, number, size)
-        else:
-            payload = self._payload_v6(packet, number, size)
+        payload = self._payload(packet, number, size)
+        for _ in range(MAX_NESTED):
+            if not isinstance(payload, IpPayload) or payload.protocol == TCP_PROTOCOL:
+                break
+            start = find_tunneled_packet(payload.protocol, payload.data)
+            if start is None:
+                break
+            payload = self._payload(payload.data[start:], number, len(payload.data) + payload.missing - start)
         if isinstance(payload, CaptureNotice):
             yield payload
         elif payload is not None and payload.protocol == TCP_PROTOCOL:
             yield _segment(payload, at, number)
+        elif payload is not None and payload.protocol == _ENCRYPTED:
+            yield CaptureNotice(
+                f"packet {number}", "encrypted by IPsec (ESP); packet skipped; capture where it is decrypted"
+            )
         while len(self._datagrams) > MAX_DATAGRAMS:
             yield _incomplete(self._datagrams.pop(next(iter(self._datagrams))))
 
@@ -80,6 +90,11 @@ class IpReader:
         """Report the fragments whose other parts never came."""
         yield from map(_incomplete, self._datagrams.values())
         self._datagrams.clear()
+
+    def _payload(self, packet: bytes, number: int, size: int) -> IpPayload | CaptureNotice | None:
+        if packet[0] >> 4 == 4:
+            return self._payload_v4(packet, number, size)
+        return self._payload_v6(packet, number, size)
 
     def _payload_v4(self, packet: bytes, number: int, size: int) -> IpPayload | CaptureNotice | None:
         header = (packet[0] & 0x0F) * 4
@@ -93,7 +108,7 @@ class IpReader:
             return CaptureNotice(f"packet {number}", "its IP header has an impossible length; packet skipped")
         payload = IpPayload(source + destination, protocol, packet[header:end], max(0, end - len(packet)))
         if not fragment & 0x3FFF:
-            return payload
+            return _without_authentication(payload)
         key = b"%b%b%b" % (payload.addresses, identity.to_bytes(2, "big"), bytes([protocol]))
         return self._fragment(key, payload, number, (fragment & 0x1FFF) * 8, more=bool(fragment & 0x2000))
 
@@ -141,6 +156,14 @@ class IpReader:
             return None
         del self._datagrams[key]
         return IpPayload(datagram.addresses, datagram.protocol, data, 0)
+
+
+def _without_authentication(payload: IpPayload) -> IpPayload:
+    """Skip the header of IPsec AH (RFC 4302), which leaves the data readable."""
+    if payload.protocol != _AUTHENTICATION or len(payload.data) < 2:
+        return payload
+    header = (payload.data[1] + 2) * 4
+    return payload._replace(protocol=payload.data[0], data=payload.data[header:])
 
 
 def _joined(datagram: _Datagram) -> bytes | None:

@@ -1,10 +1,24 @@
-"""Find the IP packet in a captured packet; the fast path of ``tcp_streams`` uses the table of link headers too."""
+"""
+Find the IP packet in a captured packet, behind VLAN tags, MPLS labels and PPPoE; the fast path of ``tcp_streams`` uses
+the table of link headers too.
+"""
 
 from dataclasses import dataclass
 
 IPV4, IPV6 = 0x0800, 0x86DD
-VLAN_TAGS = frozenset({0x8100, 0x88A8, 0x9100, 0x9200})
-MAX_TAGS = 8
+MPLS, ETHERNET = 0x8847, 0x6558
+"""EtherTypes of a stack of MPLS labels, and of a bridged Ethernet frame."""
+MAX_TAGS = 16
+"""Tags and labels before a packet."""
+
+_VLAN_TAGS = frozenset({0x8100, 0x88A8, 0x9100, 0x9200, 0x9300})
+_MPLS = frozenset({MPLS, 0x8848})
+_PPPOE_SESSION = 0x8864
+_ETHERNET_HEADER = 14
+_CONTROL_WORD = 4
+_PPP_ADDRESS = b"\xff\x03"
+# Protocol numbers of PPP, also compressed to one byte (RFC 1661 6.5).
+_PPP_ETHERTYPES = {0x21: IPV4, 0x57: IPV6, 0x281: MPLS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +57,61 @@ def find_ip_packet(link: LinkLayer, block: bytes, start: int, end: int) -> int |
         return None
     if not link.ethertype:
         # Loopback families for IPv6 differ by system; the IP header has its version.
-        return at if block[at] >> 4 in (4, 6) else None
-    ethertype = int.from_bytes(block[start + link.type_at : start + link.type_at + 2], "big")
+        return at if is_ip(block, at, end) else None
+    return find_behind_ethertype(_number(block, start + link.type_at), block, at, end)
+
+
+def find_behind_ethertype(ethertype: int, block: bytes, at: int, end: int) -> int | None:
+    """Return where the IP packet starts in what an EtherType announces, None if there is none."""
     for _ in range(MAX_TAGS):
         if ethertype in (IPV4, IPV6):
-            return at if at < end else None
-        if ethertype not in VLAN_TAGS or at + 4 > end:
+            return at if is_ip(block, at, end) else None
+        if ethertype in _MPLS:
+            return _find_below_labels(block, at, end)
+        if ethertype == _PPPOE_SESSION:
+            # The code of a packet with data is 0 (RFC 2516 4).
+            return find_behind_ppp(block, at + 6, end) if at + 8 <= end and not block[at + 1] else None
+        if ethertype == ETHERNET:
+            at += _ETHERNET_HEADER
+        elif ethertype in _VLAN_TAGS:
+            at += 4
+        else:
             return None
-        ethertype = int.from_bytes(block[at + 2 : at + 4], "big")
-        at += 4
+        if at > end:
+            return None
+        ethertype = _number(block, at - 2)
     return None
+
+
+def find_behind_ppp(block: bytes, at: int, end: int) -> int | None:
+    """Return where the IP packet starts in a PPP frame."""
+    if block.startswith(_PPP_ADDRESS, at):
+        at += 2
+    size = 1 if at < end and block[at] & 1 else 2
+    if at + size > end:
+        return None
+    ethertype = _PPP_ETHERTYPES.get(int.from_bytes(block[at : at + size], "big"))
+    return find_behind_ethertype(ethertype, block, at + size, end) if ethertype else None
+
+
+def is_ip(block: bytes, at: int, end: int) -> bool:
+    return at < end and block[at] >> 4 in (4, 6)
+
+
+def _find_below_labels(block: bytes, at: int, end: int) -> int | None:
+    """The labels don't name what they carry: IP, or Ethernet with or without a control word (RFC 4448, RFC 4385)."""
+    for _ in range(MAX_TAGS):
+        if at + 4 > end:
+            return None
+        is_last, at = block[at + 2] & 1, at + 4
+        if is_last:
+            break
+    # The first byte of an address may look like a version of IP, so Ethernet is tried first.
+    inner = find_behind_ethertype(ETHERNET, block, at, end)
+    if inner is None and at < end and not block[at] >> 4:
+        inner = find_behind_ethertype(ETHERNET, block, at + _CONTROL_WORD, end)
+    return at if inner is None and is_ip(block, at, end) else inner
+
+
+def _number(block: bytes, at: int) -> int:
+    return int.from_bytes(block[at : at + 2], "big")

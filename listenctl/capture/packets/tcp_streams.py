@@ -13,6 +13,7 @@ from functools import cache
 from itertools import count
 from struct import Struct
 
+from listenctl.capture.packets.copied_connections import CopiedConnections
 from listenctl.capture.packets.ip_packets import IpReader, TcpSegment
 from listenctl.capture.packets.link_layer import LINK_LAYERS, LinkLayer, find_ip_packet
 from listenctl.capture.packets.packet_batches import (
@@ -65,6 +66,7 @@ class TcpReader:
         self._flows: dict[bytes, TcpReassembly] = {}
         self._ip = IpReader()
         self._memory = ReassemblyMemory()
+        self._copies = CopiedConnections()
         self._numbers = count()
         self._ordered = TimeOrderedEvents()
         self._notices: dict[str, int] = {}
@@ -100,13 +102,17 @@ class TcpReader:
                 ):
                     payload = tcp + (offset >> 4 << 2)
                     size = header + total - payload
-                    if size >= 0:
-                        flow.at = at
-                        if size:
+                    if size > 0:
+                        # The first data may show that the connection is a copy of another.
+                        if position := flow.position:
+                            flow.at = at
                             payload += start
                             add(TcpData(at, flow.stream, block[payload : payload + size], number))
                             flow.next = (sequence + size) % WRAP
-                            flow.position += size
+                            flow.position = position + size
+                            continue
+                    elif not size:
+                        flow.at = at
                         continue
             self._read_other(link, batch.block, (at, start, captured, original), number, events)
         return events
@@ -115,7 +121,7 @@ class TcpReader:
         events: TcpEvents = []
         for notice in self._ip.drop_fragments():
             self._report(events, notice)
-        for flow in self._flows.values():
+        for flow in dict.fromkeys(self._flows.values()):
             self._finish(flow, StreamEnding.CAPTURE, events)
         self._flows.clear()
         events.extend(
@@ -154,10 +160,24 @@ class TcpReader:
             connection.client = connection.client or (flow.stream.opposite if segment.flags & ACK else flow.stream)
         elif flow.closed and segment.data and flow.is_far(segment.sequence):
             flow = self._replace(flow, segment, events)
+        elif segment.data and not flow.position:
+            flow = self._join_copy(flow, segment)
         new: TcpEvents = []
         flow.add_segment(segment, new)
         awaits_data = flow.awaits_data or flow.other.awaits_data
         self._ordered.add_events(flow.stream.connection, new, events, awaits_data=awaits_data)
+
+    def _join_copy(self, flow: TcpReassembly, segment: TcpSegment) -> TcpReassembly:
+        """Return the flow that a segment with the first data belongs to: another one if it is a copy of that."""
+        if flow.other.position or flow.awaits_data or flow.other.awaits_data:
+            return flow
+        original = self._copies.find_original(flow, segment)
+        if original is None:
+            return flow
+        # From now on, the packets of the copy are retransmissions, which may also fill gaps.
+        self._flows[segment.key] = original
+        self._flows[_reverse(segment.key)] = original.other
+        return original
 
     def _finish(self, flow: TcpReassembly, how: StreamEnding, events: TcpEvents) -> None:
         new: TcpEvents = []

@@ -165,13 +165,12 @@ def _unzstd(chunks: Iterator[bytes], notices: list[CaptureNotice], name: str) ->
 
 
 def _damaged(count: int, how: str, detail: str) -> CaptureNotice:
-    return CaptureNotice(
-        f"byte {count}", f"the {how} data is damaged from here on ({detail}); using the data before it"
-    )
+    what = f"the {how} data is damaged from here on ({detail}); using the data before it"
+    return CaptureNotice(f"byte {count}", what, unread=True)
 
 
 def _cut(count: int, how: str) -> CaptureNotice:
-    return CaptureNotice(f"byte {count}", f"the {how} file is incomplete; using the available data")
+    return CaptureNotice(f"byte {count}", f"the {how} file is incomplete; using the available data", unread=True)
 
 
 LONGEST_HEADER = 18

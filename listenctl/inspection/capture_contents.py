@@ -5,8 +5,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from listenctl.capture.compressed_files import open_capture_file
+from listenctl.capture.packets.link_layer import LINK_LAYERS
 from listenctl.capture.packets.packet_batches import PacketBatch
-from listenctl.capture.packets.tcp_events import TcpConnection, TcpData
+from listenctl.capture.packets.tcp_events import TcpConnection, TcpData, TcpGap
 from listenctl.capture.packets.tcp_streams import TcpReader
 from listenctl.capture.read_capture import is_packet_capture, read_packets
 
@@ -22,6 +23,8 @@ class CaptureContents:
     """Number of packets, and of TCP connections by protocol."""
 
     packets: int = 0
+    unread: int = 0  # packets of link types that are not read
+    has_data: bool = False  # there is data on TCP connections, even if it was not captured
     connections: Counter[str] = field(default_factory=Counter)
 
 
@@ -36,7 +39,10 @@ def count_contents(path: str) -> CaptureContents | None:
         if not isinstance(found, PacketBatch):
             continue
         contents.packets += len(found.records)
+        if found.link_type not in LINK_LAYERS:
+            contents.unread += len(found.records)
         for event in reader.read_batch(found):
+            contents.has_data = contents.has_data or isinstance(event, TcpData | TcpGap)
             if isinstance(event, TcpData) and event.stream.connection not in protocols:
                 protocols[event.stream.connection] = next(
                     (name for name, pattern in _PROTOCOLS.items() if pattern.match(event.data)), "something else"

@@ -80,9 +80,8 @@ class IpReader:
         elif payload is not None and payload.protocol == TCP_PROTOCOL:
             yield _segment(payload, at, number)
         elif payload is not None and payload.protocol == _ENCRYPTED:
-            yield CaptureNotice(
-                f"packet {number}", "encrypted by IPsec (ESP); packet skipped; capture where it is decrypted"
-            )
+            what = "encrypted by IPsec (ESP); packet skipped; capture where it is decrypted"
+            yield CaptureNotice(f"packet {number}", what, unread=True)
         while len(self._datagrams) > MAX_DATAGRAMS:
             yield _incomplete(self._datagrams.pop(next(iter(self._datagrams))))
 
@@ -99,9 +98,7 @@ class IpReader:
     def _payload_v4(self, packet: bytes, number: int, size: int) -> IpPayload | CaptureNotice | None:
         header = (packet[0] & 0x0F) * 4
         if len(packet) < max(header, 20):
-            return CaptureNotice(
-                f"packet {number}", f"only {len(packet)} bytes of its IP packet were captured; packet skipped"
-            )
+            return _cut_packet(packet, number, size)
         _, total, identity, fragment, protocol, source, destination = _IPV4(packet)
         end = total or max(size, len(packet))
         if header < 20 or end < header:
@@ -114,9 +111,7 @@ class IpReader:
 
     def _payload_v6(self, packet: bytes, number: int, size: int) -> IpPayload | CaptureNotice | None:
         if len(packet) < 40:
-            return CaptureNotice(
-                f"packet {number}", f"only {len(packet)} bytes of its IP packet were captured; packet skipped"
-            )
+            return _cut_packet(packet, number, size)
         length = int.from_bytes(packet[4:6], "big")
         end = 40 + length if length else max(size, len(packet))
         following, at = packet[6], 40
@@ -158,6 +153,11 @@ class IpReader:
         return IpPayload(datagram.addresses, datagram.protocol, data, 0)
 
 
+def _cut_packet(packet: bytes, number: int, size: int) -> CaptureNotice:
+    what = f"only {len(packet)} bytes of its IP packet were captured; packet skipped"
+    return CaptureNotice(f"packet {number}", what, unread=size > len(packet))
+
+
 def _without_authentication(payload: IpPayload) -> IpPayload:
     """Skip the header of IPsec AH (RFC 4302), which leaves the data readable."""
     if payload.protocol != _AUTHENTICATION or len(payload.data) < 2:
@@ -184,8 +184,9 @@ def _incomplete(datagram: _Datagram) -> CaptureNotice:
 def _segment(payload: IpPayload, at: float, number: int) -> TcpSegment | CaptureNotice:
     data = payload.data
     if len(data) < _TCP_HEADER:
-        what = "its TCP header was not captured completely" if payload.missing else "its TCP header is too short"
-        return CaptureNotice(f"packet {number}", f"{what}; packet skipped")
+        cut = bool(payload.missing)
+        what = "its TCP header was not captured completely" if cut else "its TCP header is too short"
+        return CaptureNotice(f"packet {number}", f"{what}; packet skipped", unread=cut)
     ports, sequence, ack, offset, flags = _TCP(data)
     header = (offset >> 4) * 4
     if header < _TCP_HEADER or header > len(data) + payload.missing:

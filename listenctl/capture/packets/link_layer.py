@@ -49,6 +49,20 @@ LINK_LAYERS = {
     228: _RAW,
     229: _RAW,
 }
+_NAMES = {
+    9: "PPP", 50: "PPP over HDLC", 51: "PPPoE without Ethernet", 104: "Cisco HDLC", 105: "802.11", 107: "Frame Relay",
+    109: "OpenBSD enc", 117: "PFLOG", 119: "802.11 with Prism", 127: "802.11 with radiotap", 163: "802.11 with AVS",
+    166: "PPP of pppd", 177: "LAPD", 187: "Bluetooth HCI", 189: "USB", 192: "PPI", 195: "802.15.4", 197: "ERF",
+    201: "Bluetooth HCI", 204: "PPP with direction", 220: "USB", 227: "CAN", 239: "NFLOG", 242: "IP over InfiniBand",
+    247: "InfiniBand", 249: "USBPcap", 251: "Bluetooth LE", 252: "Wireshark upper PDU", 253: "Netlink", 258: "PKTAP",
+    271: "vsock",
+}  # fmt: skip
+
+
+def describe_unread_link_type(number: int) -> str:
+    """Return why packets of a link type that is not in ``LINK_LAYERS`` are skipped, and what to do."""
+    name = f" ({_NAMES[number]})" if number in _NAMES else ""
+    return f"link type {number}{name} is not read; capture on a network interface, for example with tcpdump -i any"
 
 
 def find_ip_packet(link: LinkLayer, block: bytes, start: int, end: int) -> int | None:

@@ -25,6 +25,7 @@ class CaptureNotice:
 
     where: str
     what: str
+    unread: bool = False  # data is left out that calls may be in
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}"
@@ -59,4 +60,4 @@ class PacketFileReader:
 
     def _damaged_to_end(self) -> CaptureNotice:
         what = f"no valid {self.record} after packet {self._count} up to the end of the file"
-        return CaptureNotice(f"byte {self._damaged_at}", what)
+        return CaptureNotice(f"byte {self._damaged_at}", what, unread=True)

@@ -39,7 +39,7 @@ def read_pcap(chunks: Iterator[bytes]) -> Iterator[PacketBatch | CaptureNotice]:
         if len(block) >= FILE_HEADER:
             yield from _PcapReader(_layout(block)).read(block, chunks)
             return
-    yield CaptureNotice(f"byte {len(block)}", "the file ends in its header; it has no packets")
+    yield CaptureNotice(f"byte {len(block)}", "the file ends in its header; it has no packets", unread=True)
 
 
 def _layout(header: bytes) -> _PcapLayout:

@@ -15,7 +15,7 @@ from struct import Struct
 
 from listenctl.capture.packets.copied_connections import CopiedConnections
 from listenctl.capture.packets.ip_packets import IpReader, TcpSegment
-from listenctl.capture.packets.link_layer import LINK_LAYERS, LinkLayer, find_ip_packet
+from listenctl.capture.packets.link_layer import LINK_LAYERS, LinkLayer, describe_unread_link_type, find_ip_packet
 from listenctl.capture.packets.packet_batches import (
     CaptureNotice,
     EmbeddedSecrets,
@@ -76,7 +76,8 @@ class TcpReader:
         events: TcpEvents = []
         link = LINK_LAYERS.get(batch.link_type)
         if link is None:
-            self._report(events, CaptureNotice(f"packet {batch.first}", f"unsupported link type {batch.link_type}"))
+            what = describe_unread_link_type(batch.link_type)
+            self._report(events, CaptureNotice(f"packet {batch.first}", what, unread=True), len(batch.records))
             return events
         block, flows, add = batch.block, self._flows, events.append
         layout, ipv4, header = _fast_layout(link), link.ipv4, link.header
@@ -210,13 +211,12 @@ class TcpReader:
                 del self._flows[key]
                 self._finish(flow, StreamEnding.FORGOTTEN, events)
 
-    def _report(self, events: TcpEvents, notice: CaptureNotice) -> None:
+    def _report(self, events: TcpEvents, notice: CaptureNotice, packets: int = 1) -> None:
         """Report each kind of problem once, and count the others."""
-        if notice.what in self._notices:
-            self._notices[notice.what] += 1
-            return
-        self._notices[notice.what] = 0
-        events.append(notice)
+        if notice.what not in self._notices:
+            self._notices[notice.what] = -1
+            events.append(notice)
+        self._notices[notice.what] += packets
 
 
 def read_tcp(packets: Iterable[PacketFileItem]) -> Iterator[list[TcpEvent | CaptureNotice | EmbeddedSecrets]]:

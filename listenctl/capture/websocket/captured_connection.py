@@ -113,6 +113,10 @@ class CapturedConnection:
         return self._finder.is_other_protocol and self._session is None
 
     @property
+    def has_session(self) -> bool:
+        return self._session is not None
+
+    @property
     def over(self) -> bool:
         return all(stream.closed for stream in self.connection.streams)
 

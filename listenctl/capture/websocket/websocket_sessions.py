@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from listenctl.capture.capture_events import CaptureEvent
 from listenctl.capture.packets.packet_batches import CaptureNotice, EmbeddedSecrets, PacketBatch
-from listenctl.capture.packets.tcp_events import TcpData, TcpEvent, TcpGap, TcpStream, TcpStreamEnded
+from listenctl.capture.packets.tcp_events import MissingCause, TcpData, TcpEvent, TcpGap, TcpStream, TcpStreamEnded
 from listenctl.capture.packets.tcp_streams import read_tcp
 from listenctl.capture.tls.key_log import KeyLog
 from listenctl.capture.websocket.captured_connection import CapturedConnection
@@ -24,6 +24,7 @@ class WebSocketSessionReader:
         self._numbers = numbers  # the numbers for sessions
         self._join_audio = join_audio
         self._chunks = 0
+        self._reported_cut = False
         # None for a connection without sessions.
         self._connections: dict[TcpStream, tuple[CapturedConnection, int] | None] = {}
         # Data that may be consecutive audio; empty between calls.
@@ -110,13 +111,19 @@ class WebSocketSessionReader:
             self._connections[stream] = (connection, number)
 
     def _skip_missing(self, gap: TcpGap) -> list[CaptureEvent]:
-        if gap.stream not in self._connections:
+        entry = self._connections.get(gap.stream)
+        found: list[CaptureEvent] = []
+        if gap.why is MissingCause.CUT and not self._reported_cut and not (entry and entry[0].has_session):
+            self._reported_cut = True
+            what = "only the beginning of its data was captured; capture whole packets, for example with tcpdump -s 0"
+            found.append(CaptureNotice(f"connection {gap.stream.connection}", what, unread=True))
+        if entry:
+            connection, number = entry
+            found += connection.skip_missing(number, gap.at, gap.size)
+        elif gap.stream not in self._connections:
             # The next data isn't the first of the connection.
             gap.stream.connection.has_handshake = False
-        elif entry := self._connections[gap.stream]:
-            connection, number = entry
-            return connection.skip_missing(number, gap.at, gap.size)
-        return []
+        return found
 
     def _end_stream(self, closed: TcpStreamEnded) -> list[CaptureEvent]:
         closed.stream.closed = True

@@ -1,7 +1,7 @@
 """Tell listen calls from the other sessions of a capture, and describe those."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from listenctl.errors import ListenctlError
@@ -26,6 +26,16 @@ def is_call(report: CallReport) -> bool:
 def is_encrypted(report: CallReport) -> bool:
     """Return whether a session can't be decrypted, so that its protocol is unknown."""
     return bool(report.session.unreadable) and not is_call(report)
+
+
+def files_not_read(reports: Sequence[CallReport], incomplete: Collection[str]) -> list[str]:
+    """
+    Return the files with sessions that can't be decrypted, or that are ``incomplete``, as far as they have no calls:
+    calls may be in what was not read.
+    """
+    with_calls = {report.session.source for report in reports if is_call(report)}
+    hidden = [report.session.source for report in reports if is_encrypted(report)]
+    return [path for path in dict.fromkeys([*hidden, *incomplete]) if path not in with_calls]
 
 
 def describe_other_sessions(reports: Sequence[CallReport]) -> list[str]:
@@ -62,11 +72,15 @@ def _contents(path: str, reports: Sequence[CallReport]) -> str:
 def _describe(contents: "CaptureContents") -> str:
     if not contents.packets:
         return "the capture is empty"
-    if not contents.connections:
+    if contents.unread == contents.packets:
+        return f"all {count_noun(contents.packets, 'packet')} of a link type that is not read"
+    if not contents.has_data:
         advice = "capture the port of the listen server, for example with tcpdump -i any -w calls.pcap port 3000"
         return f"{count_noun(contents.packets, 'packet')} without TCP data; {advice}"
     protocols = ", ".join(f"{number} of {name}" for name, number in sorted(contents.connections.items()))
     connections = count_noun(contents.connections.total(), "TCP connection")
+    if not contents.connections:
+        return f"{count_noun(contents.packets, 'packet')} without their data"
     return f"{count_noun(contents.packets, 'packet')} in {connections}: {protocols}"
 
 

@@ -34,6 +34,7 @@ class Captures:
     def __init__(self, files: Sequence[str], keylog: Path | None = None) -> None:
         self.files = files
         self.failures: list[str] = []  # why files couldn't be read
+        self.incomplete: set[str] = set()  # files of which a part that may have calls couldn't be read
         self.interrupted = 0  # the signal that stopped the reading before the end of the files, or 0
         self._keylog = KeyLogFile(keylog, live=self.live) if keylog else None
         if self._keylog is not None and not self._keylog:
@@ -53,6 +54,7 @@ class Captures:
             join_audio: join consecutive audio of a session; otherwise yield each frame in order of time.
         """
         self.failures.clear()
+        self.incomplete.clear()
         stopping = _Stopping()
         numbers = count(1)
         for path in self.files:
@@ -63,6 +65,8 @@ class Captures:
                 events = read_capture(path, keylog=keylog, numbers=numbers, join_audio=join_audio)
                 for event in events if quiet else stopping.read(events):
                     notices.add_event(event)
+                    if isinstance(event, CaptureNotice) and event.unread:
+                        self.incomplete.add(path)
                     yield event
             except ListenctlError as exc:
                 self.failures.append(str(exc))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 from listenctl.commands.inspect.captured_sessions import (
     describe_files_without_calls,
     describe_other_sessions,
+    files_not_read,
     is_call,
     join_names,
 )
@@ -199,6 +200,7 @@ class _Inspection:
         if failures := self._captures.failures:
             raise ListenctlError("; ".join(failures))
         self._check_fail_on()
+        self._check_all_read()
         return signal_status(interrupted) if interrupted else 0
 
     def _make_files(self) -> Iterator[Path]:
@@ -246,6 +248,14 @@ class _Inspection:
             raise CheckFailedError(
                 f"{len(bad)} of {len(self._calls)} calls broke a rule of severity {limit} or worse: {names}"
             )
+
+    def _check_all_read(self) -> None:
+        if self._plan.keylog and any(report.session.unreadable for report in self._inspector.finish_calls()):
+            from listenctl.capture.tls.record_ciphers import check_ciphers
+
+            check_ciphers()
+        if not self._plan.calls and (files := files_not_read(self._reports, self._captures.incomplete)):
+            raise ListenctlError(f"{join_names([printable(path) for path in files])}: no call could be read")
 
     def _write(self, line: str) -> None:
         write_line(self._out, line)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from listenctl.capture.packets.link_layer import LINK_LAYERS
+from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.capture.packets.tcp_events import TcpData
 from tests.helpers.pcap import (
     CLIENT,
@@ -56,10 +57,16 @@ def test_an_address_has_its_usual_form() -> None:
     assert connections == {"[2001:db8::1]:40000 → [2001:db8::2]:8080"}
 
 
-def test_an_unknown_link_type_is_named_once() -> None:
-    found = read_packets(short_dialog().packets * 2, 147)
+@pytest.mark.parametrize(("number", "name"), [(239, "239 (NFLOG)"), (258, "258 (PKTAP)"), (9999, "9999")])
+def test_a_link_type_that_is_not_read_is_named_with_what_to_do(number: int, name: str) -> None:
+    packets = short_dialog().packets
 
-    assert notices(found) == ["packet 1: unsupported link type 147"]
+    found = read_packets(packets, number)
+
+    what = f"link type {name} is not read; capture on a network interface, for example with tcpdump -i any"
+    more = f"the whole capture: {len(packets) - 1} more packets: {what}"
+    assert notices(found) == [f"packet 1: {what}", more]
+    assert next(one for one in found if isinstance(one, CaptureNotice)).unread
 
 
 def test_padding_of_short_ethernet_packets_is_no_data() -> None:

@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 
 from listenctl.capture.capture_events import CapturedSession
-from listenctl.commands.inspect.captured_sessions import describe_files_without_calls, describe_other_sessions, is_call
+from listenctl.commands.inspect.captured_sessions import (
+    describe_files_without_calls,
+    describe_other_sessions,
+    files_not_read,
+    is_call,
+)
 from listenctl.inspection.call_report import CallReport
 from tests.helpers.inspected import MadeUp, new_session
 from tests.helpers.pcap import Packet, TcpDialog, pcap
@@ -31,6 +36,18 @@ def test_other_sessions_are_listed_by_server() -> None:
     ]
 
 
+def test_files_without_calls_that_were_not_read_completely_are_listed() -> None:
+    call, hidden = MadeUp(session=new_session(source="call")).end(1.0), unknown(new_session(source="hidden"))
+    other = unknown(new_session(source="other"))
+    hidden.session.is_listen, hidden.session.unreadable = None, "no secrets"
+    other.session.is_listen = False
+    hidden_beside = unknown(replace(hidden.session, source="call"))
+
+    reports = [call, hidden, other, hidden_beside]
+    assert files_not_read(reports, {"call"}) == ["hidden"]
+    assert files_not_read(reports, {"other"}) == ["hidden", "other"]
+
+
 @pytest.mark.parametrize(
     ("dialog", "contents"),
     [
@@ -51,3 +68,23 @@ def test_file_without_calls_is_described_by_its_contents(
     (line,) = describe_files_without_calls([str(path)], [])
     assert line.startswith(f"{path}: no listen call found, ")
     assert contents in line
+
+
+@pytest.mark.parametrize(
+    ("link_type", "size", "contents"),
+    [
+        (239, 1000, "all 5 packets of a link type that is not read"),
+        (1, 54, "5 packets without their data"),
+        (1, 30, "5 packets without TCP data; capture the port of the listen server"),
+    ],
+)
+def test_packets_that_are_not_read_are_no_reason_to_capture_another_port(
+    link_type: int, size: int, contents: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.pcap"
+    packets = TcpDialog().open().client(b"GET / HTTP/1.1\r\n\r\n").packets
+    cut = [Packet(one.at, one.data[:size], len(one.data)) for one in packets]
+    path.write_bytes(pcap(cut, link_type=link_type))
+
+    (line,) = describe_files_without_calls([str(path)], [])
+    assert line.startswith(f"{path}: no listen call found, {contents}")

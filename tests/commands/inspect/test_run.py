@@ -14,10 +14,11 @@ import wave
 from asyncio.subprocess import PIPE
 from io import StringIO
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
-from tests.helpers.cli import listenctl, service
+from tests.helpers.cli import listenctl, listenctl_here, service
 from tests.helpers.dumps import jambonz, write_dump
 from tests.helpers.pcap import Packet, packets_of, pcap
 from tests.helpers.server import until
@@ -139,10 +140,40 @@ def test_encrypted_session_needs_a_key_log(tmp_path: Path) -> None:
     hidden = listenctl("inspect", path, home=tmp_path)
     shown = listenctl("inspect", path, "--keylog", str(DATA / "encrypted/d_wss_mono16k.keylog"), home=tmp_path)
 
-    assert hidden.returncode == 0
+    assert (hidden.returncode, shown.returncode) == (1, 0)
+    assert hidden.stderr.endswith("d_wss_mono16k.pcap.gz: no call could be read\n")
     assert "918 packets in 1 TCP connection: 1 of TLS" in hidden.stdout
     assert "SSLKEYLOGFILE" in hidden.stdout
     assert "16k mono, 12.00 s, complete" in shown.stdout
+
+
+@pytest.mark.parametrize("file", [capture(PAUSE), str(DATA / "encrypted/d_wss_mono16k.pcap.gz")])
+def test_key_log_without_the_library_for_ciphers_is_status_1_if_it_is_needed(file: str, tmp_path: Path) -> None:
+    keylog = str(DATA / "encrypted/d_wss_mono16k.keylog")
+    with patch.dict(sys.modules, {"cryptography.hazmat.primitives.ciphers.aead": None}):
+        run = listenctl_here("inspect", "--keylog", keylog, capture(PAUSE), file, home=tmp_path)
+
+    assert "423e4d57" in run.stdout
+    assert run.returncode == ("encrypted" in file)
+    assert ("pip install 'listenctl[tls]'" in run.stderr) == ("encrypted" in file)
+
+
+@pytest.mark.parametrize("how", ["link type", "cut off", "damaged", "incomplete"])
+def test_capture_of_which_nothing_can_be_read_is_status_1(how: str, tmp_path: Path) -> None:
+    path, whole = tmp_path / "x.pcap", packets(PAUSE)
+    match how:
+        case "link type":
+            path.write_bytes(pcap(whole, link_type=258))
+        case "cut off":
+            path.write_bytes(pcap(Packet(one.at, one.data[:66], len(one.data)) for one in whole))
+        case "damaged":
+            path.write_bytes(pcap([]) + bytes(range(255, 0, -1)) * 500)
+        case "incomplete":
+            path.write_bytes(gzip.compress(pcap(whole))[:150])
+
+    run = listenctl_here("inspect", str(path), home=tmp_path)
+
+    assert (run.returncode, run.stderr.splitlines()[-1]) == (1, f"listenctl: {path}: no call could be read")
 
 
 def test_unreadable_files_are_reported_and_the_rest_inspected(tmp_path: Path) -> None:

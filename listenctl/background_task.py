@@ -1,12 +1,32 @@
 """Work beside other code: in a task that ends with a block, or in a thread that nobody has to wait for."""
 
 import asyncio
+import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+async def log_failure(
+    work: Callable[[], Awaitable[T]], name: str, on_failure: Callable[[], object] = lambda: None
+) -> T | None:
+    """
+    Return the result of ``work()``; what it raises is logged, and ends neither the task's group nor a block around it.
+
+    Args:
+        on_failure: called then; the result is None.
+    """
+    try:
+        return await work()
+    except Exception:
+        logger.exception("%s failed unexpectedly", name)
+        on_failure()
+        return None
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from listenctl.background_task import background_task
+from listenctl.background_task import background_task, log_failure
 
 pytestmark = pytest.mark.simulated_time
 
@@ -47,5 +47,33 @@ async def test_a_cancelled_block_cancels_the_work() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1), background_task(forever()) as task:
                 await forever()
+
+    assert task.cancelled()
+
+
+async def test_logged_work_gives_its_result() -> None:
+    async def work() -> str:
+        return "done"
+
+    assert await log_failure(work, "the work") == "done"
+
+
+async def test_logged_work_that_fails_ends_only_itself(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[str] = []
+
+    async with asyncio.TaskGroup() as group, background_task(log_failure(fail, "the view")) as view:
+        other = group.create_task(asyncio.sleep(1, "done"))
+        failed = group.create_task(log_failure(fail, "the device", lambda: told.append("failed")))
+        await asyncio.wait([view, failed])
+
+    assert view.exception() is failed.exception() is None
+    assert (told, other.result()) == (["failed"], "done")
+    assert "the device failed unexpectedly" in caplog.text
+    assert "OSError: broken" in caplog.text
+
+
+async def test_logged_work_that_is_cancelled_before_it_begins_leaves_nothing_behind() -> None:
+    async with background_task(log_failure(forever, "the work")) as task:
+        pass
 
     assert task.cancelled()

@@ -21,7 +21,7 @@ from listenctl.protocol.listen_session import CallStarted, ListenSession
 from listenctl.server.accept_connections import ConnectionAcceptor
 from listenctl.server.calls.live_call import LevelWatcher, LiveCall
 from listenctl.server.calls.live_call_log import CallIds, LiveCallLog
-from listenctl.server.control_api.control_socket import ControlSocket
+from listenctl.server.control_api.control_socket import ControlSocket, no_control
 from listenctl.server.jambonz_connection import JambonzConnection
 from listenctl.server.read_schedule import FIRST_READ, TimingWheel
 from listenctl.server.recording.call_recorder import CallRecorder, CallRecording
@@ -98,8 +98,8 @@ class ListenServer:
         self.port = sockets[0].getsockname()[1]
         self.acceptor.start(sockets)
         self.reporter.emit(self._describe())
-        if without_control:
-            self.reporter.emit(WarningEvent(rule="no-control", detail=without_control))
+        if without_control is not None:
+            self.reporter.emit(without_control)
 
     async def run(self) -> None:
         """Take calls until the server ends: see ``stop_after`` and ``shutdown``."""
@@ -213,8 +213,8 @@ class ListenServer:
         if upstream is not None and is_own_address(sockets, *upstream.host_and_port):
             raise UsageError(f"{upstream.url}: --upstream leads back to this server; give the URL of the application")
 
-    def _open_control(self) -> str:
-        """Open the control socket, or return why there is none if the server can do without it."""
+    def _open_control(self) -> WarningEvent | None:
+        """Open the control socket, or return the warning that there is none if the server can do without it."""
         try:
             if self.control is not None:
                 self.control.open()
@@ -223,8 +223,8 @@ class ListenServer:
                 raise
             # Taking calls matters more than being found by other commands.
             self.control = None
-            return f"other commands can't find this server: {exc}"
-        return ""
+            return no_control(exc)
+        return None
 
     def _open_connection(self, accepted: socket.socket, remote: str) -> None:
         if self.settings.tls is None:

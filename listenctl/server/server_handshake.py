@@ -4,11 +4,11 @@ The library never sees path and query, as jambonz sends raw spaces and non-ASCII
 Passwords and the application behind a relay take time; what the client sends meanwhile waits.
 """
 
-import logging
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
+from listenctl.background_task import log_failure
 from listenctl.net.nonblocking_socket import NonblockingSocket
 from listenctl.protocol.opening_handshake import SUBPROTOCOLS
 
@@ -33,8 +34,6 @@ _TLS_RECORD = b"\x16\x03"
 _HOP_BY_HOP = frozenset(
     ("connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade")
 )
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +167,8 @@ class ServerHandshake:
         if isinstance(allowed, bool) and upstream is None:
             self._answer(self._examine(request, allowed=allowed), None)
         else:
-            self._deciding = self._server.tasks.create_task(
-                self._decide(request, allowed, upstream=upstream, target=target)
-            )
+            deciding = partial(self._decide, request, allowed, upstream=upstream, target=target)
+            self._deciding = self._server.tasks.create_task(log_failure(deciding, "a handshake", self._fail))
 
     async def _decide(
         self, request: Request, allowed: bool | Awaitable[bool], *, upstream: "RelayTarget | None", target: str
@@ -185,12 +183,16 @@ class ServerHandshake:
                 else:
                     connection = opened
                     answer = self._examine_again(answer, connection)
+            self._deciding = None
+            self._answer(answer, connection)
         except Exception:
-            # Other calls run in the same group of tasks.
-            logger.exception("a handshake failed unexpectedly")
-            answer = FAILED
+            if connection is not None:
+                connection.drop()
+            raise
+
+    def _fail(self) -> None:
         self._deciding = None
-        self._answer(answer, connection)
+        self.refuse_unparsed(FAILED)
 
     def _examine(self, request: Request, *, allowed: bool) -> Response | HandshakeRefusal:
         assert self.target is not None

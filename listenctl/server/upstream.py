@@ -5,6 +5,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
 
+from listenctl.background_task import log_failure
 from listenctl.errors import RefusedError
 from listenctl.net.client_connection import ClientConnection, ConnectionEnd, connect
 from listenctl.net.client_handshake import HandshakeRefusedError
@@ -159,7 +160,8 @@ class UpstreamConnection:
             self.relay.take_application_end(end)
 
     def _wait_closed_later(self) -> None:
-        task = self._tasks.create_task(self._wait_closed())
+        closing = log_failure(self._wait_closed, "closing the connection to the application")
+        task = self._tasks.create_task(closing)
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 

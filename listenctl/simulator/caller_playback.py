@@ -36,7 +36,7 @@ class CallerPlayback:
         """Open the device; the task that opens it must also close it."""
         await self._player.open()
         self._mixer.set_calls({_CALL: (self._format, single_call_gains(1, ChannelChoice.BOTH))})
-        await self._playing.enter_async_context(background_task(self._player.run()))
+        await self._playing.enter_async_context(background_task(self._player.play()))
 
     def add_audio(self, pcm: bytes) -> None:
         self._mixer.add_audio(_CALL, pcm)

@@ -10,11 +10,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from listenctl.background_task import background_task
+from listenctl.background_task import background_task, log_failure
 from listenctl.errors import ListenctlError
 from listenctl.json_lines import VERSION, JsonObject
 from listenctl.net.runtime_folder import call_socket_path, listen_privately, prepare_folder
@@ -88,7 +89,12 @@ async def call_socket(
         yield
         return
     with listening:
-        async with background_task(_CallSocket(path, call, clock()).serve(listening)):
+        serving = log_failure(
+            partial(_CallSocket(path, call, clock()).serve, listening),
+            "the socket of the call",
+            lambda: warn("send-dtmf can't find this call: its socket failed unexpectedly"),
+        )
+        async with background_task(serving):
             try:
                 yield
             finally:

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Container
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
-from listenctl.background_task import background_task
 from listenctl.errors import UsageError
 from listenctl.events import Reporter
 from listenctl.json_lines import json_line
@@ -93,7 +92,7 @@ async def displayed_events(
     if not quiet and can_draw(sys.stderr, os.environ):
         view = make_view(style)
         reporter.add_sink(view.add_event, drawn)
-        async with background_task(view.run()):
+        async with view.drawn():
             yield view.close
         return
     writer = LineWriter(sys.stderr.fileno(), sys.stderr.encoding)

@@ -1,9 +1,11 @@
 """A live view of a command: a screen that is drawn until the command ends."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import TextIO
 
+from listenctl.background_task import background_task, log_failure
 from listenctl.json_lines import ReportedEvent
 from listenctl.terminal.event_lines import format_event, is_lasting
 from listenctl.terminal.keypresses import KeypressReader
@@ -26,6 +28,16 @@ class LiveView:
         self.style = style
         self._render = render  # returns the lines of a frame, as for ``Screen.draw_lines``
         self._keys = keys  # reads the same terminal, and is suspended together with the screen
+
+    @asynccontextmanager
+    async def drawn(self) -> AsyncIterator[None]:
+        """Draw while the block runs; it goes on if the view fails."""
+        try:
+            async with background_task(log_failure(self.run, "the live view")):
+                yield
+        finally:
+            # Prints the events since a failure.
+            self.close()
 
     async def run(self) -> None:
         """Draw, and read keys, until cancelled."""

@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from listenctl.background_task import background_task
+from listenctl.background_task import background_task, log_failure
 from listenctl.terminal.screen import can_draw
 
 INTERVAL = 0.5
@@ -27,7 +27,7 @@ class ProgressLine:
             yield
             return
         try:
-            async with background_task(self._draw()):
+            async with background_task(log_failure(self._draw, "the progress line")):
                 yield
         finally:
             self.clear()

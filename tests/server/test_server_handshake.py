@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from listenctl.server.server_handshake import split_request
+from listenctl.server.server_handshake import ServerHandshake, split_request
 from tests.helpers.capture import Cut, odd_pieces
 from tests.helpers.frames import ACCEPT, HANDSHAKE, binary, close, text
+from tests.helpers.scripted_server import relaying
 from tests.helpers.server import Running, faster, running, until
 
 pytestmark = pytest.mark.simulated_time
@@ -211,3 +212,22 @@ def test_path_and_query_are_kept_from_the_library(line: bytes, target: str | Non
     for_library = request if target is None else b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 
     assert split_request(request) == (target, for_library, b"")
+
+
+async def test_a_fault_while_a_handshake_is_answered_ends_that_handshake_only(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug of ours")
+
+    async with relaying() as relayed:
+        peer = await relayed.run.call(METADATA)
+        monkeypatch.setattr(ServerHandshake, "_answer", fail)
+        answer = await relayed.run.ask(HANDSHAKE)
+        await peer.send(close())
+        ended = await relayed.run.events.wait_for("call-ended")
+
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert relayed.run.events.of("connection-refused")[0]["reason"] == "the handshake failed unexpectedly"
+    assert ended["closed_by"] == "jambonz"
+    assert "a bug of ours" in caplog.text

@@ -12,10 +12,10 @@ import pytest
 from listenctl.net.server_address import CallTarget, client_tls_context
 from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.server.check_credentials import SharedCredentials
-from listenctl.server.upstream import RelayTarget, upstream_path
+from listenctl.server.upstream import RelayTarget, UpstreamConnection, upstream_path
 from tests.helpers.frames import HANDSHAKE, WireFrame, binary, close, text
 from tests.helpers.scripted_server import Script, Side, accept, answering, read_request, relaying, serving
-from tests.helpers.server import Running, faster, running
+from tests.helpers.server import Running, faster, read_sidecar, running, until
 
 pytestmark = pytest.mark.simulated_time
 
@@ -384,3 +384,28 @@ async def test_a_chain_that_leads_back_to_us_ends(most: int, max_calls: int, mon
 
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert 20 <= refused <= 50
+
+
+# Faults of ours.
+
+
+@pytest.mark.parametrize("faulty", ["open", "_wait_closed"])
+async def test_a_fault_in_one_connection_to_the_application_ends_no_other_call(
+    faulty: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("a bug of ours")
+
+    async with relaying(record=tmp_path) as relayed:
+        peer = await relayed.run.call(METADATA)
+        await relayed.run.events.wait_for("call-started")
+        monkeypatch.setattr(UpstreamConnection, faulty, fail)
+        other = await relayed.run.open(HANDSHAKE)
+        head = await other.read_head()
+        await other.send(METADATA, close()) if head.startswith(b"HTTP/1.1 101 ") else None
+        await until(lambda: "a bug of ours" in caplog.text)
+        await peer.send(close())
+        saved = await relayed.run.events.wait_for_one("recording-saved", call="CS-A")
+
+    assert head[:13] == (b"HTTP/1.1 500 " if faulty == "open" else b"HTTP/1.1 101 ")
+    assert read_sidecar(saved)["close"]["by"] == "jambonz"

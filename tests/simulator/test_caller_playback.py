@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from listenctl.errors import ListenctlError
-from listenctl.media.devices.playback_device import PlaybackState
+from listenctl.media.devices.playback_device import PlaybackDevice, PlaybackState
 from listenctl.simulator.caller_playback import CallerPlayback
 from tests.helpers.server import LIMIT, until
 from tests.helpers.simulated_calls import Pcm
@@ -101,4 +101,18 @@ async def test_a_cancelled_call_closes_the_device_that_is_opening() -> None:
         await asyncio.wait([opening])
 
     assert opening.cancelled()
+    assert device.closed
+
+
+async def test_a_call_goes_on_when_its_playback_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_: PlaybackDevice) -> None:
+        raise RuntimeError("a bug of the driver")
+
+    monkeypatch.setattr(PlaybackDevice, "run", fail)
+    device = FakeDevice()
+
+    async with hearing(device) as caller:
+        await until(lambda: bool(caller.states))
+
+    assert [state.text for state in caller.states] == ["no sound: speaker: failed unexpectedly"]
     assert device.closed

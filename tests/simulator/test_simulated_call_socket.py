@@ -13,6 +13,7 @@ from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.events import Reporter
 from listenctl.net.unix_http import get_over_unix_socket
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
+from listenctl.simulator import simulated_call_socket
 from listenctl.simulator.call_snapshot import CallSnapshot, CallState
 from listenctl.simulator.dtmf_requests import DtmfRequest
 from listenctl.simulator.find_simulated_calls import find_simulated_calls, request_dtmf
@@ -169,3 +170,18 @@ def test_only_the_socket_of_a_dead_process_is_removed(tmp_path: Path) -> None:
 )
 def test_an_invalid_description_is_refused(body: bytes) -> None:
     assert SimulatedCallEntry.parse(Path("a.sock"), body) is None
+
+
+async def test_a_call_continues_when_its_socket_fails(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("a bug of ours")
+
+    monkeypatch.setattr(simulated_call_socket, "_readable", fail)
+    problems: list[str] = []
+    async with asyncio.timeout(LIMIT), call_socket(folder(tmp_path), Phone(), problems.append):
+        await until(lambda: bool(problems))
+
+    assert problems == ["send-dtmf can't find this call: its socket failed unexpectedly"]
+    assert "a bug of ours" in caplog.text

@@ -134,7 +134,7 @@ class _PlayedSound:
         view = PlayToCallView(self._sound.name, self._player.progress, sys.stderr, style)
         self._write_message = lambda text: view.screen.print_above(f"listenctl: {printable(text)}")
         try:
-            async with background_task(view.run()):
+            async with view.drawn():
                 yield
         finally:
             self._write_message = write_message

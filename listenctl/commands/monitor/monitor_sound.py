@@ -69,7 +69,7 @@ class MonitorSound:
         if self._unmuted.is_set() and self._options.device is not None:
             await _open(player)
         await self._unmuted.wait()
-        await player.run()
+        await player.play()
 
     def save_call(self, audio_format: AudioFormat) -> None:
         """Save the unchanged samples of one call with --save; raises UsageError if the file can't be created."""

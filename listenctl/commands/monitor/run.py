@@ -5,7 +5,6 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from listenctl.background_task import background_task
 from listenctl.commands.monitor.monitor_session import Monitor
 from listenctl.commands.monitor.view import render_monitor
 from listenctl.json_lines import ReportedEvent
@@ -72,7 +71,7 @@ async def _run_on_terminal(options: "MonitorOptions", style: TextStyle) -> None:
         sys.stderr, style, lambda size, now: render_monitor(monitor.snapshot(now, hint), size, style), keys=keys
     )
     stop_at_signals(monitor.stop, view.close)
-    async with background_task(view.run()):
+    async with view.drawn():
         await monitor.run()
 
 

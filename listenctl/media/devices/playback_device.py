@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TypeVar
 
-from listenctl.background_task import in_daemon_thread
+from listenctl.background_task import in_daemon_thread, log_failure
 from listenctl.errors import ListenctlError
 from listenctl.media.devices.mixer import CallMixer
 from listenctl.media.devices.sound_devices import (
@@ -101,6 +101,11 @@ class PlaybackDevice:
                 await asyncio.sleep(self._retry_every if again else 0)
         finally:
             await self.close()
+
+    async def play(self) -> None:
+        """Play like ``run``; a fault of the device or of its driver is reported, and ends nothing else."""
+        failed = PlaybackState(False, f"no sound: {_WHAT}: failed unexpectedly")
+        await log_failure(self.run, "playback", lambda: self._report(failed))
 
     async def _try_once(self) -> bool:
         try:

@@ -6,10 +6,13 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from listenctl.background_task import log_failure
 from listenctl.errors import ListenctlError
+from listenctl.events import WarningEvent
 from listenctl.net.runtime_folder import listen_privately, prepare_folder
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ class ControlSocket:
         self._loop = asyncio.get_running_loop()
         self._socket: socket.socket | None = None
         self._identity = (0, 0)
-        self._starting: asyncio.Task[Server] | None = None
+        self._starting: asyncio.Task[Server | None] | None = None
 
     def open(self) -> None:
         """Claim the path, even of a dead server; raises ListenctlError if a live one has it, or creating it fails."""
@@ -44,22 +47,42 @@ class ControlSocket:
     async def close(self) -> None:
         if self._socket is None:
             return
-        with suppress(OSError):
-            if _identity(self.path) == self._identity:
-                self.path.unlink()
+        self._remove_file()
         if self._starting is None:
             self._loop.remove_reader(self._socket)
-        else:
-            answering = await self._starting
+        elif (answering := await self._starting) is not None:
             answering.close(reason="server ended")
             await answering.wait_closed()
         self._socket.close()
 
     def _start_server(self, listening: socket.socket) -> None:
+        self._loop.remove_reader(listening)
+        answering = log_failure(
+            partial(self._answer, listening), "the control socket", lambda: self._give_up(listening)
+        )
+        self._starting = self._server.tasks.create_task(answering)
+
+    async def _answer(self, listening: socket.socket) -> "Server":
         from listenctl.server.control_api.control_server import serve_control
 
-        self._loop.remove_reader(listening)
-        self._starting = self._server.tasks.create_task(serve_control(listening, self._server, self.path.stem))
+        return await serve_control(listening, self._server, self.path.stem)
+
+    def _give_up(self, listening: socket.socket) -> None:
+        """Let tools find no server, instead of one that doesn't answer."""
+        self._remove_file()
+        listening.close()
+        self._server.reporter.emit(no_control(f"{self.path}: the control socket failed unexpectedly"))
+
+    def _remove_file(self) -> None:
+        with suppress(OSError):
+            if _identity(self.path) == self._identity:
+                self.path.unlink()
+        # A later file of another server can have the same inode.
+        self._identity = (0, 0)
+
+
+def no_control(reason: object) -> WarningEvent:
+    return WarningEvent(rule="no-control", detail=f"other commands can't find this server: {reason}")
 
 
 @contextmanager

@@ -3,10 +3,12 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from websockets.asyncio.server import ServerConnection, broadcast
 from websockets.frames import CloseCode
 
+from listenctl.background_task import log_failure
 from listenctl.protocol import peer_json
 from listenctl.protocol.call_sharing.tool_messages import RefusalReason, ToolMessageType
 
@@ -86,7 +88,8 @@ class ToolSender:
             return
         for data in self._release():
             self._send(data, text=True)
-        self._closing = self._tasks.create_task(self._connection.close(code, reason))
+        closing = log_failure(partial(self._connection.close, code, reason), "closing the connection of a tool")
+        self._closing = self._tasks.create_task(closing)
 
     async def wait_closed(self) -> None:
         if self._closing is not None:

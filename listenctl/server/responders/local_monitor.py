@@ -46,7 +46,7 @@ class LocalMonitor:
         self._formats[call.log.id] = call.log.audio_format
         self._update_mixer()
         if self._playing is None:
-            self._playing = call.tasks.create_task(self._player.run())
+            self._playing = call.tasks.create_task(self._player.play())
 
     async def _remove_call(self, call: RespondedCall) -> None:
         del self._formats[call.log.id]

@@ -6,9 +6,12 @@ import pytest
 
 from listenctl.errors import ListenctlError
 from listenctl.events import Reporter
+from listenctl.server.control_api import control_server
+from listenctl.server.control_api.tool_sender import ToolWebSocket
 from listenctl.server.server import ListenServer
 from tests.helpers.control import controlled
-from tests.helpers.server import faster, mode_of
+from tests.helpers.frames import close
+from tests.helpers.server import faster, mode_of, read_sidecar, until
 
 pytestmark = pytest.mark.simulated_time
 
@@ -78,3 +81,42 @@ async def test_a_client_that_says_nothing_doesnt_keep_the_server_from_ending(tmp
         assert await mute[0].read() == b""
         mute[1].close()
         await mute[1].wait_closed()
+
+
+async def test_a_control_socket_that_fails_is_a_warning_and_the_calls_go_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("a bug of ours")
+
+    monkeypatch.setattr(control_server, "serve_control", fail)
+    async with controlled(tmp_path, record=True) as server:
+        peer = await server.place_call("CS-A")
+        _, writer = await asyncio.open_unix_connection(str(server.socket))
+        warning = await server.run.events.wait_for_warning("no-control")
+        exists = server.socket.exists()
+        writer.close()
+        await peer.send(close())
+        saved = await server.run.events.wait_for("recording-saved")
+
+    assert "other commands can't find this server" in warning["detail"]
+    assert "a bug of ours" in caplog.text
+    assert not exists
+    assert read_sidecar(saved)["close"]["by"] == "jambonz"
+
+
+async def test_a_tool_whose_connection_cant_be_closed_costs_no_call_anything(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("a bug of ours")
+
+    async with controlled(tmp_path) as server:
+        peer = await server.place_call("CS-A")
+        async with server.attach():
+            monkeypatch.setattr(ToolWebSocket, "close", fail)
+            await peer.send(close())
+            await server.run.events.wait_for("call-ended")
+            await until(lambda: "a bug of ours" in caplog.text)
+            monkeypatch.undo()
+        assert await server.list_calls() == []

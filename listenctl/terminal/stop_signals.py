@@ -1,6 +1,5 @@
 """Signals: the first SIGINT, SIGTERM or SIGHUP ends a command in order, the second at once; Ctrl-Z suspends it."""
 
-import asyncio
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -9,6 +8,7 @@ from contextlib import contextmanager
 from listenctl.errors import signal_status
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that stop a command; asyncio is imported below, because commands without an event loop import them, too."""
 
 
 def stop_at_signals(stop: Callable[[], None], leave: Callable[[], None] = lambda: None) -> list[int]:
@@ -19,6 +19,8 @@ def stop_at_signals(stop: Callable[[], None], leave: Callable[[], None] = lambda
         stop: begins the end without waiting.
         leave: cleans up before the exit at once, for example the terminal.
     """
+    import asyncio
+
     received: list[int] = []
 
     def take(number: int) -> None:
@@ -42,6 +44,7 @@ def suspending_at_ctrl_z(give_back: Callable[[], None], take_back: Callable[[], 
     Args:
         take_back: called when the process continues.
     """
+    import asyncio
 
     def suspend() -> None:
         give_back()

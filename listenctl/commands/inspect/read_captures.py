@@ -13,6 +13,7 @@ from listenctl.capture.tls.key_log import KeyLog, KeyLogFile
 from listenctl.errors import ListenctlError
 from listenctl.terminal.printable_text import printable
 from listenctl.terminal.standard_streams import write_message
+from listenctl.terminal.stop_signals import STOP_SIGNALS
 
 STDIN = "-"
 Handler = Callable[[int, FrameType | None], object] | int | None
@@ -116,7 +117,9 @@ class _Stopping:
 
     def read(self, events: Iterator[CaptureEvent]) -> Iterator[CaptureEvent]:
         """Yield events until a signal arrives."""
-        self._before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        # Under nohup, a closed terminal stops nothing.
+        ignored = {number for number in (signal.SIGHUP,) if signal.getsignal(number) is signal.SIG_IGN}
+        self._before = {number: signal.signal(number, self._stop) for number in STOP_SIGNALS if number not in ignored}
         try:
             while not self.number:
                 try:

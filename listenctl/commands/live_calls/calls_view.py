@@ -22,6 +22,7 @@ from listenctl.terminal.printable_text import (
 )
 from listenctl.terminal.screen import Screen, TerminalSize, terminal_size
 from listenctl.terminal.standard_streams import write_line
+from listenctl.terminal.stop_signals import STOP_SIGNALS
 
 if TYPE_CHECKING:
     from listenctl.call_listing import CallListing, ListedCall
@@ -47,7 +48,8 @@ def watch_calls(list_calls: Callable[[], "CallListing"], stream: TextIO) -> NoRe
     style = TextStyle.of_stream(stream, os.environ)
     with closing(Screen(stream, style, clock=time.monotonic)) as screen:
         signal.signal(signal.SIGTSTP, lambda *_: _suspend(screen))
-        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(signal_status(number)))
+        for stop in STOP_SIGNALS:
+            signal.signal(stop, lambda number, _: sys.exit(signal_status(number)))
         while True:
             _draw(screen, list_calls(), style)
             time.sleep(_WATCH_INTERVAL)

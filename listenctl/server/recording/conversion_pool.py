@@ -11,6 +11,7 @@ from pathlib import Path
 
 from listenctl.errors import ListenctlError
 from listenctl.media.files.convert_recording import Conversion, convert_wav
+from listenctl.terminal.stop_signals import STOP_SIGNALS
 
 CONVERTERS = 2
 
@@ -33,8 +34,8 @@ def _converters() -> ProcessPoolExecutor:
 
 def _begin_worker() -> None:
     os.nice(19)
-    # A signal to the process group is for the server, which waits for the conversion.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # A signal to the process group, or to all of a closed terminal, is for the server, which waits for the conversion.
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

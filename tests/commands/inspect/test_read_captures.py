@@ -1,6 +1,7 @@
 """Reading of several captures."""
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from listenctl.capture.capture_events import CapturedFrame, SessionOpened
 from listenctl.commands.inspect import read_captures
 from listenctl.commands.inspect.read_captures import Captures
+from listenctl.terminal.stop_signals import STOP_SIGNALS
 from tests.helpers.capture import FOLDER
 
 PAUSE, STREAM = (str(FOLDER / f"{name}.pcap.gz") for name in ("f_pause_graceful", "c2_bidir_stream8k_marks_nominus1"))
@@ -60,18 +62,38 @@ def test_encrypted_session_is_not_damage(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().err == ""
 
 
-def test_signal_ends_the_reading_of_all_files(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture(params=STOP_SIGNALS)
+def stop_signal(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
+    """A signal with its default handler, whatever started the tests."""
+    number: signal.Signals = request.param
+    before = signal.signal(number, signal.SIG_DFL)
+    yield number
+    signal.signal(number, before)
+
+
+def test_signal_ends_the_reading_of_all_files(stop_signal: signal.Signals, capsys: pytest.CaptureFixture[str]) -> None:
     captures = Captures([PAUSE, STREAM])
     events = []
     for event in captures.read(join_audio=False):
         events.append(event)
         if len(events) == 100:
-            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(stop_signal)
 
     assert len(events) == 100
-    assert captures.interrupted == signal.SIGTERM
+    assert captures.interrupted == stop_signal
     assert capsys.readouterr().err == f"listenctl: {PAUSE}: interrupted; the results cover only the part read so far\n"
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(stop_signal) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize("stop_signal", [signal.SIGHUP], indirect=True)
+def test_closed_terminal_doesnt_stop_the_reading_under_nohup(stop_signal: signal.Signals) -> None:
+    signal.signal(stop_signal, signal.SIG_IGN)
+    captures = Captures([PAUSE])
+
+    for _ in captures.read():
+        signal.raise_signal(stop_signal)
+
+    assert captures.interrupted == 0
 
 
 def test_key_log_may_get_its_first_secrets_while_stdin_is_read(

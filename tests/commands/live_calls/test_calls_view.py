@@ -1,7 +1,6 @@
 """The list of live calls."""
 
 import json
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from rich.cells import cell_len
 from listenctl.call_listing import CallListing, ListedCall, ListedServer
 from listenctl.commands.live_calls.calls_view import live_calls_table, screen_lines, unique_prefixes
 from listenctl.terminal.printable_text import TextStyle
+from listenctl.terminal.stop_signals import STOP_SIGNALS
 from tests.helpers.cli import listenctl_beside
 from tests.helpers.control import SERVER, fake_control, live_call
 from tests.helpers.terminals import on_terminal
@@ -94,7 +94,7 @@ def test_call_without_parties() -> None:
     assert "unknown  unknown  1:23  8k stereo" in live_calls_table(listing(unknown), PLAIN, None)[1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", STOP_SIGNALS)
 async def test_watch_redraws_calls_and_restores_the_terminal(number: int, tmp_path: Path) -> None:
     async with (
         fake_control(tmp_path, calls=[live_call("first-call")]) as control,

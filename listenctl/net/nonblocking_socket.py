@@ -14,6 +14,8 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
+from listenctl.protocol.proxy_protocol import NotProxyProtocolError, ProxyHeader, parse_proxy_header
+
 READ_BYTES = 256 * 1024
 _TLS_RECORD_BYTES = 16 * 1024
 
@@ -35,16 +37,20 @@ class NonblockingSocket:
         *,
         write_size: int = sys.maxsize,
         max_unsent: int = sys.maxsize,
+        proxied: bool = False,
     ) -> None:
         connection.setblocking(False)
         self.on_drained: Callable[[], None] = lambda: None  # called when nothing waits to be sent any more
-        self.error: OSError | None = None  # what broke the connection; a failed TLS handshake is an ``ssl.SSLError``
+        self.error: OSError | None = None
+        """What broke the connection; a failed TLS handshake is an ``ssl.SSLError``."""
+        self.proxy_header: ProxyHeader | None = None  # that of a ``proxied`` connection, once it has arrived
         self.stream_ended = False  # whether there is nothing more to read
         self._socket = connection
         self._loop = loop
         self._write_size = write_size  # the most bytes of one write
         self._max_unsent = max_unsent
         self._unsent = bytearray()
+        self._proxy_head: bytes | None = b"" if proxied else None  # what has arrived of the header
         self._ends_writing = False
         self._broken = False
         self._closed = False
@@ -71,7 +77,21 @@ class NonblockingSocket:
             count, self.error = 0, exc
         if not count:
             self.stream_ended = True
-        return bytes(self._view[:count])
+        data = bytes(self._view[:count])
+        return data if self._proxy_head is None else self._take_proxy_header(self._proxy_head + data)
+
+    def _take_proxy_header(self, data: bytes) -> bytes | None:
+        """Return what follows the PROXY header, None if there is nothing yet."""
+        try:
+            self.proxy_header = parse_proxy_header(data)
+        except NotProxyProtocolError as exc:
+            self.error, self.stream_ended, self._proxy_head = exc, True, None
+            return b""
+        if self.proxy_header is None:
+            self._proxy_head = data
+            return b"" if self.stream_ended else None
+        self._proxy_head = None
+        return data[self.proxy_header.size :] or (b"" if self.stream_ended else None)
 
     def write(self, data: bytes) -> None:
         """Send, and keep what the kernel doesn't take yet."""
@@ -223,9 +243,12 @@ class TlsSocket(NonblockingSocket):
         connection: socket.socket,
         loop: asyncio.AbstractEventLoop,
         tls: TlsStream,
-        **limits: int,
+        *,
+        write_size: int = sys.maxsize,
+        max_unsent: int = sys.maxsize,
+        proxied: bool = False,
     ) -> None:
-        super().__init__(connection, loop, **limits)
+        super().__init__(connection, loop, write_size=write_size, max_unsent=max_unsent, proxied=proxied)
         self._tls = tls
 
     def read(self) -> bytes | None:

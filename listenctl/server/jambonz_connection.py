@@ -235,6 +235,7 @@ class JambonzConnection:
         while data:
             self._keep_alive.note_data(now)
             if self._frames is None:
+                self._note_proxy()
                 self._handshake.receive_data(data)
             else:
                 self._take_frames(self._frames, data, now)
@@ -249,6 +250,12 @@ class JambonzConnection:
             self._call.take_events(session.find_gaps(now))
             # A server that is late itself must not begin to read more often.
             self._schedule.note_stall(session.ledger.stalled and not session.ledger.unobserved)
+
+    def _note_proxy(self) -> None:
+        header = self._socket.proxy_header
+        if header is not None and header.source is not None:
+            host, port = header.source
+            self.remote = self._handshake.remote = f"{host}:{port}"
 
     def _take_frames(self, frames: ClientFrameReader, data: bytes, now: float) -> None:
         call = self._call

@@ -227,10 +227,12 @@ class ListenServer:
         return None
 
     def _open_connection(self, accepted: socket.socket, remote: str) -> None:
-        if self.settings.tls is None:
-            connected = NonblockingSocket(accepted, self._loop, max_unsent=MAX_UNSENT_BYTES)
-        else:
-            connected = TlsSocket(accepted, self._loop, TlsStream(self.settings.tls), max_unsent=MAX_UNSENT_BYTES)
+        limit, proxied, tls = MAX_UNSENT_BYTES, self.settings.trust_proxy, self.settings.tls
+        connected = (
+            NonblockingSocket(accepted, self._loop, max_unsent=limit, proxied=proxied)
+            if tls is None
+            else TlsSocket(accepted, self._loop, TlsStream(tls), max_unsent=limit, proxied=proxied)
+        )
         connection = JambonzConnection(connected, remote, self, self._loop)
         self.connections[connection] = None
         self._wheel.add_visit(connection.visit, FIRST_READ)

@@ -21,6 +21,7 @@ from websockets.typing import Subprotocol
 from listenctl.background_task import log_failure
 from listenctl.net.nonblocking_socket import NonblockingSocket
 from listenctl.protocol.opening_handshake import SUBPROTOCOLS
+from listenctl.protocol.proxy_protocol import NotProxyProtocolError
 
 if TYPE_CHECKING:
     import asyncio
@@ -98,7 +99,7 @@ class ServerHandshake:
         self.target: str | None = None  # path and query of the request, None before they are known
         self.refused = False
         self._socket = connection
-        self._remote = remote
+        self.remote = remote
         self._server = server
         self._settings = server.settings
         self._on_done = on_done
@@ -138,14 +139,16 @@ class ServerHandshake:
         error = self._socket.error
         if self.refused:
             return
-        if isinstance(error, ssl.SSLError):
+        if isinstance(error, NotProxyProtocolError):
+            reason = f"{error}, which --trust-proxy demands"
+        elif isinstance(error, ssl.SSLError):
             reason = f"TLS failed: {_tls_problem(error)}"
         elif self._received or self._deciding:
             when = "before it was answered" if self._deciding else "too early"
             reason = f"the connection ended {when}"
         else:
             return
-        self._server.report_refusal(self._remote, self.target, HandshakeRefusal(HTTPStatus.BAD_REQUEST, reason))
+        self._server.report_refusal(self.remote, self.target, HandshakeRefusal(HTTPStatus.BAD_REQUEST, reason))
 
     def cancel(self) -> None:
         if self._deciding is not None:
@@ -244,7 +247,7 @@ class ServerHandshake:
     def _end(self, refusal: HandshakeRefusal) -> None:
         self.refused = True
         self.cancel()
-        self._server.report_refusal(self._remote, self.target, refusal)
+        self._server.report_refusal(self.remote, self.target, refusal)
         self._on_done(None)
 
 

@@ -22,6 +22,7 @@ class ServerSettings:
     path: str | None = None  # the only path to accept, without query; None accepts any
     credentials: CredentialsCheck | None = None  # what clients must send; None lets everyone in
     tls: ssl.SSLContext | None = None
+    trust_proxy: bool = False  # whether each connection begins with a PROXY header, which has the client's address
     max_calls: int = 1000
     max_message: int = defaults.MAX_MESSAGE  # bytes of one WebSocket message
     default_format: AudioFormat = AudioFormat(defaults.SAMPLE_RATE, 1)  # of calls whose metadata has none

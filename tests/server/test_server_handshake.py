@@ -1,6 +1,9 @@
 """Which requests become calls and what the others are told, on real sockets."""
 
+import asyncio
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -231,3 +234,45 @@ async def test_a_fault_while_a_handshake_is_answered_ends_that_handshake_only(
     assert relayed.run.events.of("connection-refused")[0]["reason"] == "the handshake failed unexpectedly"
     assert ended["closed_by"] == "jambonz"
     assert "a bug of ours" in caplog.text
+
+
+V2 = b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c" + bytes([192, 0, 2, 1, 10, 0, 0, 1]) + b"\xdc\x04\x0b\xb8"
+V1 = b"PROXY TCP4 192.0.2.1 10.0.0.1 56324 3000\r\n"
+LOCAL = b"PROXY UNKNOWN\r\n"
+
+
+@pytest.mark.parametrize("with_tls", [False, True])
+@pytest.mark.parametrize("header", [V1, V2, LOCAL], ids=["v1", "v2", "unknown"])
+async def test_a_trusted_proxy_says_where_a_call_comes_from(
+    header: bytes, with_tls: bool, serving_tls: ssl.SSLContext, certificate: Path
+) -> None:
+    async with running(faster(trust_proxy=True, tls=serving_tls if with_tls else None)) as run:
+        _, writer = await asyncio.open_connection("127.0.0.1", run.port)
+        for byte in header:
+            writer.write(bytes([byte]))
+            await writer.drain()
+        if with_tls:
+            trusting = ssl.create_default_context(cafile=certificate.with_suffix(".crt"))
+            await writer.start_tls(trusting, server_hostname="127.0.0.1")
+        writer.write(HANDSHAKE + text("{}"))
+        await writer.drain()
+        started = await run.events.wait_for("call-started")
+        writer.close()
+
+    assert started["remote"].startswith("127.0.0.1:" if header == LOCAL else "192.0.2.1:56324")
+
+
+async def test_without_the_header_that_a_proxy_sends_a_connection_is_closed() -> None:
+    async with running(faster(trust_proxy=True)) as run:
+        peer = await run.open(HANDSHAKE)
+        assert await peer.read_to_end() == b""
+        refused = await run.events.wait_for("connection-refused")
+
+    assert refused["reason"] == "the connection doesn't begin with a PROXY header, which --trust-proxy demands"
+
+
+async def test_without_trust_a_proxy_header_is_no_request() -> None:
+    async with running() as run:
+        await (await run.open(V1 + HANDSHAKE)).read_to_end()
+
+        assert (await run.events.wait_for("connection-refused"))["remote"].startswith("127.0.0.1:")

@@ -119,6 +119,7 @@ def server_settings(
         path=options.path,
         credentials=credentials,
         tls=read_certificate(options.cert, options.key),
+        trust_proxy=options.trust_proxy,
         max_calls=options.max_calls or possible,
         max_message=options.max_message,
         default_format=AudioFormat(options.sample_rate, MIX_CHANNELS[options.mix_type]),

@@ -36,6 +36,9 @@ class ServerOptions(ReportOptions):
     no_auth: Annotated[bool, access("Let anyone connect, even from other hosts")] = False
     cert: Annotated[Path | None, access("Certificate chain (PEM) for wss://")] = None
     key: Annotated[Path | None, access("Private key (PEM) of the certificate")] = None
+    trust_proxy: Annotated[
+        bool, access("Take the client's address from the PROXY header (v1 or v2) that each connection must have")
+    ] = False
     max_calls: Annotated[
         int | None, calls_option("Maximum number of live calls [default: what the open-files limit allows]", min=1)
     ] = None

@@ -15,7 +15,7 @@ from typing import ClassVar, Literal, Self, TypedDict, TypeVar, Unpack, dataclas
 
 from listenctl.json_lines import MAX_TEXT, VERSION, JsonObject, timestamp
 from listenctl.protocol.application_commands import Command, MarkCommand, PlainCommand, PlayAudio, UnknownCommand
-from listenctl.protocol.gaps.gap_ledger import Gap
+from listenctl.protocol.gaps.gap import Gap
 from listenctl.protocol.jambonz_messages import Dtmf, JambonzMessage, Mark, PlayDone, SessionSummary, UnknownMessage
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from listenctl.inspection.rule_violations import Violation
 from listenctl.json_lines import JsonObject, timestamp
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
-from listenctl.protocol.gaps.gap_ledger import Gap
+from listenctl.protocol.gaps.gap import Gap
 
 VERSION = 1
 _MAX_SIZES = 16

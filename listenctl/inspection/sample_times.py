@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from listenctl.protocol.audio import SAMPLE_BYTES, AudioFormat
-from listenctl.protocol.gaps.gap_ledger import Gap
+from listenctl.protocol.gaps.gap import Gap
 
 # Simulated playout counts time in floats, so adjacent pieces may seem to be this far apart.
 _MAX_ROUNDING = 0.002

@@ -16,7 +16,8 @@ from listenctl.protocol.application_commands import ClearMarks, Command, MarkCom
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat, SampleAssembler
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.frames.websocket_messages import BinaryMessages, ReceivedMessage, TextMessage
-from listenctl.protocol.gaps.gap_ledger import Gap, GapLedger
+from listenctl.protocol.gaps.gap import Gap
+from listenctl.protocol.gaps.gap_ledger import GapLedger
 from listenctl.protocol.jambonz_messages import JambonzMessage, Mark, PlayDone, parse_texts
 
 # Audio before the metadata is held until they arrive; beyond these limits the call starts with the defaults.

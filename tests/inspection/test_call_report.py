@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from listenctl.inspection.call_report import CallReport
-from listenctl.protocol.gaps.gap_ledger import GapKind
+from listenctl.protocol.gaps.gap import GapKind
 from tests.helpers.capture import CAPTURES, received_audio
 from tests.helpers.inspected import capture_events, inspect, rules_in
 

@@ -2,7 +2,7 @@ import pytest
 
 from listenctl.inspection.sample_times import AudioTrack, SampleSpan, SampleTimes
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
+from listenctl.protocol.gaps.gap import Gap, GapKind
 
 
 def gap(kind: GapKind, position: int, missing: int) -> Gap:

@@ -15,7 +15,8 @@ from listenctl.protocol.frames.raw_frame_reader import RawFrame, RawFrameReader
 from listenctl.protocol.frames.websocket_messages import (
     ControlFrame,
 )
-from listenctl.protocol.gaps.gap_ledger import GapKind, GapLedger
+from listenctl.protocol.gaps.gap import GapKind
+from listenctl.protocol.gaps.gap_ledger import GapLedger
 from listenctl.protocol.gaps.lateness import ClockDrift
 from listenctl.protocol.gaps.measured_rate import RateMeter
 from listenctl.protocol.jambonz_messages import Mark

@@ -13,7 +13,7 @@ from listenctl.inspection.message_checks.mark_and_clip_records import ClipRecord
 from listenctl.inspection.rule_catalogue import RULES, Severity
 from listenctl.inspection.rule_violations import Violation
 from listenctl.percentiles import Histogram
-from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
+from listenctl.protocol.gaps.gap import Gap, GapKind
 from listenctl.terminal.printable_text import (
     BOLD,
     CYAN,

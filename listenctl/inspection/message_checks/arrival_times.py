@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 from listenctl.percentiles import Histogram, median
-from listenctl.protocol.gaps.gap_ledger import Gap
+from listenctl.protocol.gaps.gap import Gap
 
 _WINDOW = 0.5
 _MAX_WINDOWS = 4096

@@ -12,7 +12,7 @@ from listenctl.inspection.rule_violations import Culprit, MessagePlace, Violatio
 from listenctl.json_lines import JsonObject
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import MAX_FIRST_TEXT_BYTES, CallMetadata
-from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
+from listenctl.protocol.gaps.gap import Gap, GapKind
 from listenctl.protocol.jambonz_messages import Dtmf, JambonzMessage, Mark, PlayDone, SessionSummary, UnknownMessage
 from listenctl.protocol.listen_session import Sender
 

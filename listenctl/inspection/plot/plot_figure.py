@@ -32,7 +32,7 @@ from listenctl.inspection.plot.waveform_and_spectrogram import (
     received_channel,
 )
 from listenctl.json_lines import timestamp
-from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
+from listenctl.protocol.gaps.gap import Gap, GapKind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

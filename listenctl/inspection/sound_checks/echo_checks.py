@@ -9,7 +9,7 @@ from listenctl.inspection.sample_times import SampleTimes
 from listenctl.inspection.sound_checks.correlation import BLOCK, Correlator, Samples
 from listenctl.inspection.sound_checks.sound_fault import SoundFault
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.gaps.gap_ledger import Gap
+from listenctl.protocol.gaps.gap import Gap
 
 # Audio of the application may become known so much later: the mode of the call decides how it is played.
 _MAX_DELAY = 12.0

@@ -8,11 +8,11 @@ a second. The ledger gets every message and, once per read, the time by which al
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from math import inf
 
 from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.gaps.gap import MISSING, Gap, GapKind
 from listenctl.protocol.gaps.lateness import ClockDrift, EarlyAudio, Stall, UncapturedAudio
 from listenctl.protocol.gaps.loss_thresholds import (
     BIT_BY_BIT,
@@ -32,38 +32,6 @@ FASTEST_DRIFT = 0.001
 RIPPLE_CHECKS = 16
 # Stalls that follow each other this often are decided without waiting for what follows.
 MOST_STALLS = 8
-
-
-class GapKind(StrEnum):
-    HOLE = "hole"  # jambonz threw audio away
-    PAUSE = "pause"  # jambonz sent nothing, and nothing held back arrived later
-    UNKNOWN = "unknown"  # nothing arrived while we didn't read, so that audio may have been lost
-    REFUSED = "refused"  # audio arrived that we didn't take, in a message that is too long or incomplete
-    BURST = "burst"  # audio arrived late and all at once; nothing is missing
-    LATE_START = "late-start"  # the first audio arrived long after the connection
-    UNCAPTURED = "uncaptured"  # audio arrived but was not captured
-
-
-_MISSING = (GapKind.HOLE, GapKind.PAUSE, GapKind.UNKNOWN, GapKind.REFUSED)
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """One irregularity of a call's audio."""
-
-    kind: GapKind
-    position: int  # samples per channel received before it
-    length: float  # seconds missing, or how late the audio of a burst was
-    resolution: float  # accuracy of ``length`` in seconds
-    missing: int = 0
-    """Samples per channel that the recording lacks; negative where a burst brought audio that was counted."""
-    position_uncertainty: int = 0  # samples after ``position`` within which it may lie instead
-    at_least: bool = False  # whether ``length`` is only a lower bound
-
-    @property
-    def leaves_out_audio(self) -> bool:
-        """Whether real time passed without audio, so that silence can take its place."""
-        return self.missing > 0 and self.kind in _MISSING
 
 
 class GapLedger:
@@ -96,7 +64,7 @@ class GapLedger:
         self._early_audio: EarlyAudio | None = None
         self._drift = ClockDrift()
         self._rate_meter = RateMeter(audio_format)
-        self._missing = dict.fromkeys(_MISSING, 0)
+        self._missing = dict.fromkeys(MISSING, 0)
         self._may_arrive = dict(self._missing)
         self._expects_end = False
         self._uncaptured: UncapturedAudio | None = None

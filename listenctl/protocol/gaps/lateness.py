@@ -2,12 +2,9 @@
 
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING
 
+from listenctl.protocol.gaps.gap import Gap, GapKind
 from listenctl.protocol.gaps.loss_thresholds import FLOWS_AFTER, HELD_UP, LATE_AFTER, LOST_AFTER, STEADY_WITHIN
-
-if TYPE_CHECKING:
-    from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
 
 # Jitter moves the origin by some 20 ms, which over this long is small against the drift of bad clocks.
 DRIFT_KNOWN_AFTER = 300.0
@@ -33,8 +30,8 @@ class Stall:
     flowing_from: float = inf  # time since which audio has arrived at its own pace,
     flowing_late: float = inf  # and its lateness then
     flows: bool = False
-    kind: "GapKind | None" = None  # once another stall has begun
-    bursts: "list[Gap]" = field(default_factory=list)  # stalls that ended within this one
+    kind: GapKind | None = None  # once another stall has begun
+    bursts: list[Gap] = field(default_factory=list)  # stalls that ended within this one
 
     @property
     def caught_up(self) -> bool:

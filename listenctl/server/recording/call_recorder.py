@@ -11,7 +11,7 @@ from typing import Protocol
 from listenctl.background_writer import BackgroundWriter, Job, LoopMailbox, run_job
 from listenctl.events import EventFields, RecordingFailedEvent, RecordingSavedEvent, Reporter
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.gaps.gap_ledger import Gap
+from listenctl.protocol.gaps.gap import Gap
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.recording.recording_writer import Piece, RecordingWriter, RecordSettings
 

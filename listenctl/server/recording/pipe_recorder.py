@@ -9,7 +9,7 @@ from listenctl.media.channel_layout import ChannelMap
 from listenctl.media.files.audio_writer import AudioWriter
 from listenctl.media.files.wav_header import stream_header
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.gaps.gap_ledger import Gap
+from listenctl.protocol.gaps.gap import Gap
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.recording.recording_writer import RecordSettings
 

@@ -19,7 +19,7 @@ from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.media.files.sidecar import Sidecar
 from listenctl.media.files.wav_recording import Recording
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.gaps.gap_ledger import Gap
+from listenctl.protocol.gaps.gap import Gap
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.recording.describe_recording import describe_recording, overwrite_sidecar
 

@@ -17,7 +17,7 @@ from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.media.files.sidecar import Sidecar
 from listenctl.media.files.wav_recording import Recording
-from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
+from listenctl.protocol.gaps.gap import Gap, GapKind
 from listenctl.protocol.jambonz_messages import Dtmf, JambonzMessage, Mark, PlayDone, UnknownMessage
 from listenctl.protocol.listen_session import MessageReceived, Sender
 from listenctl.server.calls.live_call_log import LiveCallEnd, LiveCallLog

@@ -15,7 +15,8 @@ from websockets.server import ServerProtocol
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.frames.client_frame_reader import ClientFrameReader
 from listenctl.protocol.frames.websocket_messages import BinaryMessages
-from listenctl.protocol.gaps.gap_ledger import Gap, GapKind, GapLedger
+from listenctl.protocol.gaps.gap import Gap, GapKind
+from listenctl.protocol.gaps.gap_ledger import GapLedger
 from tests.helpers.arrivals import FRAME_TIME, Arrivals, call, held_up, overrun, without
 from tests.helpers.capture import CAPTURES, client_stream, received_audio
 

@@ -16,7 +16,7 @@ from listenctl.media.channel_layout import ChannelLayout
 from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.media.files.wav_header import wav_header
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
+from listenctl.protocol.gaps.gap import Gap, GapKind
 from listenctl.server.recording.call_recorder import FileRecorder
 from listenctl.server.recording.recording_writer import RecordSettings
 from tests.helpers.capture import CAPTURES, Cut, client_bytes, odd_pieces, received_audio, replay, whole

@@ -10,7 +10,7 @@ import pytest
 from listenctl.media.files.new_files import NewFile, create_numbered
 from listenctl.media.files.sidecar import SidecarClose
 from listenctl.media.files.wav_recording import Recording
-from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
+from listenctl.protocol.gaps.gap import Gap, GapKind
 from listenctl.protocol.jambonz_messages import Dtmf
 from listenctl.protocol.listen_session import FlushRequested, MessageReceived, ProtocolViolation
 from listenctl.server.calls.live_call_log import MAX_LOGGED, LiveCallEnd

@@ -13,7 +13,7 @@ from listenctl.media.channel_layout import ChannelLayout
 from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.media.files.wav_header import stream_header
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.gaps.gap_ledger import Gap, GapKind
+from listenctl.protocol.gaps.gap import Gap, GapKind
 from listenctl.server.recording.pipe_recorder import PipeRecorder
 from listenctl.server.recording.recording_writer import RecordSettings
 from tests.helpers.server import LIMIT, Events, call_log

@@ -420,6 +420,7 @@ class SimulatedCallEndedEvent(EventFields):
     close_reason: str
     detail: str
     lost_samples: int
+    stalled_samples: int
     lateness_ms: Mapping[str, object] | None
     commands: int
     received_audio_bytes: int

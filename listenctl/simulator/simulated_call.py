@@ -73,6 +73,7 @@ class SimulatedCall:
             unsent_samples=self.plan.audio_format.samples_in(self._sender.buffer.waiting_bytes),
             taken=taken,
             cause=self._cause,
+            stalled=not self._faults.allows_sending(self._time.connected_for),
         )
         if failure is not None:
             raise failure

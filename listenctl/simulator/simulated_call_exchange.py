@@ -222,7 +222,8 @@ class CallExchange:
         if connected and not self._faults.captures_audio(elapsed):
             return
         lost = self._sender.send_frame(self._faults.delay_right_channel(frame.sent))
-        self._log.add_frame(self._plan.audio_format.samples_in(len(frame.sent)), lateness, lost)
+        stalled = connected and not self._faults.allows_sending(elapsed)
+        self._log.add_frame(self._plan.audio_format.samples_in(len(frame.sent)), lateness, lost, stalled=stalled)
 
     def _answer(self, tick: PlayoutTick) -> None:
         for text in self._plan.profile.serialize_messages(tick.messages):

@@ -42,8 +42,8 @@ class SimulatedCallResult:
     """How a call went."""
 
     end: ConnectionEnd
-    samples: int  # per channel, made for the server; ``lost_samples`` of them never left because it was slow
-    lost_samples: int
+    samples: int  # per channel, sent to the server
+    lost_samples: int  # that never left because it did not take them in time; a requested stall doesn't count
     wrong: int  # verdicts on which the server's developer should act
     taken: bool  # the server has everything that was sent, and the connection was closed in order
 
@@ -59,7 +59,7 @@ class SimulatedCallLog:
         self.digits = ""
         self.commands = 0
         self.wrong = 0
-        self._frames = self._samples = self._reported_lost = self._hole = self._hole_end = 0
+        self._frames = self._samples = self._reported_lost = self._hole = self._hole_end = self._stalled = 0
         self._received_audio = self._received_messages = 0
         self._command_types: dict[int, str] = {}
 
@@ -128,10 +128,11 @@ class SimulatedCallLog:
         detail, time = fault.kind.describe(fault.text), round(fault.start, 3)
         self._emit(FaultEvent(name=fault.name, value=fault.text, detail=detail, time=time))
 
-    def add_frame(self, samples: int, lateness: float, lost: int) -> None:
-        """Count a frame, at which ``lost`` samples were dropped; report a hole when it is over."""
+    def add_frame(self, samples: int, lateness: float, lost: int, *, stalled: bool = False) -> None:
+        """Count a frame, at which ``lost`` samples were dropped, ``stalled`` if by us; report a hole when it is over."""
         if lost:
             self._hole += lost
+            self._stalled += lost * stalled
             # Everything in the buffer is lost, and the head of this frame; with resampling, only this frame
             # (listenctl-protocol(7) 3.3).
             head = samples if lost == samples else HEADER_SLIP // self._plan.audio_format.frame_bytes
@@ -180,20 +181,21 @@ class SimulatedCallLog:
         self._emit(ActionHookEvent(url=url, status=answer.status, detail=answer.detail))
 
     def end_call(
-        self, end: ConnectionEnd, *, elapsed: float, unsent_samples: int, taken: bool, cause: str
+        self, end: ConnectionEnd, *, elapsed: float, unsent_samples: int, taken: bool, cause: str, stalled: bool = False
     ) -> SimulatedCallResult:
-        """Report the end and return the result, in which a requested stall doesn't count as loss."""
+        """Report the end and return the result; ``stalled`` is whether we keep back the samples that are unsent."""
         if self._hole:
             self._report_hole()
         lost = self.lost_samples + unsent_samples
+        stalled_samples = self._stalled + unsent_samples * stalled
+        sent = self._samples - lost
         taken = taken and end.ended_well
-        stalls = any(fault.name == "stall" for fault in self._plan.faults)
-        result = SimulatedCallResult(end, self._samples, 0 if stalls else lost, self.wrong, taken)
+        result = SimulatedCallResult(end, sent, lost - stalled_samples, self.wrong, taken)
         lateness = self.lateness.summary()
         self._emit(
             SimulatedCallEndedEvent(
-                seconds=round(self._samples / self._plan.verb.sample_rate, 3),
-                samples=self._samples,
+                seconds=round(sent / self._plan.verb.sample_rate, 3),
+                samples=sent,
                 frames=self._frames,
                 duration=round(elapsed, 3),
                 cause=cause,
@@ -202,6 +204,7 @@ class SimulatedCallLog:
                 close_reason=end.reason,
                 detail=end.detail,
                 lost_samples=lost,
+                stalled_samples=stalled_samples,
                 lateness_ms=lateness.scaled(1000) if lateness else None,
                 commands=self.commands,
                 received_audio_bytes=self._received_audio,

@@ -449,7 +449,9 @@ async def test_a_stall_is_a_hole_at_the_right_place_and_channels_do_not_swap(tmp
         # The caller reports the loss too, but a requested stall is no loss in its result.
         [gap] = placed.events.of("gap")
         assert (gap["kind"], gap["position"], gap["missing"]) == ("hole", position, lost)
-        assert placed.events.of("call-ended")[0]["lost_samples"] == lost
+        [ended] = placed.events.of("call-ended")
+        assert (ended["lost_samples"], ended["stalled_samples"]) == (lost, lost)
+        assert ended["samples"] == len(placed.audio) // size
         assert placed.summary.lost_samples == 0
 
 

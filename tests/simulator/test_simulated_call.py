@@ -158,7 +158,7 @@ async def test_a_handshake_longer_than_the_buffer_costs_all_that_waited_and_eigh
     assert result.lost_samples == 16_008
     gap = stage.event("gap")
     assert (gap["kind"], gap["missing"], gap["length"]) == ("hole", 16_008, 2.001)
-    assert len(stage.far_end.audio) == 2 * (result.samples - result.lost_samples)
+    assert len(stage.far_end.audio) == 2 * result.samples
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,7 @@ async def test_unsent_audio_leaves_before_the_close_and_the_rest_is_lost() -> No
 
     assert stage.far_end.frames[-1].payload == b"\x03\xe8"
     assert result.lost_samples > 0
-    assert len(stage.far_end.audio) == 4 * (result.samples - result.lost_samples)
+    assert len(stage.far_end.audio) == 4 * result.samples
     assert result.taken
 
 

@@ -41,8 +41,12 @@ def last(events: Events) -> Event:
     return own_fields(events.all[-1])
 
 
-def close(call: SimulatedCallLog, unsent_samples: int = 0, end: ConnectionEnd = HANG_UP) -> SimulatedCallResult:
-    return call.end_call(end, elapsed=1.2345, unsent_samples=unsent_samples, taken=True, cause="duration")
+def close(
+    call: SimulatedCallLog, unsent_samples: int = 0, end: ConnectionEnd = HANG_UP, *, stalled: bool = False
+) -> SimulatedCallResult:
+    return call.end_call(
+        end, elapsed=1.2345, unsent_samples=unsent_samples, taken=True, cause="duration", stalled=stalled
+    )
 
 
 @pytest.mark.parametrize(("fields", "call_id", "call_sid"), [(FIELDS, "CS-A", "CS-A"), ({}, UNKNOWN_CALL, None)])
@@ -197,19 +201,31 @@ def test_a_hole_is_reported_once_and_where_the_server_sees_it(
     assert json.dumps(events.all)
 
 
-@pytest.mark.parametrize(("faults", "lost"), [((), 160), (("stall",), 0)])
+@pytest.mark.parametrize(("stalled", "lost"), [(False, 160), (True, 0)])
 def test_a_hole_that_lasts_to_the_end_is_reported_at_the_end_and_is_no_loss_if_it_was_requested(
-    faults: tuple[str, ...], lost: int
+    stalled: bool, lost: int
 ) -> None:
-    call, events = new_log(replace(PLAN, faults=tuple(map(parse_fault, faults))))
+    # A stall accounts for what is lost while it lasts, not for what the server doesn't take before and after it.
+    call, events = new_log(replace(PLAN, faults=(parse_fault("stall"),)))
     call.add_frame(160, 0.0, 0)
-    call.add_frame(160, 0.0, 160)
+    call.add_frame(160, 0.0, 160, stalled=stalled)
 
     summary = close(call)
 
     assert [event["event"] for event in events.all] == ["gap", "call-ended"]
     assert (events.all[0]["position"], events.all[0]["missing"]) == (160, 160)
-    assert (last(events)["lost_samples"], summary.lost_samples) == (160, lost)
+    ended = last(events)
+    assert (ended["lost_samples"], ended["stalled_samples"], summary.lost_samples) == (160, 160 - lost, lost)
+    assert (ended["samples"], ended["seconds"], ended["frames"], summary.samples) == (160, 0.02, 2, 160)
+
+
+@pytest.mark.parametrize(("stalled", "lost"), [(False, 80), (True, 0)])
+def test_what_a_stall_holds_back_at_the_end_is_no_loss(stalled: bool, lost: int) -> None:
+    call, events = new_log()
+    call.add_frame(160, 0.0, 0)
+
+    assert close(call, unsent_samples=80, stalled=stalled).lost_samples == lost
+    assert (last(events)["lost_samples"], last(events)["stalled_samples"]) == (80, 80 - lost)
 
 
 def test_the_end_sums_up_the_call() -> None:
@@ -222,15 +238,15 @@ def test_the_end_sums_up_the_call() -> None:
     ended = last(events)
     lateness_ms = ended.pop("lateness_ms")
     assert ended == {
-        "seconds": 0.06, "samples": 480, "frames": 3, "duration": 1.234, "cause": "duration",
+        "seconds": 0.05, "samples": 400, "frames": 3, "duration": 1.234, "cause": "duration",
         "closed_by": "jambonz", "close_code": 1000,
-        "close_reason": "", "detail": "", "lost_samples": 80, "commands": 0,
+        "close_reason": "", "detail": "", "lost_samples": 80, "stalled_samples": 0, "commands": 0,
         "received_audio_bytes": 0, "received_audio_messages": 0,
         "wrong": 0,
         "digits": "", "taken": True,
     }  # fmt: skip
     assert (lateness_ms["count"], lateness_ms["p50"], lateness_ms["max"]) == (3, 1.0, 30.0)
-    assert summary == SimulatedCallResult(HANG_UP, samples=480, lost_samples=80, wrong=0, taken=True)
+    assert summary == SimulatedCallResult(HANG_UP, samples=400, lost_samples=80, wrong=0, taken=True)
 
 
 @pytest.mark.parametrize(("code", "taken"), [(4001, True), (1011, False)])

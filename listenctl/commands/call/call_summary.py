@@ -1,7 +1,7 @@
 """The summary at the end of a simulated call: audio sent, lateness, and the results of the server's commands."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from listenctl.json_lines import JsonObject, ReportedEvent
 from listenctl.protocol.audio import SAMPLE_BYTES
@@ -43,9 +43,19 @@ def _text(value: object, limit: int = _MAX_DETAIL) -> str:
 
 
 def _audio(ended: ReportedEvent) -> str:
-    lost = f", {ended['lost_samples']} samples lost because the server was slow" if ended["lost_samples"] else ""
+    stalled = ended["stalled_samples"]
+    late = ended["lost_samples"] - stalled
+    losses = (
+        f"{late} samples lost that the server did not take in time" if late else "",
+        f"{stalled} samples lost by --fault stall" if stalled else "",
+    )
     frames = count_noun(ended["frames"], "frame")
-    return f"{ended['seconds']:.2f} s of audio in {frames}, call of {ended['duration']:.2f} s{lost}"
+    parts = (
+        f"{ended['seconds']:.2f} s of audio from {frames}",
+        f"call of {ended['duration']:.2f} s",
+        *filter(None, losses),
+    )
+    return ", ".join(parts)
 
 
 def _lateness(ended: ReportedEvent) -> str:
@@ -66,9 +76,24 @@ def _received(ended: ReportedEvent, stream_rate: int | None) -> list[str]:
 def _commands(ended: ReportedEvent, verdicts: Sequence[JsonObject]) -> str:
     if not ended["commands"]:
         return "none from the server"
-    outcomes = Counter(_text(verdict["outcome"]) for verdict in verdicts)
-    counts = ", ".join(f"{number} {outcome}" for outcome, number in outcomes.most_common())
-    return f"{ended['commands']} from the server" + (f": {counts}" if counts else "")
+    outcomes = Counter(_outcomes_of_commands(verdicts))
+    counts = [f"{number} {outcome}" for outcome, number in outcomes.most_common()]
+    if (others := ended["commands"] - outcomes.total()) > 0:
+        counts.append(f"{others} not counted")
+    return f"{ended['commands']} from the server: {', '.join(counts)}"
+
+
+def _outcomes_of_commands(verdicts: Sequence[ReportedEvent]) -> Iterable[str]:
+    """Return one outcome for each command: the first that is wrong, else the last; audio is no command."""
+    wrong: dict[object, str] = {}
+    last: dict[object, str] = {}
+    for verdict in verdicts:
+        if verdict["command"] != "audio":
+            outcome = _text(verdict["outcome"])
+            last[verdict["number"]] = outcome
+            if verdict["wrong"]:
+                wrong.setdefault(verdict["number"], outcome)
+    return (last | wrong).values()
 
 
 def _wrong(verdicts: Sequence[ReportedEvent]) -> list[str]:

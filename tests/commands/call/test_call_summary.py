@@ -20,6 +20,7 @@ ENDED: dict[str, Any] = {
     "received_audio_messages": 0,
     "taken": True,
     "lost_samples": 0,
+    "stalled_samples": 0,
     "lateness_ms": {"p50": 0.11, "p95": 0.4, "p99": 0.92, "max": 3.21},
     "commands": 4,
     "wrong": 3,
@@ -43,9 +44,9 @@ def test_summary_of_a_call_with_commands() -> None:
     ]
 
     assert summarize_call(ENDED, verdicts).splitlines() == [
-        "sent      10.00 s of audio in 500 frames, call of 10.25 s",
+        "sent      10.00 s of audio from 500 frames, call of 10.25 s",
         "lateness  p50 0.1 ms, p99 0.9 ms, max 3.2 ms",
-        "commands  4 from the server: 2 truncated, 1 played, 1 ignored, 1 finished",
+        "commands  4 from the server: 2 truncated, 1 finished, 1 ignored",
         "wrong     playAudio truncated (bad-base64), 2 times, first #2 at 0:02.0: 12 bytes are played",
         "wrong     stop ignored (unknown-type), #4 at 0:04.0: jambonz knows no type 'stop'",
         "keys      12#",
@@ -53,21 +54,49 @@ def test_summary_of_a_call_with_commands() -> None:
     ]
 
 
+def test_each_command_is_counted_once_and_audio_is_none() -> None:
+    verdicts = [
+        verdict(1, "misread", "rate-no-number", wrong=True),
+        verdict(1, "played"),
+        verdict(2, "ignored", "not-streaming", command="audio", wrong=True),
+        verdict(3, "queued", command="mark"),
+        verdict(4, "obeyed", command="killAudio"),
+        verdict(1, "interrupted", "killed"),
+        verdict(3, "finished", command="mark"),
+    ]
+
+    lines = [summarize_call({**ENDED, "commands": number}, verdicts).splitlines()[2] for number in (3, 5)]
+
+    assert lines == [
+        "commands  3 from the server: 1 misread, 1 finished, 1 obeyed",
+        "commands  5 from the server: 1 misread, 1 finished, 1 obeyed, 2 not counted",
+    ]
+
+
 def test_summary_of_an_empty_call() -> None:
     ended = {**ENDED, "seconds": 0.0, "frames": 1, "commands": 0, "digits": "", "lateness_ms": None}
 
     assert summarize_call(ended, []).splitlines()[:4] == [
-        "sent      0.00 s of audio in 1 frame, call of 10.25 s",
+        "sent      0.00 s of audio from 1 frame, call of 10.25 s",
         "lateness  nothing was sent",
         "commands  none from the server",
         "keys      none",
     ]
 
 
-def test_lost_samples() -> None:
-    text = summarize_call({**ENDED, "lost_samples": 16_000}, [])
+@pytest.mark.parametrize(
+    ("lost", "stalled", "said"),
+    [
+        (16_000, 0, ", 16000 samples lost that the server did not take in time"),
+        (16_000, 16_000, ", 16000 samples lost by --fault stall"),
+        (16_001, 16_000, ", 1 samples lost that the server did not take in time, 16000 samples lost by --fault stall"),
+        (0, 0, ""),
+    ],
+)
+def test_lost_samples_are_ours_if_a_fault_held_them_back(lost: int, stalled: int, said: str) -> None:
+    text = summarize_call({**ENDED, "lost_samples": lost, "stalled_samples": stalled}, [])
 
-    assert "16000 samples lost because the server was slow" in text.splitlines()[0]
+    assert text.splitlines()[0] == f"sent      10.00 s of audio from 500 frames, call of 10.25 s{said}"
 
 
 @pytest.mark.parametrize(

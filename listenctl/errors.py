@@ -48,6 +48,10 @@ class NotFoundError(ListenctlError):
     exit_status = ExitStatus.NOT_FOUND
 
 
+class CallEndedError(NotFoundError):
+    """The call was there and has ended."""
+
+
 class RefusedError(ListenctlError):
     """A connection, handshake or credential was refused."""
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from listenctl.errors import ListenctlError, NotFoundError
+from listenctl.errors import CallEndedError, ListenctlError
 from listenctl.protocol.call_metadata import CallMetadata
 
 if TYPE_CHECKING:
@@ -56,4 +56,4 @@ class AttachedCall:
     def _end(self, exc: "ConnectionClosed") -> ListenctlError:
         error = close_error(exc)
         self.ended = error is None
-        return error or NotFoundError("the call has ended")
+        return error or CallEndedError("the call has ended")

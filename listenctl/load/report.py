@@ -15,7 +15,7 @@ REPORT_VERSION = 1
 SLOW = 0.1
 """If the p99 of our own lateness is above this, in seconds, the figures say little about the server."""
 # These hold unless a --fail-if on the same metric replaces them.
-ALWAYS = ("failed>0", "lost>0")
+ALWAYS = ("failed>0", "ended-early>0", "lost>0")
 WITH_ECHO = ("echo.lost>0", "echo.out-of-order>0", "echo.repeated>0")
 
 

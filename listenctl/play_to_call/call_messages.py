@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from listenctl.background_task import background_task
-from listenctl.errors import ListenctlError, NotFoundError
+from listenctl.errors import CallEndedError, ListenctlError
 from listenctl.protocol import peer_json
 from listenctl.protocol.application_commands import KillAudio, MarkCommand
 from listenctl.protocol.call_metadata import CallMetadata
@@ -145,7 +145,7 @@ class CallMessages:
                 if not self.killed.done():
                     self.killed.set_result(detail)
             case RefusalReason.CALL_ENDING, _:
-                raise NotFoundError(detail)
+                raise CallEndedError(detail)
             case RefusalReason.TOO_SLOW, _:
                 pass  # It is about the call's audio, which a player doesn't need.
             case _:

@@ -129,7 +129,7 @@ class SimulatedCallLog:
         self._emit(FaultEvent(name=fault.name, value=fault.text, detail=detail, time=time))
 
     def add_frame(self, samples: int, lateness: float, lost: int, *, stalled: bool = False) -> None:
-        """Count a frame, at which ``lost`` samples were dropped, ``stalled`` if by us; report a hole when it is over."""
+        """Count a frame at which ``lost`` samples were dropped (``stalled``: by us); report a hole when it is over."""
         if lost:
             self._hole += lost
             self._stalled += lost * stalled

@@ -221,12 +221,16 @@ async def end_after_first_text(connection: ServerConnection, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["disconnect", "1000", "no code", "4000"])
-async def test_a_call_that_the_server_ends_is_early_but_no_failure(how: str) -> None:
+async def test_a_call_that_the_server_ends_is_early_and_fails_the_check_unless_that_is_expected(how: str) -> None:
+    expected = [Threshold.parse("ended-early<1")]
     async with listening(partial(end_after_first_text, how=how)) as server:
         report, outcomes = await run(LoadPlan(target=server, calls=2, hold=20))
+        tolerant, _ = await run(LoadPlan(target=server, calls=1, hold=20, thresholds=expected))
 
     assert report.endings == {LoadCallEnding.EARLY: 2}
-    assert report.ok
+    assert report.failed == 0
+    assert [outcome.text for outcome in report.outcomes if not outcome.ok] == ["ended-early>0"]
+    assert tolerant.ok
     assert all(outcome.seconds < 15 for outcome in outcomes)
 
 
@@ -240,7 +244,7 @@ async def test_a_call_that_breaks_is_a_failure_with_its_reason(how: str, problem
     assert not report.ok
     assert report.problems == {problem: 2} or not problem
     # A given threshold replaces the default one.
-    assert [outcome.text for outcome in tolerant.outcomes] == ["failed>1", "lost>0"]
+    assert [outcome.text for outcome in tolerant.outcomes] == ["failed>1", "ended-early>0", "lost>0"]
     assert tolerant.ok
 
 

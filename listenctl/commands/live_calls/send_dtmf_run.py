@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from listenctl.errors import ExitStatus, ListenctlError, NotFoundError, TimedOutError, UsageError
+from listenctl.errors import CallEndedError, ExitStatus, ListenctlError, NotFoundError, TimedOutError, UsageError
 from listenctl.json_lines import VERSION, json_line
 from listenctl.live_client.list_calls import PATIENCE, list_calls
 from listenctl.protocol.dtmf_digits import DIGIT_MS, GAP_MS, PAUSE, PAUSE_SECONDS, TONE_MS
@@ -73,6 +73,8 @@ async def run_digits(recipient: "Recipient", digits: Digits, calls: Path, form: 
         raise NotFoundError(_not_running(recipient.call))
     try:
         return await _play_tones(recipient, digits)
+    except CallEndedError:
+        raise
     except NotFoundError as exc:
         raise NotFoundError(str(exc) if form else f"{_not_running(recipient.call)}; {exc}") from exc
 

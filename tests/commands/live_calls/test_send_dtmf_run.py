@@ -155,6 +155,19 @@ async def test_unknown_call(form: DtmfForm | None, problem: str, tmp_path: Path)
     assert str(raised.value) == problem
 
 
+async def test_a_call_that_ends_meanwhile_has_ended_and_is_not_unknown(tmp_path: Path) -> None:
+    async with placed(tmp_path, simulated=False) as (_, call):
+
+        async def hang_up() -> None:
+            await asyncio.sleep(1)
+            call.hang_up()
+
+        with pytest.raises(NotFoundError) as raised:
+            await asyncio.gather(send(tmp_path, Digits("1" * 30), call=str(call.metadata.call_sid)), hang_up())
+
+    assert str(raised.value) == "the call has ended"
+
+
 async def test_no_simulated_call_and_no_server(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no simulated call @latest is running on this machine; no server named"):
         await send(tmp_path, Digits("1"))

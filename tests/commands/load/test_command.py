@@ -39,7 +39,12 @@ async def test_all_calls_arrive_whole_and_the_report_says_so(tmp_path: Path) -> 
         "planned": 6, "placed": 6, "connected": 6, "complete": 6, "early": 0, "cut": 0, "failed": 0, "cancelled": 0,
     }  # fmt: skip
     assert report["frames"] == 120
-    assert [one["fail_if"] for one in report["thresholds"]] == ["handshake.max>10s", "failed>0", "lost>0"]
+    assert [one["fail_if"] for one in report["thresholds"]] == [
+        "handshake.max>10s",
+        "failed>0",
+        "ended-early>0",
+        "lost>0",
+    ]
     assert {call["call_sid"] for call in calls} == set(recorded)
     for call in calls:
         channels = 2 if call["mix_type"] == "stereo" else 1

@@ -146,7 +146,7 @@ def test_source_without_audio_is_reported(tmp_path: Path) -> None:
     by_file = listenctl("call", URL, "--audio", "empty.wav", home=tmp_path)
 
     assert (by_stdin.returncode, by_file.returncode) == (1, 1)
-    assert by_stdin.stderr == "listenctl: stdin: ended without any audio; pipe raw 16-bit samples or a WAV in\n"
+    assert by_stdin.stderr == "listenctl: stdin: ended without any audio; pipe raw 16-bit samples or a sound file in\n"
     assert by_file.stderr == "listenctl: empty.wav: holds no audio; for a silent caller use silence\n"
 
 

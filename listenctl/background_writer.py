@@ -40,9 +40,13 @@ class BackgroundWriter:
     def is_alive(self) -> bool:
         return self._thread.is_alive()
 
+    @property
+    def waiting_bytes(self) -> int:
+        return self._reserved_bytes - self._released_bytes
+
     def reserve_bytes(self, size: int) -> bool:
         """Return whether data of this size may wait; if so, a job must call ``release_bytes`` when it is written."""
-        if self._reserved_bytes - self._released_bytes + size > self._max_waiting_bytes:
+        if self.waiting_bytes + size > self._max_waiting_bytes:
             return False
         self._reserved_bytes += size
         return True

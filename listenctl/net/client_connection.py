@@ -12,7 +12,12 @@ from typing import Literal, Protocol
 from listenctl.net.open_connection import OpenedConnection, open_connection
 from listenctl.net.server_address import CallTarget
 from listenctl.protocol.frames.frame_format import binary_frame, close_frame, text_frame
+from listenctl.protocol.frames.frame_rate_limit import SMALL_FRAME, FrameRateLimit
 from listenctl.protocol.frames.server_frame_reader import PongReply, ServerFrameReader, ServerMessage, ServerStreamEnd
+
+FLOOD = "more small frames than a call needs"
+FLOOD_PAUSE = 0.1
+"""Seconds until a server that sends too many small frames is read again."""
 
 _MASKS_AT_ONCE = 1024
 _APPLICATION_CODES = 3000
@@ -47,20 +52,30 @@ class ClientConnectionCallbacks(Protocol):
         """Handle the end, once; after ``hang_up`` it comes when the server has ended too, or by ``wait_closed``."""
 
 
-async def connect(target: CallTarget, callbacks: ClientConnectionCallbacks) -> "ClientConnection":
-    """Connect to a listen server; callbacks start in the next iteration of the loop. May raise RefusedError."""
-    return ClientConnection(await open_connection(target), callbacks)
+async def connect(
+    target: CallTarget, callbacks: ClientConnectionCallbacks, *, limit_frames: bool = False
+) -> "ClientConnection":
+    """
+    Connect to a listen server; callbacks start in the next iteration of the loop. May raise RefusedError. With
+    ``limit_frames`` a server that floods us with small frames is closed with 1008 and the detail ``FLOOD``.
+    """
+    return ClientConnection(await open_connection(target), callbacks, limit_frames=limit_frames)
 
 
 class ClientConnection:
     """What is sent after the end of the connection is dropped, as jambonz does (listenctl-protocol(7) 7)."""
 
-    def __init__(self, opened: OpenedConnection, callbacks: ClientConnectionCallbacks) -> None:
+    def __init__(
+        self, opened: OpenedConnection, callbacks: ClientConnectionCallbacks, *, limit_frames: bool = False
+    ) -> None:
         self.handshake = opened.handshake
         self._socket = opened.socket
         self._socket.on_drained = self._on_drained
         self._callbacks = callbacks
         self._frames = ServerFrameReader()
+        self._loop = asyncio.get_running_loop()
+        self._frame_rate = FrameRateLimit(self._loop.time()) if limit_frames else None
+        self._turn: asyncio.TimerHandle | None = None  # the next one, while more has arrived than one turn takes
         self._hung_up = False
         self._hang_up_code: int | None = None
         self._started = False
@@ -70,7 +85,7 @@ class ClientConnection:
         self._closed = asyncio.Event()
         self._orderly = False
         # The caller of `connect` must have the connection before the first callback.
-        asyncio.get_running_loop().call_soon(self._start, opened.received)
+        self._loop.call_soon(self._start, opened.received)
 
     @property
     def writable(self) -> bool:
@@ -123,8 +138,8 @@ class ClientConnection:
 
     def resume_reading(self) -> None:
         self._paused = False
-        if self._started and not (self._socket.stream_ended or self._closed.is_set()):
-            self._socket.call_when_readable(self._read)
+        if self._started and not self._closed.is_set():
+            self._await_data()
 
     async def wait_closed(self, timeout: float) -> bool:  # noqa: ASYNC109 - at its end the connection is closed
         """Wait until the server ends its side, then close; return whether it took everything and ended in order."""
@@ -143,20 +158,63 @@ class ClientConnection:
         if received:
             self._receive_data(received)
         self._started = True
-        if not self._paused:
-            self.resume_reading()
+        if self._reads:
+            self._await_data()
+
+    @property
+    def _reads(self) -> bool:
+        return not (self._paused or self._closed.is_set())
+
+    def _await_data(self) -> None:
+        """Read when data arrives, or in a turn of the loop after those of others if there is some already."""
+        now = self._loop.time()
+        if self._must_wait(now):
+            self._socket.call_when_readable(None)
+            pause = FLOOD_PAUSE if self._is_too_fast(now) else 0
+            self._turn = self._turn or self._loop.call_later(pause, self._take_turn)
+        elif not self._socket.stream_ended:
+            self._socket.call_when_readable(self._read)
+
+    def _take_turn(self) -> None:
+        self._turn = None
+        if self._reads:
+            self._read()
+        if self._reads:
+            self._await_data()
 
     def _read(self) -> None:
-        data = self._socket.read()
-        if data:
+        now = self._loop.time()
+        if self._frame_rate is not None and self.is_open and self._frame_rate.is_flooded(now):
+            self._answer_end(ServerStreamEnd(close_frame(1008, fresh_mask(), FLOOD.encode()), code=1008, fault=FLOOD))
+        if data := self._frames.left or self._socket.read():
             self._receive_data(data)
         # A callback may have closed the connection.
-        if self._socket.stream_ended and not self._closed.is_set():
+        if self._closed.is_set():
+            return
+        if self._must_wait(now):
+            if self._reads:
+                self._await_data()
+        elif self._socket.stream_ended:
             self._end_stream(self._socket.error)
 
+    def _must_wait(self, now: float) -> bool:
+        """Return whether some data waits for another turn."""
+        return bool(self._frames.left) or self._is_too_fast(now)
+
+    def _is_too_fast(self, now: float) -> bool:
+        return self._frame_rate is not None and not self._frame_rate.may_read(now)
+
     def _receive_data(self, data: bytes) -> None:
-        for event in self._frames.receive_data(data):
+        events = self._frames.receive_data(data)
+        if self._frame_rate is not None:
+            audio = sum(
+                isinstance(event, ServerMessage) and not event.is_text and len(event.data) >= SMALL_FRAME
+                for event in events
+            )
+            self._frame_rate.add_frames(1 + self._frames.frames - audio, self._loop.time())
+        for event in events:
             if not self.is_open:
+                self._frames.left = b""
                 return
             match event:
                 case ServerMessage(is_text, message, fragmented):

@@ -11,6 +11,7 @@ from listenctl.errors import ListenctlError, UsageError
 BACKLOG = 1024
 REQUEST_WAIT = 3
 OWN_DESCRIPTORS = 64
+MOST_WITHOUT_CALL = 1000
 DESCRIPTORS_PER_CALL = 6  # its socket and that of a relay, its sidecar, its dump, and two files of split channels
 
 
@@ -19,11 +20,18 @@ def raise_descriptor_limit(max_calls: int | None, per_call: int = DESCRIPTORS_PE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    possible = max(1, (hard - OWN_DESCRIPTORS) // per_call)
+    without_call = connections_without_call()
+    possible = max(1, (hard - OWN_DESCRIPTORS - without_call) // per_call)
     if max_calls is not None and max_calls > possible:
-        needed = max_calls * per_call + OWN_DESCRIPTORS
+        needed = max_calls * per_call + OWN_DESCRIPTORS + without_call
         raise UsageError(f"--max-calls {max_calls} needs {needed} open files, and `ulimit -Hn` allows {hard}")
     return possible
+
+
+def connections_without_call() -> int:
+    """Return how many connections may be open that are no calls: those in their handshake, and those that end."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(MOST_WITHOUT_CALL, max(1, hard // 8))
 
 
 def listen(host: str, port: int) -> list[socket.socket]:

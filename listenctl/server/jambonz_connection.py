@@ -11,24 +11,40 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from websockets.frames import CloseCode
+from websockets.frames import CloseCode, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from listenctl.net.client_connection import FLOOD
 from listenctl.net.nonblocking_socket import READ_BYTES, NonblockingSocket
 from listenctl.protocol.application_commands import Command
 from listenctl.protocol.frames.client_frame_reader import ClientFrameReader
+from listenctl.protocol.frames.frame_format import FIN
+from listenctl.protocol.frames.frame_rate_limit import FrameRateLimit
 from listenctl.protocol.frames.websocket_messages import ControlFrame, TextMessage
-from listenctl.protocol.listen_session import CallStarted, FlushRequested, ListenSession, Sender, SessionEvent
+from listenctl.protocol.gaps.gap_ledger import GapLedger
+from listenctl.protocol.listen_session import (
+    CallStarted,
+    FlushRequested,
+    ListenSession,
+    ProtocolViolation,
+    Sender,
+    SessionEvent,
+)
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import LiveCallEnd
 from listenctl.server.read_schedule import CHECK_INTERVAL, FIRST_READ, ReadSchedule
-from listenctl.server.server_handshake import TOO_LATE, AcceptedHandshake, ServerHandshake
+from listenctl.server.server_handshake import TOO_LATE, TOO_MANY, AcceptedHandshake, ServerHandshake
 from listenctl.server.settings import ServerSettings
 
 if TYPE_CHECKING:
     from listenctl.server.relay import Relay
     from listenctl.server.server import ListenServer
+
+READS_PER_VISIT = 4
+LONGEST_VISIT = 0.02
+"""Seconds after which a visit reads no more."""
+_PONG = FIN | Opcode.PONG
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +136,7 @@ class JambonzConnection:
         self._handshake = ServerHandshake(connection, remote, server, on_done=self._finish_handshake)
         self._protocol = self._handshake.protocol
         self._frames: ClientFrameReader | None = None
+        self._frame_rate = FrameRateLimit(loop.time())
         self._call: LiveCall | None = None
         self._closed = False
         self._closing = ClosingState(self._protocol)
@@ -133,6 +150,11 @@ class JambonzConnection:
         self.read_now()
         if self._call is None and not self._closed:
             self._schedule.read_at_once()
+
+    def give_up_handshake(self) -> None:
+        """Close without an answer, because too many connections are no calls."""
+        self._handshake.give_up(TOO_MANY)
+        self.abort()
 
     @property
     def target(self) -> str | None:
@@ -229,20 +251,38 @@ class JambonzConnection:
         self._schedule.read_at_once()
 
     def _read(self) -> None:
-        data = self._socket.read()
-        # Taken after the read; otherwise the gap ledger would mistake late data for early data.
-        now = self._loop.time()
-        while data:
-            self._keep_alive.note_data(now)
-            if self._frames is None:
-                self._note_proxy()
-                self._handshake.receive_data(data)
-            else:
-                self._take_frames(self._frames, data, now)
-            if self._closed or len(data) < READ_BYTES:
+        began = now = self._loop.time()
+        for _ in range(READS_PER_VISIT):
+            if now - began > LONGEST_VISIT or not self._may_read(now):
                 break
-            data = self._socket.read()
+            left = b"" if self._frames is None else self._frames.left
+            data = left or self._socket.read()
+            # Taken after the read; otherwise the gap ledger would mistake late data for early data.
             now = self._loop.time()
+            if data:
+                self._keep_alive.note_data(now)
+                if self._frames is None:
+                    self._note_proxy()
+                    self._handshake.receive_data(data)
+                else:
+                    self._take_frames(self._frames, data, now)
+            if self._closed:
+                return
+            took_all = self._frames is None or not self._frames.left
+            if data is None or (took_all and not left and len(data) < READ_BYTES):
+                self._catch_up(data, now)
+                return
+        self._fall_behind(now)
+
+    def _may_read(self, now: float) -> bool:
+        too_fast = self._call is not None and self._call.sends_too_fast(now)
+        return not too_fast and self._frame_rate.may_read(now)
+
+    def _catch_up(self, data: bytes | None, now: float) -> None:
+        """Judge what has arrived by ``now``; ``data`` is the last read."""
+        unobserved = self._schedule.catch_up(now)
+        if self._call is not None:
+            self._call.session.ledger.add_unobserved(unobserved)
         if data == b"":
             self._end_stream(now)
         elif self._call is not None:
@@ -257,22 +297,38 @@ class JambonzConnection:
             host, port = header.source
             self.remote = self._handshake.remote = f"{host}:{port}"
 
+    def _fall_behind(self, now: float) -> None:
+        self._schedule.fall_behind(now)
+        if self._call is not None and not self._closing.by and self._frame_rate.is_flooded(now):
+            detail = f"the peer sent {FLOOD}; the call is closed"
+            self._call.take_event(ProtocolViolation(self._call.session.position, "frame-flood", detail))
+            self._fail(CloseCode.POLICY_VIOLATION, FLOOD, now)
+
     def _take_frames(self, frames: ClientFrameReader, data: bytes, now: float) -> None:
         call = self._call
         if call is None:
+            frames.left = b""
             return
+        session, position = call.session, call.session.position
+        messages = frames.receive_data(data)
         if call.dump is not None:
-            call.dump.add_data(Sender.JAMBONZ, data, now)
-        for message in frames.receive_data(data):
+            call.dump.add_data(Sender.JAMBONZ, data[: len(data) - len(frames.left)], now)
+        small_frames = 1 + frames.small_frames  # Reads of a few bytes cost as much.
+        for message in messages:
             if isinstance(message, ControlFrame):
                 continue
             if self.relay is not None:
                 self.relay.take_jambonz_message(message)
             # A tool that attaches because of this message, the metadata, gets it when it attaches.
             tools = call.tools if self.relay is None else None
-            self._take_events(call, call.session.receive_message(Sender.JAMBONZ, message, now), now)
-            if tools is not None and isinstance(message, TextMessage):
-                tools.take_jambonz_text(message.data)
+            events = session.receive_message(Sender.JAMBONZ, message, now)
+            self._take_events(call, events, now)
+            if isinstance(message, TextMessage):
+                small_frames += len(events)
+                if tools is not None:
+                    tools.take_jambonz_text(message.data)
+        audio = session.audio_format.duration_of(session.position - position)
+        self._frame_rate.add_frames(small_frames, now, audio)
         if frames.used_library:
             self._flush()
             if self._protocol.close_rcvd is not None or self._protocol.parser_exc is not None:
@@ -333,13 +389,17 @@ class JambonzConnection:
     def _check_peer(self, now: float) -> None:
         self._deadline = self._keep_alive.next_check(now)
         if self._keep_alive.is_lost:
-            self._protocol.fail(CloseCode.INTERNAL_ERROR, "no answer to pings")
-            self._closing.by = "listenctl"
-            self._flush()
-            self._finish_call(now)
+            self._fail(CloseCode.INTERNAL_ERROR, "no answer to pings", now)
         elif self._keep_alive.count_ping():
             self._protocol.send_ping(b"")
             self._flush()
+
+    def _fail(self, code: CloseCode, reason: str, now: float) -> None:
+        """Close, and ignore what the peer still sends."""
+        self._protocol.fail(code, reason)
+        self._closing.by = "listenctl"
+        self._flush()
+        self._finish_call(now)
 
     def _read_in_batches(self, interval: float | None = None) -> None:
         if self._call is not None and self._call.dump is not None:
@@ -351,6 +411,9 @@ class JambonzConnection:
     def _flush(self) -> None:
         for data in self._protocol.data_to_send():
             if data:
+                if data[0] == _PONG and self._socket.unsent:
+                    # Only the last of several pings needs an answer (RFC 6455 5.5.3), so pings can't fill our memory.
+                    continue
                 if self._call is not None and self._call.dump is not None:
                     self._call.dump.add_data(Sender.APPLICATION, data, self._loop.time())
                 self._socket.write(data)
@@ -372,14 +435,24 @@ class JambonzConnection:
             end = self._closing.describe()
             if self.relay is not None:
                 self.relay.end_call(end)
-            if self._frames is not None and (refused := self._frames.undelivered_audio()):
-                call.session.ledger.add_refused(refused)
+            self._note_undelivered(call.session.ledger, now)
             call.end_call(now, self._server.unix_clock(), end)
         self._linger(now)
+
+    def _note_undelivered(self, ledger: GapLedger, now: float) -> None:
+        """Record what has arrived and isn't taken any more."""
+        unread = b""
+        if (unobserved := self._schedule.catch_up(now)) and self._protocol.close_rcvd is None:
+            ledger.add_unobserved(unobserved)
+            for _ in range(READS_PER_VISIT):
+                unread += self._socket.read() or b""
+        if self._frames is not None and (refused := self._frames.undelivered_audio(unread)):
+            ledger.add_refused(refused)
 
     def _linger(self, now: float) -> None:
         # Closing while the peer still sends would reset the connection, and could destroy our answer on its way.
         self._deadline = now + self._settings.close_timeout
+        self._server.note_without_call(self)
         self._read_in_batches(CHECK_INTERVAL)
 
     def abort(self) -> None:

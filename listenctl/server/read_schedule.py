@@ -44,15 +44,15 @@ class TimingWheel:
     def _tick(self) -> None:
         self._at = (self._at + 1) % SPOKES
         spoke, self._spokes[self._at] = self._spokes[self._at], []
-        now = self._loop.time()
         for visit in spoke:
-            delay = visit(now)
+            # A visit that takes long delays the next one.
+            delay = visit(self._loop.time())
             if delay is None:
                 self._count -= 1
             else:
                 ahead = min(SPOKES - 1, max(1, round(delay / TICK)))
                 self._spokes[(self._at + ahead) % SPOKES].append(visit)
-        self._after_tick(now)
+        self._after_tick(self._loop.time())
         self._schedule()
 
 
@@ -76,44 +76,60 @@ class ReadSchedule:
         self.at_once = False  # whether ``read_now`` is called as soon as data arrives
         self._socket = connection
         self._read_now = read_now
-        self._batch_interval = FIRST_READ
+        self._batch_interval = self._next_interval = FIRST_READ
         self._wants_at_once = False
         self._stalled = False
+        self._behind_since: float | None = None
         self._visited_at: float | None = None
 
     def set_format(self, audio_format: AudioFormat, read_interval: float) -> None:
         """Read the call as often as its audio needs it."""
-        self._batch_interval = min(read_interval, READ_SIZE / audio_format.byte_rate)
-        if not self.at_once:
-            self.interval = self._batch_interval
+        self._batch_interval = self._next_interval = min(read_interval, READ_SIZE / audio_format.byte_rate)
+        self._update()
 
     def read_in_batches(self, interval: float | None = None) -> None:
         """Read every ``interval`` seconds from now on; None is as often as the audio needs it."""
         self._wants_at_once = False
-        if not self._stalled:
-            self._set_at_once(False)
-            self.interval = self._batch_interval if interval is None else interval
+        self._next_interval = self._batch_interval if interval is None else interval
+        self._update()
 
     def read_at_once(self) -> None:
         self._wants_at_once = True
-        self._set_at_once(True)
+        self._update()
 
     def note_stall(self, stalled: bool) -> None:
         """Read at once while audio is late, because the time at which it arrives decides what is missing."""
-        if stalled == self._stalled:
-            return
-        self._stalled = stalled
-        if not self._wants_at_once:
-            self._set_at_once(stalled)
+        if stalled != self._stalled:
+            self._stalled = stalled
+            self._next_interval = self._batch_interval
+            self._update()
+
+    def fall_behind(self, now: float) -> None:
+        """Read once a tick, because more has arrived than one visit may take."""
+        if self._behind_since is None:
+            self._behind_since = now
+            self._update()
+
+    def catch_up(self, now: float) -> float:
+        """Read as before, because all that had arrived is taken; return for how many seconds it was not."""
+        if self._behind_since is None:
+            return 0.0
+        seconds, self._behind_since = now - self._behind_since, None
+        self._update()
+        return seconds
 
     def visit(self, now: float) -> float:
         """Return the seconds for which nobody has read the connection though it was due."""
         before, self._visited_at = self._visited_at, now
-        overdue = 0.0 if before is None else now - before - self.interval
+        if before is None or self._behind_since is not None:  # ``catch_up`` returns the whole time.
+            return 0.0
+        overdue = now - before - self.interval
         return overdue if overdue > MOST_OVERDUE else 0.0
 
-    def _set_at_once(self, at_once: bool) -> None:
-        self.interval = CHECK_INTERVAL if at_once else self._batch_interval
+    def _update(self) -> None:
+        behind = self._behind_since is not None
+        at_once = (self._wants_at_once or self._stalled) and not behind
+        self.interval = TICK if behind else CHECK_INTERVAL if at_once else self._next_interval
         if at_once != self.at_once:
             self.at_once = at_once
             self._socket.call_when_readable(self._read_now if at_once else None)

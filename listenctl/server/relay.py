@@ -9,10 +9,13 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from listenctl.net.client_connection import ConnectionEnd
+from websockets.frames import CloseCode
+
+from listenctl.net.client_connection import FLOOD, ConnectionEnd
 from listenctl.protocol.application_commands import Command, parse_command
 from listenctl.protocol.call_sharing.shared_stream import SampleBoundaries
 from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
+from listenctl.protocol.listen_session import ProtocolViolation
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import LiveCallEnd
 from listenctl.server.control_api.attached_tools import POLL_INTERVAL, AttachedTools
@@ -84,6 +87,9 @@ class Relay:
     def take_application_end(self, end: ConnectionEnd) -> None:
         """End the call as the application has, after everything that it sent before."""
         self._upstream_end = end
+        if end.code == CloseCode.POLICY_VIOLATION and end.by == "jambonz":
+            detail = f"the application sent {FLOOD}; its connection is closed"
+            self._call.take_event(ProtocolViolation(self._call.session.position, "frame-flood", detail))
         if not self._waiting:
             self._pass_on_end(end)
 

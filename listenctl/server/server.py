@@ -67,6 +67,7 @@ class ListenServer:
         self.shutdown = Shutdown(self)
         self.connections: dict[JambonzConnection, None] = {}
         self.call_responders: CallResponders | None = None
+        self._without_call: dict[JambonzConnection, None] = {}  # oldest first
         self._ids = CallIds()
         self._connection_of: dict[LiveCall, JambonzConnection] = {}
         self._loop = asyncio.get_running_loop()
@@ -116,9 +117,12 @@ class ListenServer:
         upstream = self.settings.upstream
         # Those that wait for the application have their files open, too.
         calls = len(self.live) + (0 if upstream is None else upstream.unanswered)
-        if calls < self.settings.max_calls:
+        unfinished = calls + (0 if self.recorder is None else self.recorder.finishing)
+        if calls < self.settings.max_calls and unfinished < self.settings.max_unfinished:
             return None
         reason = f"there are {calls} live calls, and no more are allowed"
+        if calls < self.settings.max_calls:
+            reason = f"the files of {unfinished} calls are open, and the limit of open files allows no more"
         return HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, reason)
 
     def report_refusal(self, remote: str, target: str | None, refusal: HandshakeRefusal) -> None:
@@ -132,10 +136,18 @@ class ListenServer:
             call.dump = self.start_dump()
         self.live.append(call)
         self._connection_of[call] = connection
+        self._without_call.pop(connection, None)
         return call
+
+    def note_without_call(self, connection: JambonzConnection) -> None:
+        """Bound the connections that are in their handshake or end: beyond that the oldest is closed."""
+        self._without_call[connection] = None
+        if len(self._without_call) > self.settings.max_without_call:
+            next(iter(self._without_call)).give_up_handshake()
 
     def forget_connection(self, connection: JambonzConnection) -> None:
         self.connections.pop(connection, None)
+        self._without_call.pop(connection, None)
         self.shutdown.check_connections()
 
     def start_log(self, call: LiveCall, started: CallStarted) -> LiveCallLog:
@@ -235,6 +247,7 @@ class ListenServer:
         )
         connection = JambonzConnection(connected, remote, self, self._loop)
         self.connections[connection] = None
+        self.note_without_call(connection)
         self._wheel.add_visit(connection.visit, FIRST_READ)
         connection.open()
 

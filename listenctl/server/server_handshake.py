@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from websockets.datastructures import Headers
 from websockets.exceptions import NegotiationError
 from websockets.http11 import Request, Response
+from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
@@ -53,6 +54,7 @@ UPSTREAM_LOOP = HandshakeRefusal(
 UNAUTHORIZED = HandshakeRefusal(HTTPStatus.UNAUTHORIZED, "the credentials are missing or wrong")
 NOT_WAITED = HandshakeRefusal(HTTPStatus.BAD_REQUEST, "the client sent too much before the answer")
 TOO_LATE = HandshakeRefusal(HTTPStatus.REQUEST_TIMEOUT, "the handshake took too long")
+TOO_MANY = HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are in their handshake")
 TLS_ON_PLAIN_PORT = HandshakeRefusal(HTTPStatus.BAD_REQUEST, "this port speaks ws://, not wss://")
 TOO_LONG = HandshakeRefusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request is too long")
 NO_MORE_CALLS = HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, "this server takes no more calls")
@@ -149,6 +151,12 @@ class ServerHandshake:
         else:
             return
         self._server.report_refusal(self.remote, self.target, HandshakeRefusal(HTTPStatus.BAD_REQUEST, reason))
+
+    def give_up(self, refusal: HandshakeRefusal) -> None:
+        """Report that an unfinished handshake is not answered."""
+        if not self.refused and self.protocol.state is State.CONNECTING:
+            self.refused = True
+            self._server.report_refusal(self.remote, self.target, refusal)
 
     def cancel(self) -> None:
         if self._deciding is not None:

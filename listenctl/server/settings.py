@@ -24,6 +24,8 @@ class ServerSettings:
     tls: ssl.SSLContext | None = None
     trust_proxy: bool = False  # whether each connection begins with a PROXY header, which has the client's address
     max_calls: int = 1000
+    max_unfinished: int = 1000  # calls whose files may be open: the live ones, and those whose recording isn't finished
+    max_without_call: int = 1000  # connections in their handshake, and those that end
     max_message: int = defaults.MAX_MESSAGE  # bytes of one WebSocket message
     default_format: AudioFormat = AudioFormat(defaults.SAMPLE_RATE, 1)  # of calls whose metadata has none
     read_interval: float = defaults.READ_INTERVAL  # how often calls are read

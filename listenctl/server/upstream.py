@@ -126,7 +126,7 @@ class UpstreamConnection:
     async def open(cls, target: CallTarget, tasks: asyncio.TaskGroup, closing: set[asyncio.Task[None]]) -> Self:
         """Connect; raises RefusedError if that fails. ``relay`` must be set before the loop's next iteration."""
         self = cls(tasks, closing)
-        self.connection = await connect(target, self)
+        self.connection = await connect(target, self, limit_frames=True)
         self.url = (self.connection.handshake.redirects or (str(target.address),))[-1]
         return self
 

@@ -1,21 +1,27 @@
 """One call on a real socket: its first frames, its deadlines, and every way to end."""
 
+import asyncio
 import ssl
 import struct
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from websockets.server import ServerProtocol
 
+from listenctl.background_task import background_task
+from listenctl.net.client_connection import FLOOD
 from listenctl.net.nonblocking_socket import TlsSocket
 from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.frames.frame_rate_limit import FLOOD_AFTER
 from listenctl.server.jambonz_connection import ClosingState
 from listenctl.server.settings import ServerSettings
 from tests.helpers.capture import client_bytes, odd_pieces, received_audio, replay
 from tests.helpers.control import Controlled
 from tests.helpers.frames import HANDSHAKE, PING, PONG, binary, close, frame, text
-from tests.helpers.server import FAST, Event, Events, faster, read_sidecar, recorded_audio, recorded_file, running
+from tests.helpers.server import FAST, Event, Events, Peer, faster, read_sidecar, recorded_audio, recorded_file, running
+from tests.helpers.simulated_time import simulated_loop
 
 pytestmark = pytest.mark.simulated_time
 
@@ -280,16 +286,77 @@ async def test_a_burst_of_five_seconds_at_64_khz_is_one_message(tmp_path: Path) 
     assert recorded_audio(saved) == burst
 
 
-@pytest.mark.simulated_time(False)
-async def test_a_peer_that_floods_us_and_reads_nothing_is_still_heard() -> None:
-    # More pongs than the kernel keeps for a peer that doesn't read.
-    flood = frame(PING, bytes(125)) * 1000
+SMALL_FRAMES = {
+    "empty texts": text(""),
+    "glued texts": text('{"event":"dtmf","dtmf":"1","duration":"1600"}' * 100),
+    "empty audio": binary(b""),
+    "two bytes of audio": binary(b"ab"),
+    "audio of two sizes": binary(b"ab") + binary(b"abcd"),
+    "pings": frame(PING, bytes(125)),
+    "pongs": frame(PONG, b""),
+    "fragments": frame(0x1, b"", fin=False) + frame(0x0, b"", fin=False) * 1000 + frame(0x0, b""),
+}
+
+
+async def send_for_ever(peer: Peer, data: bytes) -> None:
+    with suppress(ConnectionError):
+        while True:
+            await peer.send(data)
+
+
+@pytest.mark.parametrize("small", SMALL_FRAMES.values(), ids=SMALL_FRAMES)
+@pytest.mark.parametrize("at_once", [False, True], ids=["in batches", "at once"])
+async def test_a_flood_of_small_frames_is_read_slowly_and_then_closed(small: bytes, at_once: bool) -> None:
+    flood = small * (64 * 1024 // len(small) + 1)
     async with running() as run:
-        peer = await run.call(METADATA, *[flood] * 60, text('{"event":"dtmf","dtmf":"1","duration":"1600"}'))
-        assert (await run.events.wait_for("dtmf"))["digit"] == "1"
-        (connection,) = run.server.connections
-        assert connection.unsent
-        await peer.reset()
+        peer = await run.call(METADATA)
+        await run.events.wait_for("call-started")
+        for connection in run.server.connections:
+            connection.read_at_once(at_once)
+        started = simulated_loop().time()
+        async with background_task(send_for_ever(peer, flood)):
+            assert await ended(run.events) == ("listenctl", 1008, FLOOD)
+            took = simulated_loop().time() - started
+
+    assert [event["rule"] for event in run.events.of("warning")][-1] == "frame-flood"
+    assert FLOOD_AFTER <= took < 2 * FLOOD_AFTER
+    # Those of a backlog, those of the rate, and those of the last turn.
+    reported = [event for event in run.events.all if event["event"] in ("message", "dtmf")]
+    assert len(reported) < 5000 + 1000 * 6 + 10_000
+
+
+@pytest.mark.parametrize("answer", ['{"type": "mark", "data": {"name":"m", "event": "playout"}}', ""])
+async def test_a_backlog_of_a_minute_with_a_text_for_each_frame_is_no_flood(answer: str, tmp_path: Path) -> None:
+    backlog = b"".join(text(answer) + binary(later(number % 100)) for number in range(3000))
+    events, saved = await record(tmp_path, METADATA, backlog, close())
+
+    assert (await ended(events))[:2] == ("jambonz", 1000)
+    assert len(events.of("mark") + events.of("message")) == 3000
+    assert saved["samples"] == 160 * 3000
+    assert saved["complete"]
+
+
+async def test_a_replay_at_full_speed_is_no_flood(tmp_path: Path) -> None:
+    minutes = b"".join(text("") + binary(later(number % 100)) for number in range(8000))
+    events, saved = await record(tmp_path, METADATA, minutes, close())
+
+    assert (await ended(events))[:2] == ("jambonz", 1000)
+    assert saved["samples"] == 160 * 8000
+
+
+async def test_what_is_left_unread_of_a_peer_that_is_behind_is_not_complete(tmp_path: Path) -> None:
+    flood = b"".join(binary(bytes(size)) for size in range(100, 400, 2)) * 100
+    async with running(record=tmp_path) as run:
+        peer = await run.call(METADATA)
+        await run.events.wait_for("call-started")
+        await peer.send(flood)
+        await asyncio.sleep(0.5)
+        for connection in list(run.server.connections):
+            connection.abort()
+        saved = await run.events.wait_for("recording-saved")
+
+    assert saved["lost_samples"]
+    assert not saved["complete"]
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,14 @@ import asyncio
 import json
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from listenctl.net.client_connection import FLOOD
+from listenctl.protocol.frames.frame_rate_limit import FLOOD_AFTER
 from listenctl.server import relay
 from tests.helpers.capture import client_stream, server_stream
 from tests.helpers.control import Controlled, Tool
@@ -27,6 +29,7 @@ from tests.helpers.scripted_server import (
     relaying,
 )
 from tests.helpers.server import Peer, recorded_audio, reset_connection, until
+from tests.helpers.simulated_time import simulated_loop
 
 pytestmark = pytest.mark.simulated_time
 
@@ -329,6 +332,27 @@ async def test_a_protocol_error_of_jambonz_is_told_to_both_sides() -> None:
 
 
 # Tools beside the application.
+
+
+@pytest.mark.parametrize("small", [said("", TEXT_OPCODE), said(b""), said(b"", PING)], ids=["texts", "audio", "pings"])
+async def test_an_application_that_floods_with_small_frames_is_read_slowly_and_then_closed(small: bytes) -> None:
+    async def flooding(side: Side) -> None:
+        with suppress(ConnectionError):
+            while True:
+                await side.say(small * 1000)
+
+    started = simulated_loop().time()
+    async with relaying(flooding) as relayed:
+        peer = await relayed.run.call(METADATA, binary(SAMPLES))
+        warning = await relayed.run.events.wait_for_warning("frame-flood")
+        took = simulated_loop().time() - started
+        await peer.read_to_end()
+        ended = await relayed.run.events.wait_for("call-ended")
+
+    assert "the application" in warning["detail"]
+    assert ended["closed_by"] == "nobody"
+    assert FLOOD in ended["close_reason"]
+    assert FLOOD_AFTER <= took < 2 * FLOOD_AFTER
 
 
 @asynccontextmanager

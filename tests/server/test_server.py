@@ -14,6 +14,7 @@ from listenctl.net.listening_sockets import raise_descriptor_limit
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import MAX_ID_LENGTH, CallIds, LiveCallLog
 from listenctl.server.server import ListenServer
+from listenctl.server.server_handshake import TOO_MANY
 from tests.helpers.frames import HANDSHAKE, binary, close, text
 from tests.helpers.server import faster, running
 
@@ -175,6 +176,38 @@ async def test_running_out_of_descriptors_is_told_and_survived() -> None:
 
     assert warning["detail"] == "Too many open files"
     assert answer.startswith(b"HTTP/1.1 101 ")
+
+
+async def test_of_too_many_unfinished_handshakes_the_oldest_is_closed_and_calls_are_answered() -> None:
+    async with running(faster(max_without_call=3)) as run:
+        calls = [await run.call(METADATA) for _ in range(4)]
+        waiting = [await run.open(b"GET / HTTP/1.1\r\n") for _ in range(5)]
+        assert [await peer.read_to_end() for peer in waiting[:2]] == [b"", b""]
+        calls += [await run.call(METADATA)]
+        refusals = run.events.of("connection-refused")
+        await run.events.wait_for("call-started", 5)
+        await waiting[4].send(HANDSHAKE.partition(b"\r\n")[2])
+        assert (await waiting[4].read_head()).startswith(b"HTTP/1.1 101 ")
+
+    assert [(event["status"], event["reason"]) for event in refusals[:2]] == [(503, TOO_MANY.reason)] * 2
+
+
+async def test_refused_connections_that_stay_count_as_unfinished_ones() -> None:
+    async with running(faster(max_without_call=2, path="/other")) as run:
+        refused = [await run.open(HANDSHAKE) for _ in range(4)]
+        assert [(await peer.read_to_end())[:12] for peer in refused] == [b"HTTP/1.1 404"] * 4
+        await asyncio.sleep(0.01)
+        assert len(run.server.connections) <= 2
+
+
+async def test_no_call_is_answered_while_the_files_of_too_many_are_open(tmp_path: Path) -> None:
+    async with running(faster(max_unfinished=2), record=tmp_path) as run:
+        assert run.server.recorder is not None
+        await run.call(METADATA)
+        run.server.recorder.finishing = 1
+        assert b"the limit of open files allows no more" in await run.ask(HANDSHAKE)
+        run.server.recorder.finishing = 0
+        await run.call(METADATA)
 
 
 def test_the_limit_of_open_files_is_raised_and_checked() -> None:

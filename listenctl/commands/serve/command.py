@@ -96,7 +96,12 @@ def server_settings(
     Return the settings of a server; raises UsageError if options contradict each other, a file can't be used, or others
     could connect without credentials.
     """
-    from listenctl.net.listening_sockets import DESCRIPTORS_PER_CALL, is_loopback, raise_descriptor_limit
+    from listenctl.net.listening_sockets import (
+        DESCRIPTORS_PER_CALL,
+        connections_without_call,
+        is_loopback,
+        raise_descriptor_limit,
+    )
     from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
     from listenctl.server.settings import ServerSettings
 
@@ -121,6 +126,8 @@ def server_settings(
         tls=read_certificate(options.cert, options.key),
         trust_proxy=options.trust_proxy,
         max_calls=options.max_calls or possible,
+        max_unfinished=possible,
+        max_without_call=connections_without_call(),
         max_message=options.max_message,
         default_format=AudioFormat(options.sample_rate, MIX_CHANNELS[options.mix_type]),
         read_interval=read_interval,

@@ -25,6 +25,8 @@ from listenctl.protocol.frames.frame_format import (
     apply_mask,
     parse_sizes,
 )
+from listenctl.protocol.frames.frame_rate_limit import FRAMES_PER_TURN, SMALL_FRAME
+from listenctl.protocol.frames.raw_frame_reader import RawFrameReader
 from listenctl.protocol.frames.websocket_messages import BinaryMessages, ControlFrame, ReceivedMessage, TextMessage
 
 # Longer frames (the burst after a stall) are rare and arrive in many reads; the library collects those without copying
@@ -45,7 +47,19 @@ class ClientFrameReader:
     what it wants to send is the caller's to fetch, and messages beyond ``max_size`` are left to it.
     """
 
-    __slots__ = ("_frame", "_max_fast", "_message", "_missing", "_opcode", "_protocol", "_rest", "used_library")
+    __slots__ = (
+        "_frame",
+        "_max_fast",
+        "_message",
+        "_missing",
+        "_opcode",
+        "_protocol",
+        "_rest",
+        "_taken",
+        "left",
+        "small_frames",
+        "used_library",
+    )
 
     def __init__(self, protocol: ServerProtocol, *, max_size: int) -> None:
         self._protocol = protocol
@@ -57,15 +71,25 @@ class ClientFrameReader:
         self._opcode = Opcode.BINARY
         self.used_library = False
         """Whether the last ``receive_data`` left anything to the library, which may then have something to send."""
+        self.left = b""
+        """What the last ``receive_data`` left for the next one, because it had taken the frames of a turn."""
+        self.small_frames = 0  # how many the last ``receive_data`` took
+        self._taken = 0  # frames, and runs of equal frames, that the last ``receive_data`` took
 
     def receive_data(self, data: bytes) -> list[ReceivedMessage]:
+        """Return the messages of ``data``, which begins with what the last call left, or of its first frames."""
         if self._rest:
             data = self._rest + data
             self._rest = b""
         messages: list[ReceivedMessage] = []
         self.used_library = False
+        self.left = b""
+        self.small_frames = self._taken = 0
         at = 0
         while at < len(data):
+            if self._taken >= FRAMES_PER_TURN:
+                self.left = data[at:]
+                break
             taken = 0
             if not self._missing and self._message is None and data[at] == FINAL_BINARY and not self._stream_ended():
                 taken = self._take_audio(data, at, messages)
@@ -84,9 +108,18 @@ class ClientFrameReader:
             self._rest = b""
         self._protocol.receive_eof()
 
-    def undelivered_audio(self) -> int:
-        """Return the bytes of audio in a message that was refused as too long, or of which only a part arrived."""
+    def undelivered_audio(self, unread: bytes = b"") -> int:
+        """
+        Return the bytes of audio in a message that was refused as too long, or of which only a part arrived, and in
+        what was left for the next call, with ``unread`` after it.
+        """
         refused = isinstance(self._protocol.parser_exc, PayloadTooBig)
+        if self.left or unread:
+            following = (self._rest + self.left + unread)[self._missing :]
+            self._rest = self.left = b""
+            frames = RawFrameReader().feed(following)
+            whole = sum(len(frame.payload) for frame in frames if frame.opcode in (Opcode.BINARY, Opcode.CONT))
+            return whole + self.undelivered_audio()
         head = self._frame if self._missing or refused else self._rest
         sizes = parse_sizes(head)
         begun = 0
@@ -125,6 +158,9 @@ class ClientFrameReader:
         # map ends with the shorter list, so frames after a different header stay.
         unmasked = b"".join(map(apply_mask, payloads[:count], masks))
         messages.append(BinaryMessages(unmasked, payload_bytes, count))
+        self._taken += 1
+        if payload_bytes < SMALL_FRAME:
+            self.small_frames += count
         return count * frame_bytes
 
     def _take_other(self, data: bytes, at: int, messages: list[ReceivedMessage]) -> int:
@@ -157,6 +193,10 @@ class ClientFrameReader:
         )
 
     def _assemble(self, frame: Frame) -> Iterator[ReceivedMessage]:
+        opcode = self._opcode if frame.opcode is Opcode.CONT else frame.opcode
+        # Each JSON document of a text ends with a brace.
+        self._taken += 1 + (bytes(frame.data).count(b"}") if opcode is Opcode.TEXT else 0)
+        self.small_frames += opcode is not Opcode.BINARY or len(frame.data) < SMALL_FRAME
         if frame.opcode in (Opcode.CLOSE, Opcode.PING, Opcode.PONG):
             yield ControlFrame(frame)
             return

@@ -21,6 +21,7 @@ from listenctl.protocol.frames.frame_format import (
     RESERVED,
     parse_sizes,
 )
+from listenctl.protocol.frames.frame_rate_limit import FRAMES_PER_TURN
 from listenctl.protocol.frames.websocket_messages import MAX_MESSAGE_BYTES
 
 _PROTOCOL_ERROR = b"\x03\xea"
@@ -52,7 +53,7 @@ ServerEvent = ServerMessage | PongReply | ServerStreamEnd
 
 
 class ServerFrameReader:
-    __slots__ = ("_ended", "_max_size", "_message", "_missing", "_opcode", "_protocol", "_rest")
+    __slots__ = ("_ended", "_max_size", "_message", "_missing", "_opcode", "_protocol", "_rest", "frames", "left")
 
     def __init__(self, max_size: int = MAX_MESSAGE_BYTES) -> None:
         self._protocol = Protocol(Side.CLIENT, max_size=max_size)
@@ -62,17 +63,28 @@ class ServerFrameReader:
         self._message: bytearray | None = None  # a fragmented message so far; empty fragments cost no memory
         self._opcode = Opcode.BINARY
         self._ended = False
+        self.left = b""
+        """What the last ``receive_data`` left for the next one, because it had taken the frames of a turn."""
+        self.frames = 0  # how many the last ``receive_data`` took
 
     def receive_data(self, data: bytes) -> list[ServerEvent]:
+        """Return what is in ``data``, which begins with what the last call left, or in its first frames."""
         if self._rest:
             data = self._rest + data
             self._rest = b""
         events: list[ServerEvent] = []
+        self.left = b""
+        self.frames = 0
         at = 0
         while at < len(data) and not self._ended:
+            if self.frames >= FRAMES_PER_TURN:
+                self.left = data[at:]
+                break
             taken = 0
             if not self._missing and self._message is None:
+                before = len(events)
                 taken = _take_whole(data, at, events, self._max_size)
+                self.frames += len(events) - before
             taken = taken or self._take_other(data, at, events)
             if not taken:
                 self._rest = data[at:]
@@ -123,6 +135,7 @@ class ServerFrameReader:
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             assert isinstance(event, Frame)
+            self.frames += 1
             self._assemble(event, events)
         answers = self._protocol.data_to_send()
         if self._protocol.parser_exc is not None:
@@ -151,8 +164,8 @@ class ServerFrameReader:
 
 
 def _take_whole(data: bytes, at: int, events: list[ServerEvent], max_size: int) -> int:
-    start, end = at, len(data)
-    while end - at >= 2:
+    start, end, most = at, len(data), len(events) + FRAMES_PER_TURN
+    while end - at >= 2 and len(events) < most:
         first, length, body = data[at], data[at + 1], at + 2
         if length == LENGTH_16 and end - at >= 4:
             length, body = data[at + 2] << 8 | data[at + 3], at + 4

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 
 MAX_EARLY_COMMANDS = 100
+AHEAD_BY, AHEAD_FACTOR = 10.0, 3.0
+"""How much audio is in real time: seconds at once, and seconds of audio a second. Wrong metadata double the rate."""
 
 
 class LevelWatcher(Protocol):
@@ -71,6 +73,15 @@ class LiveCall:
         self._early_commands: list[Command] = []
         self._meters: list[tuple[LevelWatcher, LevelMeasurer]] = []
         self._dtmf_detector: CallDtmfDetector | None = None
+
+    def sends_too_fast(self, now: float) -> bool:
+        """Return whether audio comes far faster than real time, with no delay to explain it, and the disk is behind."""
+        received = self.session.audio_format.duration_of(self.session.position)
+        if received <= AHEAD_BY + AHEAD_FACTOR * (now - self.started_at):
+            return False
+        return (self.recording is not None and self.recording.is_behind) or (
+            self.dump is not None and self.dump.is_behind
+        )
 
     def take_events(self, events: Iterable[SessionEvent]) -> None:
         for event in events:

@@ -17,12 +17,13 @@ from websockets.typing import Subprotocol
 
 from listenctl.call_listing import CallListing, ListedCall, ListedServer
 from listenctl.json_lines import JsonObject, json_line
+from listenctl.net.client_connection import FLOOD
 from listenctl.protocol import peer_json
 from listenctl.protocol.call_sharing.stream_rate import metadata_stream_rate
 from listenctl.protocol.call_sharing.tool_messages import MAX_TOOL_MESSAGE
 from listenctl.protocol.find_named_call import find_named_calls
 from listenctl.protocol.jambonz_messages import Dtmf
-from listenctl.protocol.listen_session import MessageReceived
+from listenctl.protocol.listen_session import MessageReceived, ProtocolViolation
 from listenctl.protocol.opening_handshake import SUBPROTOCOLS
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import LiveCallLog
@@ -158,6 +159,7 @@ class ControlServer:
             sender.close(1000, CALL_ENDED)
             await sender.wait_closed()
             return
+        connection.on_flood = partial(_detach_flooding_tool, sender, call)
         number = tools.attach_tool(sender, metadata, audio=audio)
         try:
             async for message in connection:
@@ -165,6 +167,12 @@ class ControlServer:
         finally:
             tools.detach_tool(number)
             await sender.wait_closed()
+
+
+def _detach_flooding_tool(sender: ToolSender, call: LiveCall) -> None:
+    detail = f"an attached tool sent {FLOOD}; it is detached"
+    call.take_event(ProtocolViolation(call.session.position, "frame-flood", detail))
+    sender.close_flood()
 
 
 def find_live_call(live: Sequence[LiveCall], wanted: str) -> LiveCall | HandshakeRefusal:

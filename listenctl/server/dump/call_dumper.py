@@ -20,12 +20,16 @@ from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.dump.dump_file import DumpFile, Item
+from listenctl.server.recording.call_recorder import (
+    MAX_AHEAD,
+    MAX_AHEAD_OF_CALL,
+    MAX_WAITING_BYTES,
+    MAX_WAITING_OF_CALL,
+)
 from listenctl.server.server import ListenServer
 
 # Seconds that a frame waits before it is handed to the writer: what a crash costs.
 WRITE_EVERY = 0.5
-# Bytes that may wait for a slow disk, of all calls; further frames are left out and counted.
-MAX_WAITING_BYTES = 256 * 1024 * 1024
 # Bytes that may wait for the call's id: more than a session holds until it gives up on the metadata.
 MAX_HELD_BYTES = 16 * 1024 * 1024
 FRAME_OVERHEAD = 300
@@ -79,7 +83,7 @@ class CallDumper:
 
     def schedule_write(self, dump: "CallDump", size: int) -> bool:
         """Have ``dump`` written soon; return False if the disk is too far behind."""
-        if not self._writer.reserve_bytes(size):
+        if dump.waiting_bytes + size > MAX_WAITING_OF_CALL or not self._writer.reserve_bytes(size):
             return False
         self._waiting[dump] = None
         if self._timer is None:
@@ -106,11 +110,20 @@ class CallDumper:
     def hand_over(self, dump: "CallDump") -> None:
         self._waiting.pop(dump, None)
         size, job = dump.take_items()
-        self._writer.add_jobs(job, partial(self._writer.release_bytes, size))
+        self._writer.add_jobs(job, partial(self._note_written, dump, size))
 
     def add_job(self, job: Job) -> None:
         """Let the writer do ``job`` after everything that was handed over."""
         self._writer.add_jobs(job)
+
+    @property
+    def waiting_bytes(self) -> int:
+        return self._writer.waiting_bytes
+
+    def _note_written(self, dump: "CallDump", size: int) -> None:
+        """Count frames as written; runs in the writer thread."""
+        self._writer.release_bytes(size)
+        dump.written_bytes += size
 
     def _hand_over(self) -> None:
         self._timer = None
@@ -141,6 +154,8 @@ class CallDump:
         self._faulty: set[Sender] = set()
         self._items: list[Item] = []
         self._bytes = 0
+        self._taken_bytes = 0
+        self.written_bytes = 0  # changed by the writer thread
         self._lost = 0
         self._reported = False
         self._log: LiveCallLog | None = None
@@ -149,6 +164,16 @@ class CallDump:
     @property
     def has_file(self) -> bool:
         return self._file is not None
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of this call that are not written yet."""
+        return self._taken_bytes - self.written_bytes
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits for the disk that frames which can wait should not be read yet."""
+        return self.waiting_bytes > MAX_AHEAD_OF_CALL or self._dumper.waiting_bytes > MAX_AHEAD
 
     def set_log(self, log: LiveCallLog) -> None:
         self._log = log
@@ -200,6 +225,7 @@ class CallDump:
         self._note_loss(frame.at)
         self._items.append(frame)
         self._bytes += size
+        self._taken_bytes += size
 
     def _note_loss(self, at: float) -> None:
         if self._lost:

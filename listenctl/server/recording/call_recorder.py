@@ -19,6 +19,10 @@ from listenctl.server.recording.recording_writer import Piece, RecordingWriter, 
 WRITE_EVERY = 0.25
 # Bytes that may wait for a slow disk, of all calls; beyond that audio is lost and reported.
 MAX_WAITING_BYTES = 256 * 1024 * 1024
+MAX_WAITING_OF_CALL = MAX_WAITING_BYTES // 4
+# Of a call that sends far faster than real time, and of all calls while there is one: beyond that it isn't read.
+MAX_AHEAD_OF_CALL = 1024 * 1024
+MAX_AHEAD = MAX_WAITING_BYTES // 4
 FINISHERS = 2
 
 
@@ -37,6 +41,10 @@ class CallRecording(Protocol):
     def change_format(self, audio_format: AudioFormat) -> None:
         """Interpret the bytes so far as another format, because the metadata came late."""
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits for the disk that audio which can wait should not be read yet."""
+
     def end_call(self) -> None:
         """Finish the recording; the log is complete."""
 
@@ -45,6 +53,7 @@ class CallRecorder(Protocol):
     lost_audio: bool  # whether any recording lacks audio that its call delivered
     recorded_bytes: int
     recorded_seconds: float
+    finishing: int  # recordings of calls that have ended whose files may still be open
 
     def start_recording(self, log: LiveCallLog) -> CallRecording: ...
 
@@ -61,6 +70,7 @@ class FileRecorder:
         self.lost_audio = False
         self.recorded_bytes = 0
         self.recorded_seconds = 0.0
+        self.finishing = 0
         self._settings = settings
         self._reporter = reporter
         self._loop = asyncio.get_running_loop()
@@ -102,7 +112,7 @@ class FileRecorder:
 
     def schedule_write(self, recording: "FileRecording", size: int) -> bool:
         """Have ``recording`` written at one of the next flushes; return False if the disk is too far behind."""
-        if not self._writer.reserve_bytes(size):
+        if recording.waiting_bytes + size > MAX_WAITING_OF_CALL or not self._writer.reserve_bytes(size):
             self.lost_audio = True
             return False
         self._waiting[recording] = None
@@ -118,7 +128,7 @@ class FileRecorder:
         del self._waiting[recording]
         size, write = recording.take_collected()
         self._jobs.append(write)
-        self._jobs.append(partial(self._writer.release_bytes, size))
+        self._jobs.append(partial(self._note_written, recording, size))
 
     def _report(self, log: LiveCallLog, event: EventFields) -> None:
         match event:
@@ -132,10 +142,19 @@ class FileRecorder:
 
     def _note_end(self) -> None:
         self._unfinished -= 1
+        self.finishing -= 1
         if not self._unfinished:
             self._idle.set()
 
+    @property
+    def waiting_bytes(self) -> int:
+        return self._writer.waiting_bytes
+
     # The rest runs in the writer thread, or in a finisher.
+
+    def _note_written(self, recording: "FileRecording", size: int) -> None:
+        self._writer.release_bytes(size)
+        recording.written_bytes += size
 
     def finish_writer(self, writer: RecordingWriter) -> None:
         if writer.is_slow_to_finish:
@@ -159,6 +178,8 @@ class FileRecording:
         self._settings = settings
         self._pieces: list[Piece] = []
         self._bytes = 0
+        self._taken_bytes = 0
+        self.written_bytes = 0  # changed by the writer thread
         self._first_at: float | None = None
         self._dropping = False
         self._enough = audio_format.byte_rate * WRITE_EVERY
@@ -168,11 +189,21 @@ class FileRecording:
     def path(self) -> str:
         return self._writer.path
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of this call that are not written yet."""
+        return self._taken_bytes - self.written_bytes
+
+    @property
+    def is_behind(self) -> bool:
+        return self.waiting_bytes > MAX_AHEAD_OF_CALL or self._recorder.waiting_bytes > MAX_AHEAD
+
     def write_audio(self, position: int, data: bytes) -> None:
         if self._recorder.schedule_write(self, len(data)):
             self._dropping = False
             self._pieces.append((position, data))
             self._bytes += len(data)
+            self._taken_bytes += len(data)
         elif not self._dropping:
             self._dropping = True
             self._recorder.add_job(self, self._writer.report_backlog)
@@ -185,6 +216,7 @@ class FileRecording:
         self._recorder.add_job(self, partial(self._writer.change_format, audio_format))
 
     def end_call(self) -> None:
+        self._recorder.finishing += 1
         self._recorder.add_job(self, partial(self._recorder.finish_writer, self._writer))
 
     def is_due(self, now: float) -> bool:

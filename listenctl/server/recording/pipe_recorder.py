@@ -25,6 +25,7 @@ class PipeRecorder:
         self.lost_audio = False
         self.recorded_bytes = 0
         self.recorded_seconds = 0.0
+        self.finishing = 0
         self.settings = settings
         self.on_broken: Callable[[], None] = lambda: None  # called when the reader of the pipe is gone
         self._reporter = reporter
@@ -87,6 +88,7 @@ class PipeRecording:
     """One call on its way to a pipe; audio is held back while a gap may be pending."""
 
     path = "-"
+    is_behind = False  # There is no other call.
 
     def __init__(self, recorder: PipeRecorder, log: LiveCallLog) -> None:
         settings = recorder.settings

@@ -13,6 +13,7 @@ from websockets.server import ServerProtocol
 
 import listenctl.protocol.frames.client_frame_reader as client_frame_reader
 from listenctl.protocol.frames.client_frame_reader import ClientFrameReader
+from listenctl.protocol.frames.frame_rate_limit import FRAMES_PER_TURN
 from listenctl.protocol.frames.websocket_messages import BinaryMessages, ControlFrame, ReceivedMessage, TextMessage
 from tests.helpers.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, binary, close, frame, text
 
@@ -347,5 +348,5 @@ def test_sizes_that_alternate_do_not_make_each_frame_cost_the_whole_read(monkeyp
     monkeypatch.setattr(client_frame_reader, "_frames_of", lambda head, size: CountingStruct(f"{head}s4s{size}s"))
     reader, _ = open_reader()
 
-    assert len(reader.receive_data((binary(b"a") + binary(b"bc")) * 1000)) == 2000
-    assert sum(unpacked) <= 64 * 2000
+    assert len(reader.receive_data((binary(b"a") + binary(b"bc")) * 1000)) == FRAMES_PER_TURN
+    assert sum(unpacked) <= 64 * FRAMES_PER_TURN

@@ -3,15 +3,19 @@
 import asyncio
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from listenctl.background_task import background_task
 from listenctl.events import MessageEvent
 from listenctl.protocol.call_sharing.tool_messages import MAX_TOOL_MESSAGE
+from listenctl.protocol.frames.frame_rate_limit import FLOOD_AFTER
 from tests.helpers.control import Controlled, Tool, controlled
-from tests.helpers.frames import binary, close, text
+from tests.helpers.frames import PING, binary, close, frame, text
 from tests.helpers.server import Peer, recorded_audio, until
+from tests.helpers.simulated_time import simulated_loop
 
 pytestmark = pytest.mark.simulated_time
 
@@ -247,6 +251,30 @@ async def test_a_stuck_tool_that_lets_too_many_texts_lie_is_let_go(tmp_path: Pat
             _, closed = await stuck.end()
 
     assert (closed.code, closed.reason) == (1008, "too slow: too many texts weren't read")
+
+
+@pytest.mark.parametrize("small", [text(""), binary(b""), frame(PING, b"")], ids=["texts", "audio", "pings"])
+async def test_a_tool_that_floods_with_small_frames_is_read_slowly_and_then_let_go(
+    small: bytes, tmp_path: Path
+) -> None:
+    async def flood(tool: Tool) -> None:
+        with suppress(ConnectionError):
+            while True:
+                tool.connection.transport.write(small * 1000)
+                await asyncio.sleep(0.01)
+
+    async with controlled(tmp_path) as control:
+        await control.place_call("CS-A")
+        async with control.attach() as tool:
+            started = simulated_loop().time()
+            async with background_task(flood(tool)):
+                warning = await control.run.events.wait_for_warning("frame-flood")
+                _, closing = await tool.end()
+            took = simulated_loop().time() - started
+
+    assert warning["call"] == "CS-A"
+    assert closing.code == 1008
+    assert FLOOD_AFTER <= took < 2 * FLOOD_AFTER + 2
 
 
 async def test_the_end_of_the_call_ends_the_conversation(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.media.files.wav_header import wav_header
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap import Gap, GapKind
-from listenctl.server.recording.call_recorder import FileRecorder
+from listenctl.server.recording.call_recorder import FileRecorder, FileRecording
 from listenctl.server.recording.recording_writer import RecordSettings
 from tests.helpers.capture import CAPTURES, Cut, client_bytes, odd_pieces, received_audio, replay, whole
 from tests.helpers.frames import binary, close, text
@@ -240,10 +240,11 @@ async def test_a_folder_that_can_not_be_made_is_told_once_and_recorded_to_later(
     assert [soundfile.info(event["path"]).frames + event["unrecorded_samples"] for event in saved] == [320] * later
 
 
+@pytest.mark.parametrize("limit", ["MAX_WAITING_BYTES", "MAX_WAITING_OF_CALL"])
 async def test_audio_that_the_disk_is_too_slow_for_is_lost_and_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    limit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("listenctl.server.recording.call_recorder.MAX_WAITING_BYTES", 1000)
+    monkeypatch.setattr(f"listenctl.server.recording.call_recorder.{limit}", 1000)
     alone = RecorderAlone(to(f"{tmp_path}/"))
 
     for position in range(0, 160 * 10, 160):
@@ -253,6 +254,29 @@ async def test_audio_that_the_disk_is_too_slow_for_is_lost_and_told(
     assert alone.recorder.lost_audio
     assert saved["unrecorded_samples"] == 1600 - saved["samples"] > 0
     assert len(alone.events.of("recording-failed")) == 1
+
+
+async def test_a_fast_call_is_read_no_faster_than_the_disk_takes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind = [True]
+    monkeypatch.setattr(FileRecording, "is_behind", property(lambda _: behind[0]))
+    async with running(record=to(f"{tmp_path}/")) as run:
+        peer = await run.call(text(METADATA))
+        await run.events.wait_for("call-started")
+        (call,) = run.server.live
+        # As much as in real time, or after a stall, is read in any case.
+        await peer.send(binary(AUDIO) * 500)
+        await asyncio.sleep(1)
+        assert call.session.position == 160 * 500
+        await peer.send(binary(AUDIO) * 5000, close())
+        await asyncio.sleep(3)
+        assert call.session.position < 160 * 5500
+        behind[0] = False
+        saved = await run.events.wait_for("recording-saved")
+
+    assert (saved["samples"], saved["complete"]) == (160 * 5500, True)
+    assert run.events.of("call-ended")[0]["closed_by"] == "jambonz"
 
 
 # Syncs.

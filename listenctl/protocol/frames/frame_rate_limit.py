@@ -1,0 +1,52 @@
+"""
+How many frames one peer may send: a flood of tiny frames must not take the time of other calls.
+
+A frame costs about the same time however short it is, so frames are bounded beside bytes. A turn on the event loop
+takes ``FRAMES_PER_TURN`` of one peer. Small frames, which carry hardly any audio, are also bounded over time:
+beyond ``FRAME_RATE`` a peer is read more slowly, and a peer that keeps it up for ``FLOOD_AFTER`` floods. Jambonz sends
+at most a hundred frames of audio and fifty marks a second; a replay at higher speed brings more audio in the same time.
+"""
+
+FRAMES_PER_TURN = 256
+FRAME_RATE = 1000.0
+"""Small frames for each second of time, or of audio if that is more, beyond those of a backlog."""
+MOST_SAVED = 5000.0
+"""Small frames that may arrive at once: a backlog of a minute, with a mark every 20 ms."""
+FLOOD_AFTER = 5.0
+"""Seconds for which a peer may exceed the rate before it floods."""
+SMALL_FRAME = 64
+"""Bytes below which a binary frame is small: 10 ms of audio have at least 160."""
+
+
+class FrameRateLimit:
+    """Bound the small frames of one peer; ``now`` is in seconds on any clock."""
+
+    __slots__ = ("_exceeded_since", "_left", "_updated_at")
+
+    def __init__(self, now: float) -> None:
+        self._left = MOST_SAVED
+        self._updated_at = now
+        self._exceeded_since: float | None = None
+
+    def add_frames(self, frames: int, now: float, audio: float = 0.0) -> None:
+        """Count small frames that arrived with ``audio`` seconds of audio."""
+        self._refill(now, audio)
+        self._left -= frames
+        if self._left > 0:
+            self._exceeded_since = None
+        elif self._exceeded_since is None:
+            self._exceeded_since = now
+
+    def may_read(self, now: float) -> bool:
+        """Return whether the peer may be read; ``add_frames`` alone says that it keeps to the rate again."""
+        if self._exceeded_since is None:
+            return True
+        self._refill(now, 0.0)
+        return self._left > 0
+
+    def is_flooded(self, now: float) -> bool:
+        return self._exceeded_since is not None and now - self._exceeded_since >= FLOOD_AFTER
+
+    def _refill(self, now: float, audio: float) -> None:
+        self._left = min(MOST_SAVED, self._left + FRAME_RATE * max(now - self._updated_at, audio))
+        self._updated_at = now

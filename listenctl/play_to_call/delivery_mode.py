@@ -26,7 +26,6 @@ class KnownBy(StrEnum):
     TOOL = "tool"
     SERVER = "server"
     PROBE = "probe"
-    GUESS = "guess"
 
 
 _WORDS = {
@@ -35,7 +34,6 @@ _WORDS = {
     KnownBy.TOOL: "according to another tool",
     KnownBy.SERVER: "according to the server's --stream-rate",
     KnownBy.PROBE: "according to a probe",
-    KnownBy.GUESS: "which is a guess",
 }
 _WHO_SAYS = {
     KnownBy.METADATA: "the call's metadata says",

@@ -91,9 +91,7 @@ class StreamPlayer:
         return PlayProgress(self._state, sent, self._heard_seconds(), self._sound.seconds, lead)
 
     async def _take_turn(self) -> None:
-        # Other tools should not rely on a guess.
-        rate = None if self._mode.known_by is KnownBy.GUESS else self._mode.sample_rate
-        granted = await self._messages.request_turn(rate)
+        granted = await self._messages.request_turn(self._mode.sample_rate)
         synced = await self._messages.sync()
         if self._settings.interrupt:
             synced = await self._kill_until(granted)

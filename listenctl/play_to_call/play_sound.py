@@ -91,7 +91,9 @@ class SoundPlayer:
             if known := choose_mode(self._settings.choice, None, hints):
                 await self._share_clip_mode(messages, known)
                 return known
-        mode = await probe_mode(messages, self._settings.choice, synced, notify=self._notify)
+        mode = await probe_mode(messages, self._settings.choice, synced)
+        if mode is None:
+            raise ListenctlError("the rate of the stream can't be measured for certain; give it with --stream-rate")
         await self._share_clip_mode(messages, mode)
         return mode
 

@@ -1,11 +1,13 @@
 """
 Find out how a call takes sound: only streaming answers a mark, and how long silence takes to play gives the rate.
 
-That works only while nothing else plays: a mark waits for all audio before it (listenctl-protocol(7) 6.4).
+That works only while nothing else plays: a mark waits for all audio before it (listenctl-protocol(7) 6.4). A busy
+machine delays answers, which makes 24000 Hz look like 8000 Hz, so silences of two lengths must agree.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Sequence
+from itertools import permutations
 from uuid import uuid4
 
 from listenctl.play_to_call.call_messages import CallMessages, PlaybackAnswer, wait_until
@@ -13,23 +15,24 @@ from listenctl.play_to_call.delivery_mode import KnownBy, ModeChoice, PlayMode
 from listenctl.protocol.audio import SAMPLE_BYTES
 from listenctl.protocol.call_sharing.tool_messages import Synced
 
-GUESSED_RATE = 8000
 IDLE_MARK_WAIT, BUSY_MARK_WAIT = 0.5, 2.0
 """Seconds to wait for a mark: it takes 20 to 45 ms (listenctl-protocol(7) 13), longer after other audio."""
 
-# Whether the call has the stream's rate, half or a third of it, this leaves the pre-buffer without a rest.
-_SILENT_SAMPLES = 3840
-_GRACE = 0.4
+# Whether the call has the stream's rate, half or a third of it, these leave the pre-buffer without a rest, if they come
+# in messages of the length that it releases at once (listenctl-protocol(7) 6.2).
+_SILENT_SAMPLES = (3840, 7680) * 3
+_MESSAGE_SAMPLES = 640
+_GRACE = 2.0
 # An answer is late by a tick or two and by the transmission time, but never early.
 _EARLY, _LATE = 0.01, 0.09
+# Between two answers, lateness differs by a tick and a little; the wrong rate makes it differ by 40 ms and more.
+_MAX_DIFFERENCE = 0.03
 _RATES = (8000, 16000, 24000)
 
 
-async def probe_mode(
-    messages: CallMessages, choice: ModeChoice, synced: Synced, *, notify: Callable[[str], None] = lambda _: None
-) -> PlayMode:
+async def probe_mode(messages: CallMessages, choice: ModeChoice, synced: Synced) -> PlayMode | None:
     """
-    Find out how a call takes sound, for the choice AUTO or STREAM.
+    Find out how a call takes sound, for the choice AUTO or STREAM; None if it is a stream whose rate isn't certain.
 
     Args:
         synced: the state of the call since it has been our turn to stream.
@@ -39,22 +42,35 @@ async def probe_mode(
     if choice is ModeChoice.AUTO and await _send_mark(messages, mark_wait) is None:
         return PlayMode(0, KnownBy.PROBE)
     rate = await _probe_rate(messages)
-    if rate is not None:
-        return PlayMode(rate, KnownBy.PROBE)
-    notify(f"a probe could not find the rate of the stream, {GUESSED_RATE} Hz is a guess; set it with --stream-rate")
-    return PlayMode(GUESSED_RATE, KnownBy.GUESS)
+    return None if rate is None else PlayMode(rate, KnownBy.PROBE)
 
 
 async def _probe_rate(messages: CallMessages) -> int | None:
-    begin = asyncio.get_running_loop().time()
-    await messages.send_audio(bytes(_SILENT_SAMPLES * SAMPLE_BYTES))
-    answer = await _send_mark(messages, _SILENT_SAMPLES / min(_RATES) + _GRACE)
-    return None if answer is None else rate_of_silence(answer.at - begin)
+    """Measure until the rate is certain; None if it isn't in the end."""
+    measured: list[tuple[int, float]] = []
+    for samples in _SILENT_SAMPLES:
+        begin = asyncio.get_running_loop().time()
+        for _ in range(0, samples, _MESSAGE_SAMPLES):
+            await messages.send_audio(bytes(_MESSAGE_SAMPLES * SAMPLE_BYTES))
+        answer = await _send_mark(messages, samples / min(_RATES) + _GRACE)
+        if answer is None:
+            return None
+        measured.append((samples, answer.at - begin))
+        if rate := certain_rate(measured):
+            return rate
+    return None
 
 
-def rate_of_silence(seconds: float) -> int | None:
+def certain_rate(measured: Sequence[tuple[int, float]]) -> int | None:
+    """Return the rate at which silences of so many samples took so many seconds, None if that isn't certain."""
     for rate in _RATES:
-        if -_EARLY <= seconds - _SILENT_SAMPLES / rate <= _LATE:
+        late = [(samples, seconds - samples / rate) for samples, seconds in measured]
+        if any(seconds < -_EARLY for _, seconds in late):
+            continue
+        fitting = [(samples, seconds) for samples, seconds in late if seconds <= _LATE]
+        if any(
+            one[0] < other[0] and abs(one[1] - other[1]) <= _MAX_DIFFERENCE for one, other in permutations(fitting, 2)
+        ):
             return rate
     return None
 

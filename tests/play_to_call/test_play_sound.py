@@ -132,16 +132,14 @@ async def test_a_stream_is_taken_padded_marked_and_released_in_this_order() -> N
     assert connection.audio == b"\x01\x00" * 800 + bytes(2560)
 
 
-async def test_where_even_the_stream_is_a_guess_the_end_is_unknown() -> None:
+async def test_a_stream_whose_rate_is_not_certain_gets_no_sound() -> None:
     connection = ScriptedConnection(metadata=CallMetadata.from_fields({}))
-    said: list[str] = []
 
-    player = SoundPlayer(connection, PlaySettings(choice=ModeChoice.STREAM), notify=said.append)
-    result = await player.play(TENTH)
+    player = SoundPlayer(connection, PlaySettings(choice=ModeChoice.STREAM))
+    with pytest.raises(ListenctlError, match="can't be measured for certain; give it with --stream-rate"):
+        await player.play(TENTH)
 
-    assert player.mode is not None
-    assert (result.outcome, player.mode.known_by) == (PlayOutcome.UNKNOWN, KnownBy.GUESS)
-    assert "8000 Hz is a guess; set it with --stream-rate" in said[-1]
+    assert not connection.audio.strip(b"\0")
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,84 @@
-import pytest
+import asyncio
 
-from listenctl.play_to_call.rate_probe import rate_of_silence
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from listenctl.play_to_call.call_messages import CallMessages, PlaybackAnswer
+from listenctl.play_to_call.delivery_mode import KnownBy, ModeChoice, PlayMode
+from listenctl.play_to_call.rate_probe import certain_rate, probe_mode
+from listenctl.protocol.call_sharing.tool_messages import Synced
+
+SHORT, LONG = 3840, 7680
 
 
 @pytest.mark.parametrize(
-    ("seconds", "rate"),
-    [(0.48, 8000), (0.53, 8000), (0.24, 16000), (0.29, 16000), (0.16, 24000), (0.02, None), (0.4, None), (0.7, None)],
+    ("measured", "rate"),
+    [
+        ([(SHORT, 0.52), (LONG, 1.02)], 8000),
+        ([(SHORT, 0.29), (LONG, 0.55)], 16000),
+        ([(SHORT, 0.2), (LONG, 0.35)], 24000),
+        # One measurement could be a delayed answer, and two of the same length can be delayed alike.
+        ([(SHORT, 0.48)], None),
+        ([(SHORT, 0.48), (SHORT, 0.5)], None),
+        # 24000 Hz, with an answer that the machine delayed by 0.32 s.
+        ([(SHORT, 0.48), (LONG, 0.35)], None),
+        ([(SHORT, 0.48), (LONG, 0.35), (SHORT, 0.17)], 24000),
+        ([(SHORT, 0.48), (LONG, 0.96), (SHORT, 0.17)], None),
+        ([(SHORT, 0.02), (LONG, 0.03)], None),
+        ([(SHORT, 0.4), (LONG, 0.8)], None),
+        ([], None),
+    ],
 )
-def test_the_time_that_silence_takes_tells_the_rate(seconds: float, rate: int | None) -> None:
-    assert rate_of_silence(seconds) == rate
+def test_two_silences_of_different_lengths_must_agree(measured: list[tuple[int, float]], rate: int | None) -> None:
+    assert certain_rate(measured) == rate
+
+
+@given(st.sampled_from([8000, 16000, 24000, 32000, 48000]), st.floats(0.02, 2.0))
+def test_a_machine_that_delays_all_answers_alike_never_gives_a_wrong_rate(rate: int, delay: float) -> None:
+    assert certain_rate([(samples, samples / rate + delay) for samples in (SHORT, LONG) * 3]) in (rate, None)
+
+
+class DelayedCall(CallMessages):
+    """A call that streams at a rate and answers each mark later than it should."""
+
+    def __init__(self, rate: int, delays: list[float]) -> None:
+        self._now = asyncio.get_running_loop().time
+        self._rate = rate
+        self._delays = delays
+        self._plays_until = 0.0
+        self.audio = b""
+
+    async def send_audio(self, data: bytes) -> None:
+        self.audio += data
+        self._plays_until = max(self._now(), self._plays_until) + len(data) / 2 / self._rate
+
+    async def send_mark(self, name: str) -> asyncio.Future[PlaybackAnswer]:
+        loop = asyncio.get_running_loop()
+        assert name.startswith("probe-")
+        answer: asyncio.Future[PlaybackAnswer] = loop.create_future()
+        at = max(self._now(), self._plays_until) + self._delays.pop(0)
+        loop.call_at(at, lambda: answer.set_result(PlaybackAnswer(at, None)))
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("rate", "delays", "mode"),
+    [
+        (8000, [0.03, 0.03], 8000),
+        (24000, [0.03, 0.03], 24000),
+        (24000, [0.32, 0.03, 0.03, 0.03], 24000),
+        (24000, [0.32, 0.03, 0.3, 0.02, 0.03], 24000),
+        (16000, [0.24, 0.36, 0.02, 0.02], 16000),
+        (8000, [0.2] * 6, None),
+        (8000, [9.0], None),
+    ],
+)
+@pytest.mark.simulated_time
+async def test_the_rate_is_measured_until_it_is_certain(rate: int, delays: list[float], mode: int | None) -> None:
+    call = DelayedCall(rate, delays)
+
+    found = await probe_mode(call, ModeChoice.STREAM, Synced.parse({}))
+
+    assert found == (None if mode is None else PlayMode(mode, KnownBy.PROBE))
+    assert not call.audio.strip(b"\0")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.play_to_call.call_messages import CallMessages, open_messages, wait_until
-from listenctl.play_to_call.delivery_mode import Delivery, KnownBy, ModeChoice
+from listenctl.play_to_call.delivery_mode import Delivery, ModeChoice
 from listenctl.play_to_call.rate_probe import probe_mode
 from listenctl.server.responders.call_responders import RespondedCall
 
@@ -49,11 +49,11 @@ async def _find_rate(call: RespondedCall, messages: CallMessages) -> ResponderSt
     if synced.stream_rate is not None:
         return _known_stream(synced.stream_rate, tried=True)
     mode = await probe_mode(messages, ModeChoice.AUTO, synced)
+    if mode is None:
+        doubt = f"the caller hears nothing: the rate of the stream can't be measured for certain; {RATE_REMEDY}"
+        return ResponderStream(0, doubt, tried=True)
     if mode.delivery is Delivery.CLIP:
         doubt = f"the caller may hear nothing: jambonz answers no mark, as in a call that takes clips; {REMEDY}"
-        return _guess(call, doubt)
-    if mode.known_by is KnownBy.GUESS:
-        doubt = f"the audio may play too fast or too slowly: the rate can't be measured; {RATE_REMEDY}"
         return _guess(call, doubt)
     await messages.request_turn(mode.sample_rate)
     await messages.sync()

@@ -18,16 +18,19 @@ from listenctl.protocol.call_sharing.tool_messages import Synced
 IDLE_MARK_WAIT, BUSY_MARK_WAIT = 0.5, 2.0
 """Seconds to wait for a mark: it takes 20 to 45 ms (listenctl-protocol(7) 13), longer after other audio."""
 
-# Whether the call has the stream's rate, half or a third of it, these leave the pre-buffer without a rest, if they come
-# in messages of the length that it releases at once (listenctl-protocol(7) 6.2).
-_SILENT_SAMPLES = (3840, 7680) * 3
+# Whether the call has the stream's rate, half or a third of it, this leaves the pre-buffer without a rest, if it comes
+# in messages of the length that is released at once (listenctl-protocol(7) 6.2).
+_SILENT_SAMPLES = 3840
+# A second length for each rate that the first one may mean, short but different enough if the rate is another one.
+_CONFIRMING_SAMPLES = {8000: 1920, 16000: 7680, 24000: 7680}
+_MEASUREMENTS = 8
 _MESSAGE_SAMPLES = 640
 _GRACE = 2.0
 # An answer is late by a tick or two and by the transmission time, but never early.
 _EARLY, _LATE = 0.01, 0.09
 # Between two answers, lateness differs by a tick and a little; the wrong rate makes it differ by 40 ms and more.
 _MAX_DIFFERENCE = 0.03
-_RATES = (8000, 16000, 24000)
+_RATES = tuple(_CONFIRMING_SAMPLES)
 
 
 async def probe_mode(messages: CallMessages, choice: ModeChoice, synced: Synced) -> PlayMode | None:
@@ -48,7 +51,8 @@ async def probe_mode(messages: CallMessages, choice: ModeChoice, synced: Synced)
 async def _probe_rate(messages: CallMessages) -> int | None:
     """Measure until the rate is certain; None if it isn't in the end."""
     measured: list[tuple[int, float]] = []
-    for samples in _SILENT_SAMPLES:
+    samples = _SILENT_SAMPLES
+    while len(measured) < _MEASUREMENTS:
         begin = asyncio.get_running_loop().time()
         for _ in range(0, samples, _MESSAGE_SAMPLES):
             await messages.send_audio(bytes(_MESSAGE_SAMPLES * SAMPLE_BYTES))
@@ -58,7 +62,15 @@ async def _probe_rate(messages: CallMessages) -> int | None:
         measured.append((samples, answer.at - begin))
         if rate := certain_rate(measured):
             return rate
+        samples = _next_samples(*measured[-1])
     return None
+
+
+def _next_samples(samples: int, seconds: float) -> int:
+    if samples != _SILENT_SAMPLES:
+        return _SILENT_SAMPLES
+    possible = (rate for rate in _RATES if -_EARLY <= seconds - samples / rate <= _LATE)
+    return _CONFIRMING_SAMPLES.get(next(possible, 0), _SILENT_SAMPLES)
 
 
 def certain_rate(measured: Sequence[tuple[int, float]]) -> int | None:

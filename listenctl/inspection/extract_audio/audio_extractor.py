@@ -22,6 +22,7 @@ from listenctl.inspection.sample_times import AudioTrack, SampleTimes
 from listenctl.json_lines import moment
 from listenctl.media.files.convert_recording import Conversion
 from listenctl.media.files.recording_names import RecordingDestination
+from listenctl.media.files.recording_tags import recording_tags
 from listenctl.media.files.sidecar import Sidecar, SidecarAudio
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
@@ -108,7 +109,7 @@ class _CallExtractor:
             self._write_mix(files, report)
         finally:
             files.close()
-        made = files.convert_files()
+        made = files.convert_files(recording_tags(self._metadata, self._session.began))
         sidecar = files.write_sidecar(self._describe(files, made, report))
         warnings = tuple(warning for conversion in made.values() for warning in conversion.warnings)
         return ExtractedCall(report.call, (*(one.path for one in made.values()), sidecar), warnings)

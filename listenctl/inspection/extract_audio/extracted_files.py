@@ -1,7 +1,7 @@
 """The files of one extracted call: they share a name, and replace no existing file."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from itertools import count
@@ -60,9 +60,9 @@ class ExtractedFiles:
             with _os_errors_of(wav.path):
                 wav.close()
 
-    def convert_files(self) -> dict[ExtractedPart, Conversion]:
+    def convert_files(self, tags: Mapping[str, str]) -> dict[ExtractedPart, Conversion]:
         """Convert the WAV files to the requested format and remove them; call ``close`` before."""
-        return {part: self._convert(wav.path) for part, wav in self._wavs.items()}
+        return {part: self._convert(wav.path, tags) for part, wav in self._wavs.items()}
 
     def write_sidecar(self, sidecar: Sidecar) -> Path:
         path = Path(f"{self._base}.json")
@@ -75,10 +75,11 @@ class ExtractedFiles:
         wav = self._wavs[part] = WavFile(NewFile(create_new(path), path), audio_format)
         return wav
 
-    def _convert(self, wav: Path) -> Conversion:
+    def _convert(self, wav: Path, tags: Mapping[str, str]) -> Conversion:
         if self._extension == ".wav":
             return Conversion(wav)
-        conversion = convert_wav(wav, wav.with_suffix(self._extension), self._extension[1:].replace("opus", "ogg"))
+        kind = self._extension[1:].replace("opus", "ogg")
+        conversion = convert_wav(wav, wav.with_suffix(self._extension), kind, tags)
         if conversion.path != wav:
             with suppress(FileNotFoundError):
                 wav.unlink()

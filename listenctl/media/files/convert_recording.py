@@ -7,9 +7,10 @@ import hashlib
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from listenctl.errors import ListenctlError
@@ -58,6 +59,7 @@ class AudioCodec:
 
 
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
 CODECS = {
     "flac": AudioCodec("FLAC", "PCM_16", lossless=True, rates=range(1, 655_351)),
     "ogg": AudioCodec("OGG", "OPUS", lossless=False, rates=(8000, 12000, 16000, 24000, 48000)),
@@ -74,8 +76,8 @@ class Conversion:
     warnings: tuple[str, ...] = ()
 
 
-def convert_wav(wav: Path, target: Path, kind: str) -> Conversion:
-    """Convert a finished recording to ``target``; ``kind`` is one of ``CODECS``."""
+def convert_wav(wav: Path, target: Path, kind: str, tags: Mapping[str, str] = NO_TAGS) -> Conversion:
+    """Convert a finished recording to ``target``; ``kind`` is one of ``CODECS``, ``tags`` as in ``recording_tags``."""
     import soundfile
 
     try:
@@ -83,20 +85,20 @@ def convert_wav(wav: Path, target: Path, kind: str) -> Conversion:
             # Except for raw, libsndfile can't read back the empty files that it writes.
             if not source.frames and kind != "raw":
                 return Conversion(wav, (f"{wav.name}: has no audio, so it stays a WAV and is not converted to {kind}",))
-            return Conversion(target, _convert(source, target, kind))
+            return Conversion(target, _convert(source, target, kind, tags))
     except (soundfile.SoundFileError, OSError) as exc:
         # libsndfile doesn't name a full disk.
         problem = str(exc).replace("System error.", "system error, such as a full disk")
         raise ListenctlError(f"{target}: can't be converted from {wav.name}: {problem}; the WAV is kept") from exc
 
 
-def _convert(source: Any, target: Path, kind: str) -> tuple[str, ...]:
+def _convert(source: Any, target: Path, kind: str, tags: Mapping[str, str]) -> tuple[str, ...]:
     codec = CODECS[kind]
     rate = codec.rate_for(source.samplerate)
     fd, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=target.parent)
     part = Path(name)
     try:
-        written = _encode(source, part, codec, rate)
+        written = _encode(source, part, codec, rate, tags)
         difference = _difference(source, written, _decode(part, codec, written))
         if difference:
             raise ListenctlError(f"{target}: {difference}; the WAV is kept")
@@ -143,11 +145,13 @@ class _AudioDigest:
         return [math.sqrt(energy / max(1, self.samples)) for energy in self._energy]
 
 
-def _encode(source: Any, part: Path, codec: AudioCodec, rate: int) -> _AudioDigest:
+def _encode(source: Any, part: Path, codec: AudioCodec, rate: int, tags: Mapping[str, str]) -> _AudioDigest:
     import soundfile
 
     tally = _AudioDigest(codec, rate, source.channels)
     with soundfile.SoundFile(part, "w", rate, source.channels, **codec.layout) as sink:
+        for name, value in tags.items() if codec.container != "RAW" else ():
+            setattr(sink, name, value)
         blocks = _blocks(source, codec.dtype)
         for block in resample_blocks(blocks, source.samplerate, rate, source.channels, codec.dtype):
             sink.write(block)

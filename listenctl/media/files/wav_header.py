@@ -30,6 +30,7 @@ _FMT_BYTES = 40
 _MAX_CHUNKS = 1000
 # A writer that doesn't know its length writes something near 2 or 4 GiB, or 0.
 _OPEN_END = 0x7FFF_0000
+_OPEN_DATA = 0x7FFF_F000
 _KINDS = {b"RIFF": "RIFF", b"RIFX": "RIFX", b"RF64": "RF64", b"BW64": "RF64"}
 # Chunks that writers append to the audio; the name alone distinguishes them from samples, even if they are cut off.
 _TRAILERS = frozenset({b"LIST", b"id3 ", b"ID3 ", b"bext", b"iXML", b"cue ", b"fact", b"smpl", b"JUNK", b"PEAK"})
@@ -100,8 +101,12 @@ def wav_header(audio_format: AudioFormat, data_bytes: int) -> bytes:
 
 
 def stream_header(audio_format: AudioFormat) -> bytes:
-    """Return the 44-byte header of a WAV on a pipe, with the sizes that sox and ffmpeg read as unknown."""
-    return _STREAM.pack(b"RIFF", SIZE_LIMIT, b"WAVE", *_fmt(audio_format), b"data", SIZE_LIMIT)
+    """
+    Return the 44-byte header of a WAV on a pipe, with the sizes that sox writes and reads as unknown.
+
+    Of 4 GiB, which other programs write, sox warns of a premature end.
+    """
+    return _STREAM.pack(b"RIFF", _OPEN_DATA + 36, b"WAVE", *_fmt(audio_format), b"data", _OPEN_DATA)
 
 
 def _fmt(audio_format: AudioFormat) -> tuple[bytes, int, int, int, int, int, int, int]:

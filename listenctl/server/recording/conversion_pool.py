@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
@@ -16,10 +17,10 @@ from listenctl.terminal.stop_signals import STOP_SIGNALS
 CONVERTERS = 2
 
 
-def convert_in_background(wav: Path, target: Path, kind: str) -> Conversion:
+def convert_in_background(wav: Path, target: Path, kind: str, tags: Mapping[str, str]) -> Conversion:
     """Convert ``wav`` at the lowest priority, and wait for it; if that fails it is kept, and ListenctlError raised."""
     try:
-        return _converters().submit(convert_wav, wav, target, kind).result()
+        return _converters().submit(convert_wav, wav, target, kind, dict(tags)).result()
     except BrokenProcessPool as exc:
         _converters.cache_clear()
         raise ListenctlError(f"{target}: the process that converts it died; the WAV is kept") from exc

@@ -16,6 +16,7 @@ from listenctl.media.channel_layout import ChannelLayout
 from listenctl.media.files.convert_recording import Conversion
 from listenctl.media.files.new_files import NewFile, create_numbered
 from listenctl.media.files.recording_names import RecordingDestination
+from listenctl.media.files.recording_tags import recording_tags
 from listenctl.media.files.sidecar import Sidecar
 from listenctl.media.files.wav_recording import Recording
 from listenctl.protocol.audio import AudioFormat
@@ -195,9 +196,10 @@ class RecordingWriter:
         from listenctl.server.recording.conversion_pool import convert_in_background
 
         kind, extension = self._settings.destination.kind, self._settings.destination.extension
+        tags = recording_tags(sidecar.metadata, sidecar.started)
         made: list[Conversion] = []
         try:
-            made.extend(convert_in_background(wav, wav.with_suffix(extension), kind) for wav in recording.paths)
+            made.extend(convert_in_background(wav, wav.with_suffix(extension), kind, tags) for wav in recording.paths)
         except ListenctlError:
             # The sidecar names the WAVs, so all of them stay and nothing else does.
             for conversion in made:

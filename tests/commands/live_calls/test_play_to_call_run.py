@@ -15,7 +15,7 @@ from listenctl.commands.live_calls.live_call_options import recipient_of
 from listenctl.commands.live_calls.play_to_call import PlayOptions, play_settings, sound_edits
 from listenctl.commands.live_calls.play_to_call_run import run_play
 from listenctl.commands.live_calls.send_command_run import run_command
-from listenctl.errors import NotFoundError, TimedOutError, UsageError
+from listenctl.errors import ListenctlError, NotFoundError, TimedOutError, UsageError
 from listenctl.protocol.application_commands import KillAudio
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
 from tests.helpers.cli import Service, service
@@ -97,9 +97,8 @@ async def test_unknown_mode_is_probed_and_reported(
         (streaming(), {"wait": False}, 0, "hello.wav sent, 0.10 s; ", ""),
         (streaming(), {"mode": "clip"}, 3, "hello.wav sent, but whether it was played isn't known: ", ""),
         (clips(), {"stream_rate": 8000}, 3, "nothing proves that it takes a stream", ""),
-        (clips(), {"mode": "stream"}, 3, "", "the call's metadata says that this call takes clips, not a stream; "),
     ],
-    ids=["not waiting", "clip to a stream", "only an option", "stream to clips"],
+    ids=["not waiting", "clip to a stream", "only an option"],
 )
 async def test_uncertain_results(
     tmp_path: Path,
@@ -118,6 +117,17 @@ async def test_uncertain_results(
     printed = capsys.readouterr()
     assert out in printed.out
     assert err in printed.err
+
+
+async def test_a_stream_to_a_call_that_takes_clips_needs_a_rate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sound(tmp_path / "hello.wav", noise(0.1, 8000), 8000)
+    async with live_call(tmp_path, clips()):
+        with pytest.raises(ListenctlError, match="can't be measured for certain; give it with --stream-rate"):
+            await play("hello.wav", mode="stream")
+
+    assert "the call's metadata says that this call takes clips, not a stream; " in capsys.readouterr().err
 
 
 async def test_unusable_gain_is_refused(tmp_path: Path) -> None:

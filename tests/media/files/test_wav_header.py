@@ -108,8 +108,10 @@ def test_sox_and_soundfile_read_both_forms(tmp_path: Path) -> None:
 def test_stream_header_is_read_from_a_pipe() -> None:
     data = V5_SAMPLES * 4000
 
-    assert stream_header(STEREO)[:8] == bytes.fromhex("52494646 ffffffff")
-    assert "Length (seconds):      1.000000" in sox_stat("-", stream_header(STEREO) + data)
+    assert stream_header(STEREO)[:8] == bytes.fromhex("52494646 24f0ff7f")
+    said = sox_stat("-", stream_header(STEREO) + data)
+    assert "Length (seconds):      1.000000" in said
+    assert "WARN" not in said
     with soundfile.SoundFile(io.BytesIO(stream_header(STEREO) + data)) as file:
         assert file.read(dtype="int16").astype("<i2").tobytes() == data
 

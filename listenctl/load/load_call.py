@@ -5,6 +5,7 @@ Unlike a simulated call, it computes playout from times alone, and its audio sta
 
 import asyncio
 import uuid
+from collections.abc import Sequence
 
 from listenctl.errors import RefusedError
 from listenctl.load.frame_scheduler import FRAME_SECONDS, FrameScheduler
@@ -101,7 +102,7 @@ class LoadCall:
         outcome.frames = number + 1
         return self._start + outcome.frames * FRAME_SECONDS
 
-    def on_text(self, data: bytes, *, fragmented: bool) -> None:  # noqa: ARG002 - a listener's parameter
+    def on_text(self, data: bytes, *, fragments: Sequence[int]) -> None:  # noqa: ARG002 - a listener's parameter
         now = self._time()
         command = parse_command(data)
         if isinstance(command, Disconnect):
@@ -113,7 +114,7 @@ class LoadCall:
             self._note_first_audio(now)
         self._set_answer_timer()
 
-    def on_audio(self, data: bytes, *, fragmented: bool) -> None:  # noqa: ARG002 - a listener's parameter
+    def on_audio(self, data: bytes, *, fragments: Sequence[int]) -> None:  # noqa: ARG002 - a listener's parameter
         """Play a stream; if the server can only play clips, jambonz discards it."""
         if self._stream_rate is None:
             self.outcome.ignored_bytes += len(data)

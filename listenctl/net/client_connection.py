@@ -5,7 +5,7 @@ After its own Close it sends FIN at once; this side reads on, to learn whether t
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -40,10 +40,10 @@ class ConnectionEnd:
 
 
 class ClientConnectionCallbacks(Protocol):
-    def on_text(self, data: bytes, *, fragmented: bool) -> None:
-        """Handle a text message; its bytes need not be UTF-8."""
+    def on_text(self, data: bytes, *, fragments: Sequence[int]) -> None:
+        """Handle a text message; its bytes need not be UTF-8. ``fragments`` is as in ``ServerMessage``."""
 
-    def on_audio(self, data: bytes, *, fragmented: bool) -> None: ...
+    def on_audio(self, data: bytes, *, fragments: Sequence[int]) -> None: ...
 
     def on_writable(self) -> None:
         """Handle that the socket takes data again after ``writable`` was False."""
@@ -217,9 +217,9 @@ class ClientConnection:
                 self._frames.left = b""
                 return
             match event:
-                case ServerMessage(is_text, message, fragmented):
+                case ServerMessage(is_text, message, fragments):
                     callback = self._callbacks.on_text if is_text else self._callbacks.on_audio
-                    callback(message, fragmented=fragmented)
+                    callback(message, fragments=fragments)
                 case PongReply(frame):
                     self._answer_ping(frame)
                 case ServerStreamEnd():

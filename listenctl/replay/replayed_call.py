@@ -5,7 +5,7 @@ Only masks and the callSid are new; replies to the live server's pings and Close
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 
 from websockets.frames import Opcode
@@ -97,11 +97,11 @@ class ReplayedCall:
 
     # Callbacks of the connection.
 
-    def on_text(self, data: bytes, *, fragmented: bool) -> None:  # noqa: ARG002 - of no interest here
+    def on_text(self, data: bytes, *, fragments: Sequence[int]) -> None:  # noqa: ARG002 - of no interest here
         if self._answers:
             self._answers.add_live_text(self.elapsed, data)
 
-    def on_audio(self, data: bytes, *, fragmented: bool) -> None:  # noqa: ARG002 - of no interest here
+    def on_audio(self, data: bytes, *, fragments: Sequence[int]) -> None:  # noqa: ARG002 - of no interest here
         if self._answers:
             self._answers.add_live_audio(self.elapsed, data)
 

@@ -1,6 +1,7 @@
 """The application behind a server that relays: a connection to it, as jambonz would make it, for every call."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
@@ -144,11 +145,11 @@ class UpstreamConnection:
         self.connection.end_without_close()
         self._wait_closed_later()
 
-    def on_text(self, data: bytes, *, fragmented: bool) -> None:  # noqa: ARG002 - the signature of the callbacks
+    def on_text(self, data: bytes, *, fragments: Sequence[int]) -> None:  # noqa: ARG002 - the signature of the callbacks
         if self.relay is not None:
             self.relay.take_application_message(TextMessage(data))
 
-    def on_audio(self, data: bytes, *, fragmented: bool) -> None:  # noqa: ARG002 - the signature of the callbacks
+    def on_audio(self, data: bytes, *, fragments: Sequence[int]) -> None:  # noqa: ARG002 - the signature of the callbacks
         if self.relay is not None:
             self.relay.take_application_message(BinaryMessages(data, len(data), 1))
 

@@ -1,6 +1,7 @@
 """One simulated call: it plays jambonz, sends a caller's audio, and reports what jambonz makes of the answers."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 from listenctl.background_task import background_task
@@ -137,12 +138,12 @@ class SimulatedCall:
 
     # Callbacks of the connection.
 
-    def on_text(self, data: bytes, *, fragmented: bool) -> None:
-        if self._exchange.take_text(data, fragmented=fragmented):
+    def on_text(self, data: bytes, *, fragments: Sequence[int]) -> None:
+        if self._exchange.take_text(data, fragments=fragments):
             self.hang_up("disconnect")
 
-    def on_audio(self, data: bytes, *, fragmented: bool) -> None:
-        self._exchange.take_audio(data, fragmented=fragmented)
+    def on_audio(self, data: bytes, *, fragments: Sequence[int]) -> None:
+        self._exchange.take_audio(data, fragments=fragments)
 
     def on_writable(self) -> None:
         self._sender.flush()

@@ -3,7 +3,7 @@ The exchange between a simulated call and its server: frames out on time, comman
 Audio made before the connection waits in jambonz's send buffer, and leaves in one message (listenctl-protocol(7) 3.3).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 
 from listenctl.errors import ListenctlError
@@ -178,15 +178,15 @@ class CallExchange:
             self._take_frame(frame, lateness)
         return None
 
-    def take_text(self, data: bytes, *, fragmented: bool) -> bool:
+    def take_text(self, data: bytes, *, fragments: Sequence[int]) -> bool:
         """Execute a text of the server; return whether it asks to disconnect."""
         self._received_bytes += len(data)
         disconnects = False
         for event in self._session.receive_message(Sender.APPLICATION, TextMessage(data), self._time.elapsed):
             if not isinstance(event, CommandSent):
                 continue
-            if fragmented:
-                verdicts = self.playout.take_text(data, fragmented=True)
+            if fragments:
+                verdicts = self.playout.take_text(data, fragments=fragments)
             else:
                 verdicts = self.playout.take_command(event.command)
             self._log.add_command(self.playout.message_number, event.command)
@@ -194,10 +194,10 @@ class CallExchange:
             disconnects |= isinstance(event.command, Disconnect)
         return disconnects
 
-    def take_audio(self, data: bytes, *, fragmented: bool) -> None:
+    def take_audio(self, data: bytes, *, fragments: Sequence[int]) -> None:
         self._received_bytes += len(data)
         self._log.add_received_audio(len(data))
-        self._log.report_verdicts(self.playout.take_audio(data, fragmented=fragmented), self._time.elapsed)
+        self._log.report_verdicts(self.playout.take_audio(data, fragments=fragments), self._time.elapsed)
 
     def send_digit(self, digit: str, duration: float) -> None:
         milliseconds = round(duration * 1000)

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,12 +36,12 @@ class HeardMessages:
     writable: int = 0
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def on_text(self, data: bytes, *, fragmented: bool) -> None:
-        self.messages.append(("text", data, fragmented))
+    def on_text(self, data: bytes, *, fragments: Sequence[int]) -> None:
+        self.messages.append(("text", data, bool(fragments)))
         self._changed.set()
 
-    def on_audio(self, data: bytes, *, fragmented: bool) -> None:
-        self.messages.append(("audio", data, fragmented))
+    def on_audio(self, data: bytes, *, fragments: Sequence[int]) -> None:
+        self.messages.append(("audio", data, bool(fragments)))
         self._changed.set()
 
     def on_writable(self) -> None:

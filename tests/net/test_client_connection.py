@@ -1,6 +1,6 @@
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -219,8 +219,8 @@ async def test_nothing_is_told_after_hanging_up_and_twice_is_once() -> None:
 
 async def test_a_message_can_make_the_listener_hang_up() -> None:
     class Brief(HeardMessages):
-        def on_text(self, data: bytes, *, fragmented: bool) -> None:
-            super().on_text(data, fragmented=fragmented)
+        def on_text(self, data: bytes, *, fragments: Sequence[int]) -> None:
+            super().on_text(data, fragments=fragments)
             connection.hang_up()
 
     server, heard = Server(behind=said(TEXT, b"one") + said(TEXT, b"two")), Brief()

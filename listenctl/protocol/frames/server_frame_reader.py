@@ -3,6 +3,7 @@ Read the bytes that a server sends as messages: short whole frames on a fast pat
 How the connection ends on a Close or a faulty frame follows jambonz (listenctl-protocol(7) 13), not the library.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from websockets.exceptions import ProtocolError
@@ -25,12 +26,14 @@ from listenctl.protocol.frames.frame_rate_limit import FRAMES_PER_TURN
 from listenctl.protocol.frames.websocket_messages import MAX_MESSAGE_BYTES
 
 _PROTOCOL_ERROR = b"\x03\xea"
+_MAX_FRAGMENTS = 65_536
+"""Frames of a message whose sizes are told; those after them count as one."""
 
 
 class ServerMessage(NamedTuple):
     is_text: bool
     data: bytes
-    fragmented: bool
+    fragments: Sequence[int] = ()  # the bytes of each frame of a message that came in several; empty for a single one
 
 
 class PongReply(NamedTuple):
@@ -53,7 +56,18 @@ ServerEvent = ServerMessage | PongReply | ServerStreamEnd
 
 
 class ServerFrameReader:
-    __slots__ = ("_ended", "_max_size", "_message", "_missing", "_opcode", "_protocol", "_rest", "frames", "left")
+    __slots__ = (
+        "_ended",
+        "_fragments",
+        "_max_size",
+        "_message",
+        "_missing",
+        "_opcode",
+        "_protocol",
+        "_rest",
+        "frames",
+        "left",
+    )
 
     def __init__(self, max_size: int = MAX_MESSAGE_BYTES) -> None:
         self._protocol = Protocol(Side.CLIENT, max_size=max_size)
@@ -61,6 +75,7 @@ class ServerFrameReader:
         self._rest = b""  # part of a header or of a Close
         self._missing = 0  # bytes missing of a frame that the library has begun
         self._message: bytearray | None = None  # a fragmented message so far; empty fragments cost no memory
+        self._fragments: list[int] = []
         self._opcode = Opcode.BINARY
         self._ended = False
         self.left = b""
@@ -148,14 +163,21 @@ class ServerFrameReader:
             return
         fragmented = not frame.fin or frame.opcode is Opcode.CONT
         if not fragmented:
-            events.append(ServerMessage(frame.opcode is Opcode.TEXT, bytes(frame.data), False))
+            events.append(ServerMessage(frame.opcode is Opcode.TEXT, bytes(frame.data)))
             return
         if self._message is None:
-            self._message, self._opcode = bytearray(), frame.opcode
+            self._message, self._opcode, self._fragments = bytearray(), frame.opcode, []
         self._message += frame.data
+        self._add_fragment(len(frame.data))
         if frame.fin:
-            events.append(ServerMessage(self._opcode is Opcode.TEXT, bytes(self._message), True))
+            events.append(ServerMessage(self._opcode is Opcode.TEXT, bytes(self._message), tuple(self._fragments)))
             self._message = None
+
+    def _add_fragment(self, size: int) -> None:
+        if size and len(self._fragments) >= _MAX_FRAGMENTS:
+            self._fragments[-1] += size
+        elif size or not self._fragments:
+            self._fragments.append(size)
 
     def _end(self, ended: ServerStreamEnd, events: list[ServerEvent]) -> int:
         self._ended = True
@@ -173,7 +195,7 @@ def _take_whole(data: bytes, at: int, events: list[ServerEvent], max_size: int) 
             break
         if (first != FINAL_BINARY and first != FINAL_TEXT) or body + length > end or length > max_size:
             break
-        events.append(ServerMessage(first == FINAL_TEXT, data[body : body + length], False))
+        events.append(ServerMessage(first == FINAL_TEXT, data[body : body + length]))
         at = body + length
     return at - start
 

@@ -4,6 +4,7 @@ The feature server keeps the queue; the media server plays the clip started last
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from listenctl.protocol.application_commands import PlayAudio
@@ -88,7 +89,7 @@ class ClipPlayout:
     def clear_marks(self) -> None:
         self._ignore("there are no marks in this mode")
 
-    def take_audio(self, data: bytes) -> None:  # noqa: ARG002 - all audio is ignored
+    def take_audio(self, data: bytes, fragments: Sequence[int]) -> None:  # noqa: ARG002 - all audio is ignored
         """Ignore audio; report that once, not fifty times a second."""
         if not self._ignored_audio:
             self._ignore("binary audio is not played in this mode")

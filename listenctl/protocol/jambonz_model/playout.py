@@ -1,5 +1,7 @@
 """How jambonz plays what an application sends (listenctl-protocol(7) 5, 6), in ticks of 20 ms of FreeSWITCH's clock."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from listenctl.protocol.application_commands import (
@@ -23,7 +25,8 @@ from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio
 
 TICKS_PER_SECOND = 50
 MAX_FRAGMENTED_BYTES = 665_600
-"""jambonz loses longer fragmented messages; one in a single frame has no limit (listenctl-protocol(7) 5.1)."""
+"""jambonz loses longer texts in fragments; one in a single frame has no limit (listenctl-protocol(7) 5.1)."""
+_BUFFER_STEP = 8192
 
 _UNKNOWN = {
     None: (VerdictReason.NO_JSON, "is not JSON"),
@@ -102,8 +105,10 @@ class Playout:
     def outstanding_marks(self) -> tuple[str, ...]:
         return tuple(mark.name for mark in self._mode.outstanding_marks)
 
-    def take_text(self, raw: bytes, *, fragmented: bool = False) -> tuple[Verdict, ...]:
-        if self._is_lost(raw, fragmented=fragmented):
+    def take_text(self, raw: bytes, *, fragments: Sequence[int] = ()) -> tuple[Verdict, ...]:
+        """Take a text; ``fragments`` is the bytes of each frame if it came in several."""
+        if _outgrow_buffer(fragments):
+            self._report_lost(len(raw))
             return self._outbox.take_verdicts()
         return self.take_command(parse_command(raw))
 
@@ -127,11 +132,11 @@ class Playout:
                 self._report_unknown(command)
         return self._outbox.take_verdicts()
 
-    def take_audio(self, data: bytes, *, fragmented: bool = False) -> tuple[Verdict, ...]:
-        """Take a binary message, ``fragmented`` if it came in several frames; an empty one is ignored."""
-        if data and not self._is_lost(data, fragmented=fragmented):
+    def take_audio(self, data: bytes, *, fragments: Sequence[int] = ()) -> tuple[Verdict, ...]:
+        """Take a binary message, with ``fragments`` as in ``take_text``; an empty one is ignored."""
+        if data:
             self._outbox.number += 1
-            self._mode.take_audio(data)
+            self._mode.take_audio(data, fragments)
         return self._outbox.take_verdicts()
 
     def play_tick(self, beneath: bytes = b"") -> PlayoutTick:
@@ -164,13 +169,16 @@ class Playout:
         sentence = f"jambonz knows no type {kind[:40]!r}"
         self._outbox.add_verdict(CommandOutcome.IGNORED, VerdictReason.UNKNOWN_TYPE, sentence)
 
-    def _is_lost(self, data: bytes, *, fragmented: bool) -> bool:
-        if not fragmented or len(data) <= MAX_FRAGMENTED_BYTES:
-            return False
+    def _report_lost(self, size: int) -> None:
         self._outbox.number += 1
-        sentence = f"lost: {len(data)} bytes in fragments, at most {MAX_FRAGMENTED_BYTES} are taken; use a single frame"
+        sentence = f"lost: {size} bytes in fragments, for which the buffer is too small; use a single frame"
         self._outbox.add_verdict(CommandOutcome.IGNORED, VerdictReason.FRAGMENTS_TOO_LONG, sentence)
-        return True
+
+
+def _outgrow_buffer(fragments: Sequence[int]) -> bool:
+    """Return whether a text is too long for its buffer: as large as the first frame, it grows in steps to a limit."""
+    steps = math.ceil(sum(fragments[1:]) / _BUFFER_STEP)
+    return steps > 0 and fragments[0] + steps * _BUFFER_STEP > MAX_FRAGMENTED_BYTES
 
 
 def _streams(profile: Profile, option: BidirectionalAudio) -> bool:

@@ -5,6 +5,7 @@ at the call's rate, and marks are samples of value -1. ``ExactStream`` plays as 
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +20,7 @@ FIRST_RELEASE = 1280
 LATER_RELEASE = 640
 MARKER = b"\xff\xff"
 PIECE_BYTES = 1024
-"""How much of a binary message the media server handles at once (listenctl-protocol(7) 6.1)."""
+"""How much of a binary frame the media server handles at once (listenctl-protocol(7) 6.1)."""
 SENDING_TICKS = 10
 """An application that sent audio within so many ticks is still streaming: 200 ms, ten frames of a paced stream."""
 
@@ -298,12 +299,16 @@ class StreamPlayout:
             self._add_mark_verdict(mark, CommandOutcome.INTERRUPTED, VerdictReason.FORGOTTEN, sentence)
         self._outbox.add_verdict(CommandOutcome.OBEYED, VerdictReason.NONE, f"forgets {len(forgotten)} marks")
 
-    def take_audio(self, data: bytes) -> None:
-        """Add audio in pieces, as the media server does; an odd byte waits for the next piece."""
+    def take_audio(self, data: bytes, fragments: Sequence[int] = ()) -> None:
+        """Add audio in pieces of each frame, as the media server does; an odd byte waits for the next piece."""
         self._last_audio = self._outbox.number
         self._ticks_since_audio = 0
-        for at in range(0, len(data), PIECE_BYTES):
-            self._stream.add_samples(self._assembler.feed(data[at : at + PIECE_BYTES]))
+        start = 0
+        for size in fragments or (len(data),):
+            end = start + size
+            for at in range(start, end, PIECE_BYTES):
+                self._stream.add_samples(self._assembler.feed(data[at : min(at + PIECE_BYTES, end)]))
+            start = end
 
     def play_tick(self, samples: int) -> bytes:
         self._ticks_since_audio += 1

@@ -123,9 +123,9 @@ def test_a_message_is_the_same_whole_and_byte_by_byte(size: int) -> None:
     payload = bytes(index % 251 for index in range(size))
     stream = said(BINARY, payload) + said(TEXT, b"{}") + said(BINARY, payload)
     expected = [
-        ServerMessage(False, payload, False),
-        ServerMessage(True, b"{}", False),
-        ServerMessage(False, payload, False),
+        ServerMessage(False, payload),
+        ServerMessage(True, b"{}"),
+        ServerMessage(False, payload),
     ]
 
     assert through_frames([stream]) == expected
@@ -137,7 +137,7 @@ def test_the_parts_of_a_message_are_joined_and_it_is_said() -> None:
 
     messages = [event for event in through_frames([stream]) if isinstance(event, ServerMessage)]
 
-    assert messages == [ServerMessage(True, b"a\xff", True), ServerMessage(True, b"b", False)]
+    assert messages == [ServerMessage(True, b"a\xff", (1, 1)), ServerMessage(True, b"b")]
 
 
 @pytest.mark.parametrize(

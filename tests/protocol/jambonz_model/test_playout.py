@@ -67,25 +67,52 @@ def test_an_empty_message_is_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "fragmented", "lost"),
-    [(900_019, False, False), (900_019, True, True), (300_019, True, False), (665_600, True, False)],
+    ("size", "fragment", "lost"),
+    [
+        (900_019, 0, False),
+        (900_019, 60_000, True),
+        (300_019, 60_000, False),
+        # The buffer is as large as the first fragment, and grows in steps of 8192 bytes.
+        (658_016, 60_000, False),
+        (658_017, 60_000, True),
+        (663_552, 8192, False),
+        (663_553, 8192, True),
+        (665_600, 657_408, False),
+        (665_601, 700_000, False),
+        (700_001, 700_000, True),
+    ],
 )
-def test_long_messages_must_not_come_in_fragments(size: int, fragmented: bool, lost: bool) -> None:
+def test_long_texts_must_not_come_in_fragments(size: int, fragment: int, lost: bool) -> None:
     text = b'{"type":"killAudio"}'.ljust(size)
 
-    (verdict,) = streaming().playout.take_text(text, fragmented=fragmented)
+    (verdict,) = streaming().playout.take_text(text, fragments=cut_in(size, fragment))
 
     assert words(verdict) == ["ignored fragments-too-long" if lost else "obeyed"]
     assert verdict.wrong == lost
 
 
-def test_long_audio_in_fragments_is_lost() -> None:
+@pytest.mark.parametrize("fragment", [0, 60_000])
+def test_audio_has_no_limit_in_fragments_or_without(fragment: int) -> None:
     call = streaming()
 
-    assert words(*call.playout.take_audio(bytes(665_602), fragmented=True)) == ["ignored fragments-too-long"]
-    assert call.playout.buffered == 0
-    assert call.playout.take_audio(bytes(9_600_000)) == ()
+    assert call.playout.take_audio(bytes(9_600_000), fragments=cut_in(9_600_000, fragment)) == ()
     assert call.playout.buffered + call.playout.held == 600
+
+
+@pytest.mark.parametrize(("fragment", "released"), [(0, 15_872), (8120, 15_764), (160, 16_000), (1023, 15_856)])
+def test_each_fragment_is_cut_into_pieces(fragment: int, released: int) -> None:
+    # 15,872 and 15,764 samples were heard of the running media server.
+    call = streaming()
+
+    call.playout.take_audio(bytes(32_000), fragments=cut_in(32_000, fragment))
+
+    assert call.playout.buffered * 8000 == pytest.approx(released)
+    assert call.playout.held * 8000 == pytest.approx(16_000 - released)
+
+
+def cut_in(size: int, fragment: int) -> list[int]:
+    """Return the sizes of the fragments of ``size`` bytes; none for a single frame."""
+    return [min(fragment, size - at) for at in range(0, size, fragment)] if fragment else []
 
 
 def test_a_real_call_gets_its_answers_at_the_same_times() -> None:

@@ -85,7 +85,9 @@ Sidecar   {path}
 Try next
   listen to it         play {wav}      (from the package sox, or any player)
   read its sidecar     cat {path}
-  record real calls    listenctl record
-                       and put its URL into a `listen` verb:
-                       {{"verb": "listen", "url": "ws://HOST:3000/"}}
+  record real calls    export LISTENCTL_AUTH=jambonz:PASSWORD
+                       listenctl record --host 0.0.0.0
+                       and use a `listen` verb with the name of this machine:
+                       {{"verb": "listen", "url": "ws://HOST:3000/", "wsAuth":
+                        {{"username": "jambonz", "password": "PASSWORD"}}}}
 """

@@ -239,4 +239,7 @@ def test_the_demo_records_a_call_and_says_what_to_try_next(tmp_path: Path) -> No
     assert "Complete  100%, nothing missing" in run.stdout
     assert "Keys      1 at" in run.stdout
     assert "Closed    by jambonz with 1000" in run.stdout
+    # A server that another machine can reach needs an address and credentials.
+    assert "listenctl record --host 0.0.0.0\n" in run.stdout
+    assert '"wsAuth"' in run.stdout
     assert "\x1b" not in run.stdout + run.stderr

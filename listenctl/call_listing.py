@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Self
 
-from listenctl.json_lines import VERSION, JsonObject, parse_timestamp, timestamp
+from listenctl.json_lines import PARTY_NAMES, VERSION, JsonObject, parse_timestamp, timestamp
 from listenctl.protocol.peer_json import count_in, number_in, string_in
 
-_JSON_NAMES = {"id": "call", "caller": "from", "callee": "to"}
+_JSON_NAMES = PARTY_NAMES | {"id": "call"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,9 @@ from dataclasses import dataclass, fields
 from enum import Enum
 from typing import ClassVar, Literal, Self, TypedDict, TypeVar, Unpack, dataclass_transform
 
-from listenctl.json_lines import MAX_TEXT, VERSION, JsonObject, timestamp
+from listenctl.json_lines import MAX_TEXT, PARTY_NAMES, VERSION, JsonObject, timestamp
 from listenctl.protocol.application_commands import Command, MarkCommand, PlainCommand, PlayAudio, UnknownCommand
+from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.gaps.gap import Gap
 from listenctl.protocol.jambonz_messages import Dtmf, JambonzMessage, Mark, PlayDone, SessionSummary, UnknownMessage
 
@@ -65,7 +66,8 @@ class EventFields:
     event: ClassVar[str]
 
     def serialize(self) -> JsonObject:
-        return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not ABSENT}
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {PARTY_NAMES.get(name, name): value for name, value in values if value is not ABSENT}
 
 
 @json_object
@@ -79,6 +81,23 @@ class PlacedEvent(EventFields):
         report = EventFields.serialize(self)
         place = {name: report.pop(name) for name in ("position", "time") if name in report}
         return report | place
+
+
+class Parties(TypedDict):
+    """Who calls whom, from the metadata; None where they lack it or have something else."""
+
+    caller: str | None
+    callee: str | None
+    direction: str | None
+
+
+def parties_of(metadata: CallMetadata) -> Parties:
+    caller, callee, direction = metadata.caller, metadata.callee, metadata.direction
+    return Parties(
+        caller=caller and caller[:MAX_TEXT],
+        callee=callee and callee[:MAX_TEXT],
+        direction=direction and direction[:MAX_TEXT],
+    )
 
 
 @json_object
@@ -101,6 +120,9 @@ class CallStartedEvent(EventFields):
     """``metadata_valid`` is None where no metadata came."""
 
     event: ClassVar[str] = "call-started"
+    caller: str | None
+    callee: str | None
+    direction: str | None
     remote: str
     target: str
     subprotocol: str | None
@@ -390,6 +412,9 @@ class DumpFailedEvent(EventFields):
 @json_object
 class CallEndedEvent(EventFields):
     event: ClassVar[str] = "call-ended"
+    caller: str | None
+    callee: str | None
+    direction: str | None
     duration: float
     seconds: float
     close_code: int | None

@@ -8,6 +8,9 @@ from typing import Any, TypeAlias
 VERSION = 1
 """The value of ``v`` in every object."""
 
+PARTY_NAMES = {"caller": "from", "callee": "to"}
+"""The names of the parties in JSON, which are those of the metadata."""
+
 # The years 1 to 9999, which RFC 3339 can write; a damaged capture has others.
 _FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.0
 

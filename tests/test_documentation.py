@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from listenctl import events
 from listenctl.__main__ import command
 from listenctl.events import ActionHookEvent, CallFailedEvent, ConnectedEvent, EventFields, FaultEvent, VerdictEvent
+from listenctl.json_lines import PARTY_NAMES
 from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, VerdictReason
 from listenctl.simulator.fault_catalogue import FAULT_KINDS
 
@@ -151,7 +152,7 @@ def _top_items(section: str) -> Iterator[str]:
 def test_every_event_and_field_is_in_the_manual() -> None:
     simulated = (CallFailedEvent, ConnectedEvent, FaultEvent, VerdictEvent, ActionHookEvent)
     served = {
-        kind.event: {field.name for field in fields(kind)}
+        kind.event: {PARTY_NAMES.get(field.name, field.name) for field in fields(kind)}
         for kind in event_kinds()
         if kind not in simulated and not kind.__name__.startswith("Simulated")
     }

@@ -16,18 +16,21 @@ from listenctl.terminal.printable_text import (
     TextStyle,
     format_moment,
     format_rate,
+    format_seconds,
     format_size,
     printable,
 )
 
 _MAX_TEXT = 200
+_MAX_PARTY = 24
+_NORMAL_CLOSE = 1000
 _CAUSES = {
     "audio-failed": "the caller's audio failed",
     "audio-over": "the caller's audio ended",
     "duration": "--duration passed",
     "max-length": "maxLength passed",
-    "silence-timeout": "the caller was silent for the verb's timeout",
-    "finish-on-key": "the key of finishOnKey was pressed",
+    "silence-timeout": "the verb's silence timeout",
+    "finish-on-key": "finishOnKey was pressed",
     "disconnect": "the server sent disconnect",
     "hung-up": "the user hung up",
 }
@@ -53,7 +56,9 @@ def _who(ended: ReportedEvent) -> str:
         case "server":
             return f"closed by the server{_code(ended)}"
     why = _CAUSES.get(ended["cause"], "")
-    return f"we hung up{_code(ended)}{f': {why}' if why else ''}"
+    # Our usual code says nothing.
+    code = "" if ended["close_code"] == _NORMAL_CLOSE else _code(ended)
+    return f"we hung up{code}{f': {why}' if why else ''}"
 
 
 def _code(ended: ReportedEvent) -> str:
@@ -173,9 +178,17 @@ def _action_hook(report: ReportedEvent) -> str:
     return f"{report['url']}: {' '.join(word for word in said if word) or 'no answer'}"
 
 
+_GAPS_OF_OURS = {
+    "unknown": ("possible loss", "the server was too busy to read"),
+    "refused": ("refused audio", "its message is longer than --max-message, or incomplete"),
+}
+
+
 def _gap(report: ReportedEvent) -> str:
     least = "at least " if report.get("at_least") else ""
-    return f"{report['kind']} of {least}{report['length']:.2f} s at {format_moment(report['time'])}"
+    kind, why = _GAPS_OF_OURS.get(report["kind"], (report["kind"], ""))
+    gap = f"{kind} of {least}{report['length']:.2f} s at {format_moment(report['time'])}"
+    return f"{gap}: {why}" if why else gap
 
 
 def _command(report: ReportedEvent) -> str:
@@ -199,11 +212,34 @@ def _dump_saved(report: ReportedEvent) -> str:
     return f"{report['path']}: {report['frames']} frames, {format_size(report['bytes'])}{lost}"
 
 
+# The handshake and the end of a call take less.
+_SHORT = 1.0
+
+
 def _call_ended(report: ReportedEvent) -> str:
-    lost = f", {report['lost_samples']} samples lost" if report["lost_samples"] else ""
-    audio = f"{report['seconds']:.2f} s of audio in {report['duration']:.2f} s"
+    """Return who called, how long, and what is wrong; the end of a good call fits into 80 columns."""
+    seconds, duration = report["seconds"], report["duration"]
+    lasted = format_seconds(seconds)
+    parts = [_far_party(report)]
+    parts.append(lasted if duration - seconds < _SHORT else f"{lasted} of audio in {format_seconds(duration)}")
+    parts += [f"{_missing_seconds(report, report['lost_samples'])} lost"] if report["lost_samples"] else []
+    said = ", ".join(part for part in parts if part)
     # Only our own calls have this field.
-    return f"{audio}{lost}; {describe_end(report) if 'taken' in report else _closed(report)}"
+    if "taken" in report:
+        return f"{said}; {describe_end(report)}"
+    usual = (report["closed_by"], report["close_code"], report["close_reason"]) == ("jambonz", _NORMAL_CLOSE, "")
+    return said if usual else f"{said}; {_closed(report)}"
+
+
+def _far_party(report: ReportedEvent) -> str:
+    """Return the party that isn't ours: the callee of an outbound call, else the caller."""
+    party = report.get("to" if report.get("direction") == "outbound" else "from")
+    return printable(str(party), _MAX_PARTY) if party else ""
+
+
+def _missing_seconds(report: ReportedEvent, samples: int) -> str:
+    received = report.get("received_samples") or report.get("samples")
+    return format_seconds(samples * report["seconds"] / received) if received else f"{samples} samples"
 
 
 def _exec_ended(report: ReportedEvent) -> str:

@@ -148,6 +148,26 @@ def lay_out(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(map(pad_cells, row, widths)).rstrip() for row in rows]
 
 
+_INDENT = "  "
+
+
+def wrap_words(line: str, columns: int) -> list[str]:
+    """Return a line, which may be painted, as lines of at most ``columns`` cells, where no word is longer than that."""
+    first, *words = line.split(" ")
+    lines = [first]
+    width = cell_width(unpainted(first))
+    for word in words:
+        taken = cell_width(unpainted(word))
+        # A word that doesn't fit into any line may as well begin here.
+        if width + 1 + taken <= columns or len(_INDENT) + taken > columns:
+            lines[-1] += f" {word}"
+            width += 1 + taken
+        else:
+            lines.append(_INDENT + word)
+            width = len(_INDENT) + taken
+    return lines
+
+
 def truncate(text: str, width: int, ellipsis: str = "…") -> str:
     """Cut printable ``text`` to at most ``width`` cells, with an ellipsis if something is cut off."""
     if cell_width(text) <= width:

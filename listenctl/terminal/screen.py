@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TextIO, TypeAlias
 
-from listenctl.terminal.printable_text import TextStyle
+from listenctl.terminal.printable_text import TextStyle, wrap_words
 
 TerminalSize: TypeAlias = tuple[int, int]
 """Columns and rows."""
@@ -52,9 +52,9 @@ class Screen:
 
     def print_above(self, line: str) -> None:
         """
-        Print ``line`` above the frame with the next frame.
+        Print ``line`` above the frame with the next frame; a long one is wrapped between words.
 
-        The line is printed unchanged: text from a peer must pass ``printable`` first.
+        Text from a peer must pass ``printable`` first.
         """
         self._above.append(line)
 
@@ -95,7 +95,8 @@ class Screen:
         return f"{_CLEAR}{self._take_above()}{_WRAP_OFF}{block}{_WRAP_ON}{_up(len(frame) - 1)}"
 
     def _take_above(self) -> str:
-        lines = "".join(f"{line}\r\n" for line in self._above)
+        columns, _ = self._size()
+        lines = "".join(f"{line}\r\n" for above in self._above for line in wrap_words(above, columns))
         self._above.clear()
         return lines
 

@@ -18,6 +18,19 @@ def write_line(stream: TextIO, line: str) -> None:
     stream.write(f"{line}\n".encode(encoding, "backslashreplace").decode(encoding))
 
 
+def write_text_line(stream: TextIO, line: str) -> None:
+    """Write a line of text for people; on a terminal, a long one is wrapped between words."""
+    if not stream.isatty():
+        write_line(stream, line)
+        return
+    from listenctl.terminal.printable_text import wrap_words
+    from listenctl.terminal.screen import terminal_size
+
+    columns, _ = terminal_size(stream)
+    for wrapped in wrap_words(line, columns):
+        write_line(stream, wrapped)
+
+
 def replace_closed_streams() -> None:
     """
     Replace each closed standard stream.
@@ -77,7 +90,7 @@ def write_stdout(text: str, *, whole: str = "") -> bool:
 def write_message(text: str) -> None:
     """Write a message to stderr, if that is possible."""
     try:
-        sys.stderr.write(f"listenctl: {text}\n")
+        write_text_line(sys.stderr, f"listenctl: {text}")
         sys.stderr.flush()
     except OSError:
         _silence(sys.stderr)

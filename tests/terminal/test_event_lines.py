@@ -57,7 +57,7 @@ def _utc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "UTC")
 
 
-LASTED = "61.50 s of audio in 63.00 s"
+LASTED = "61.5 s of audio in 63.0 s"
 
 
 @pytest.mark.parametrize(
@@ -101,6 +101,14 @@ LASTED = "61.50 s of audio in 63.00 s"
         (event("message", type="session:summary", data={}), "session:summary"),
         (event("gap", kind="hole", length=2.0, time=3.0, at_least=True), "hole of at least 2.00 s at 0:03.0"),
         (event("gap", kind="hole", position=8000, time=1.0, length=2.0, missing=16000), "hole of 2.00 s at 0:01.0"),
+        (
+            event("gap", kind="unknown", time=1.0, length=0.5),
+            "possible loss of 0.50 s at 0:01.0: the server was too busy to read",
+        ),
+        (
+            event("gap", kind="refused", time=1.0, length=0.5),
+            "refused audio of 0.50 s at 0:01.0: its message is longer than --max-message, or incomplete",
+        ),
         (event("warning", detail="look out"), "look out"),
         (event("connection-refused", remote="127.0.0.1:9", status=401, reason="no"), "127.0.0.1:9: 401 no"),
         (event("recording-failed", path="a.wav", reason="full"), "a.wav: full"),
@@ -132,18 +140,18 @@ LASTED = "61.50 s of audio in 63.00 s"
         (event("action-hook", status=200), "http://h/: 200"),
         (event("action-hook", detail="refused"), "http://h/: refused"),
         (event("action-hook"), "http://h/: no answer"),
-        (event("call-ended"), f"{LASTED}; closed by jambonz (1000)"),
+        (event("call-ended"), LASTED),
+        (event("call-ended", duration=61.6, **{"from": "1", "to": "2"}), "1, 61.5 s"),
+        (event("call-ended", duration=61.6, direction="outbound", **{"from": "1", "to": "2"}), "2, 61.5 s"),
         (event("call-ended", closed_by="application"), f"{LASTED}; closed by the application (1000)"),
         (
-            event("call-ended", close_reason="b\x1bye", lost_samples=160),
-            f"{LASTED}, 160 samples lost; closed by jambonz (1000 'b\\x1bye')",
+            event("call-ended", close_reason="b\x1bye", lost_samples=4000, received_samples=492_000),
+            f"{LASTED}, 0.5 s lost; closed by jambonz (1000 'b\\x1bye')",
         ),
+        (event("call-ended", lost_samples=4000, received_samples=0), f"{LASTED}, 4000 samples lost"),
         (event("call-ended", closed_by="nobody", close_code=1006), f"{LASTED}; the connection broke (1006)"),
         (event("call-ended", closed_by="nobody", close_code=None), f"{LASTED}; the connection broke"),
-        (
-            event("call-ended", taken=True, cause="duration", detail=""),
-            f"{LASTED}; we hung up (1000): --duration passed",
-        ),
+        (event("call-ended", taken=True, cause="duration", detail=""), f"{LASTED}; we hung up: --duration passed"),
     ],
 )
 def test_an_event_is_one_line_for_people(report: dict[str, Any], words: str) -> None:
@@ -179,6 +187,23 @@ def test_an_id_is_cut_only_where_its_beginning_tells_calls_apart(call_id: str, s
     assert format_event({**event("warning", detail="w"), "call": call_id}, PLAIN).split(" ")[2] == shown
 
 
+UUID = "7f1c22a4-5b6d-4e7f-8a9b-0c1d2e3f4a5b"
+USUAL_CALL: dict[str, Any] = {"call": UUID, "from": "+15083084809", "to": "+15084901000", "direction": "inbound"}
+
+
+@pytest.mark.parametrize(
+    "differing",
+    [
+        USUAL_CALL,
+        USUAL_CALL | {"lost_samples": 4000, "received_samples": 492_000},
+        USUAL_CALL | {"closed_by": "listenctl", "close_code": 1001},
+        *({"call": UUID, "taken": True, "detail": "", "cause": cause} for cause in _CAUSES),
+    ],
+)
+def test_the_end_of_a_call_fits_into_80_columns(differing: dict[str, Any]) -> None:
+    assert len(format_event(event("call-ended", **differing | {"duration": 61.6}), PLAIN)) <= 80
+
+
 def test_a_wrong_verdict_is_red_and_lasts() -> None:
     wrong, right = event("verdict"), event("verdict", wrong=False)
 
@@ -211,11 +236,11 @@ BROKEN = {**CLOSED, "closed_by": "nobody", "close_code": None, "taken": False}
 @pytest.mark.parametrize(
     ("ended", "words"),
     [
-        (HUNG_UP, "we hung up (1000): the caller's audio ended"),
-        ({**HUNG_UP, "cause": "disconnect"}, "we hung up (1000): the server sent disconnect"),
+        (HUNG_UP, "we hung up: the caller's audio ended"),
+        ({**HUNG_UP, "cause": "disconnect"}, "we hung up: the server sent disconnect"),
         (
             {**HUNG_UP, "detail": "the server didn't end the connection within 5 s", "taken": False},
-            "we hung up (1000): the caller's audio ended; the server didn't end the connection within 5 s",
+            "we hung up: the caller's audio ended; the server didn't end the connection within 5 s",
         ),
         (
             {**HUNG_UP, "close_code": None, "detail": "broken off", "taken": False},

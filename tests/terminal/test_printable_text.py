@@ -17,6 +17,7 @@ from listenctl.terminal.printable_text import (
     format_size,
     printable,
     truncate,
+    wrap_words,
 )
 
 
@@ -135,3 +136,29 @@ def test_no_colour_where_the_stream_is_no_terminal() -> None:
 )
 def test_numbers_are_written_for_people(form: Callable[[float], str], shown: dict[float, str]) -> None:
     assert {number: form(number) for number in shown} == shown
+
+
+@pytest.mark.parametrize(
+    ("line", "columns", "wrapped"),
+    [
+        ("a b c", 5, ["a b c"]),
+        ("aa bb cc", 7, ["aa bb", "  cc"]),
+        ("aa bb cc dd", 6, ["aa bb", "  cc", "  dd"]),
+        ("saved /tmp/7f1c.wav: 1.50 s", 20, ["saved /tmp/7f1c.wav:", "  1.50 s"]),
+        ("saved /tmp/7f1c.wav: 1.50 s", 19, ["saved", "  /tmp/7f1c.wav:", "  1.50 s"]),
+        ("saved /a/path/longer/than/a/line 1 s", 12, ["saved /a/path/longer/than/a/line", "  1 s"]),
+        ("\x1b[31maa bb\x1b[0m cc", 5, ["\x1b[31maa bb\x1b[0m", "  cc"]),
+        ("世界 世界", 8, ["世界", "  世界"]),
+        ("", 5, [""]),
+    ],
+)
+def test_a_long_line_breaks_between_words(line: str, columns: int, wrapped: list[str]) -> None:
+    assert wrap_words(line, columns) == wrapped
+
+
+@given(st.text("ab ", max_size=60), st.integers(1, 30))
+def test_wrapping_keeps_every_word_whole(line: str, columns: int) -> None:
+    wrapped = wrap_words(line, columns)
+
+    assert " ".join(wrapped).split() == line.split()
+    assert all(len(part) <= columns or max(map(len, part.split()), default=columns) > columns - 2 for part in wrapped)

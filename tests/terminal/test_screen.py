@@ -136,6 +136,14 @@ def test_close_clears_the_meters_prints_what_waits_and_shows_the_cursor(bench: B
     assert bench.written() == ""
 
 
+def test_a_line_above_breaks_between_words(bench: Bench) -> None:
+    bench.screen.print_above("word word word word word word word word")
+
+    bench.screen.close()
+
+    assert bench.written() == "\r\x1b[J" + "word word word word word word\r\n  word word\r\n\x1b[?25h"
+
+
 def test_cursor_comes_back_after_an_exception(bench: Bench) -> None:
     with suppress(KeyboardInterrupt), closing(bench.screen):
         bench.draw(IDLE)

@@ -1,16 +1,19 @@
 """Commands whose stdin, stdout or stderr is closed, or takes nothing more: one line, or none, and never a traceback."""
 
 import asyncio
+import io
 import shlex
 import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import pytest_asyncio
 from websockets.asyncio.server import ServerConnection, serve
 
+from listenctl.terminal.standard_streams import write_text_line
 from tests.helpers.cli import COMMAND, environment
 from tests.helpers.server import LIMIT
 
@@ -129,3 +132,16 @@ async def test_a_file_never_takes_the_place_of_a_closed_stdout(shell: Shell) -> 
     assert status == 1
     assert all(line.startswith('{"v": 1,') for line in lines)
     assert '"event": "call-ended"' in lines[-1]
+
+
+@pytest.mark.parametrize(("is_terminal", "written"), [(True, "word\n  " * 2 + "word\n"), (False, "word word word\n")])
+def test_a_line_for_people_breaks_between_words_on_a_terminal(*, is_terminal: bool, written: str) -> None:
+    class Narrow(io.StringIO):
+        def isatty(self) -> bool:
+            return is_terminal
+
+    stream = Narrow()
+    with patch("listenctl.terminal.screen.terminal_size", lambda _: (8, 24)):
+        write_text_line(stream, "word word word")
+
+    assert stream.getvalue() == written

@@ -13,7 +13,7 @@ from listenctl.live_client.list_calls import PATIENCE, list_calls
 from listenctl.protocol.find_named_call import LATEST
 from listenctl.terminal.event_lines import PRINTED_EVENTS, format_event
 from listenctl.terminal.printable_text import TextStyle
-from listenctl.terminal.standard_streams import write_line
+from listenctl.terminal.standard_streams import write_line, write_text_line
 
 if TYPE_CHECKING:
     from listenctl.commands.live_calls.events_command import EventsOptions
@@ -46,7 +46,10 @@ async def run_events(options: "EventsOptions", out: TextIO) -> int:
                 async for report in reports:
                     if not _is_wanted(report, options, call):
                         continue
-                    write_line(out, json_line(report) if options.json else format_event(report, style))
+                    if options.json:
+                        write_line(out, json_line(report))
+                    else:
+                        write_text_line(out, format_event(report, style))
                     out.flush()
                     if patience is not None:
                         limit.reschedule(asyncio.get_running_loop().time() + patience)

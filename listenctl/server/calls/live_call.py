@@ -15,6 +15,7 @@ from listenctl.events import (
     Reporter,
     WarningEvent,
     message_event,
+    parties_of,
 )
 from listenctl.media.dtmf_detector import CallDtmfDetector, DtmfTone
 from listenctl.media.measure_levels import LevelMeasurer, Levels
@@ -214,6 +215,7 @@ class LiveCall:
 
     def _describe_end(self, log: LiveCallLog, end: LiveCallEnd, now: float) -> CallEndedEvent:
         return CallEndedEvent(
+            **parties_of(log.metadata),
             duration=round(now - self.started_at, 3),
             seconds=round(log.audio_format.duration_of(log.samples), 3),
             close_code=end.code,
@@ -231,6 +233,7 @@ class LiveCall:
 
 def _describe_start(log: LiveCallLog) -> CallStartedEvent:
     return CallStartedEvent(
+        **parties_of(log.metadata),
         remote=log.remote,
         target=log.target,
         subprotocol=log.subprotocol,

@@ -50,7 +50,7 @@ def test_summary_of_a_call_with_commands() -> None:
         "wrong     playAudio truncated (bad-base64), 2 times, first #2 at 0:02.0: 12 bytes are played",
         "wrong     stop ignored (unknown-type), #4 at 0:04.0: jambonz knows no type 'stop'",
         "keys      12#",
-        "end       we hung up (1000): --duration passed",
+        "end       we hung up: --duration passed",
     ]
 
 

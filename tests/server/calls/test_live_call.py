@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from listenctl.events import Reporter
+from listenctl.json_lines import MAX_TEXT
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
 from listenctl.simulator.plan import CallPlan, DtmfPress
 from listenctl.simulator.simulated_call import SimulatedCall
@@ -59,3 +60,22 @@ async def test_a_call_with_too_low_a_rate_is_warned_of_once() -> None:
 
     warnings = [warning for warning in run.events.of("warning") if warning["rule"] == "dtmf-undetectable"]
     assert [warning["call"] for warning in warnings] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "parties"),
+    [
+        ({"from": "+1", "to": "+2", "direction": "outbound"}, ("+1", "+2", "outbound")),
+        ({"from": 7}, (None, None, None)),
+        ({"from": "1" * 5000}, ("1" * MAX_TEXT, None, None)),
+    ],
+)
+async def test_the_begin_and_the_end_of_a_call_name_its_parties(
+    metadata: dict[str, object], parties: tuple[str | None, ...]
+) -> None:
+    async with running() as run:
+        await run.call(text(json.dumps({"callSid": "a", **metadata})), binary(bytes(640)), close(1000))
+        await run.events.wait_for("call-ended")
+
+    reports = [*run.events.of("call-started"), *run.events.of("call-ended")]
+    assert [tuple(report[name] for name in ("from", "to", "direction")) for report in reports] == [parties, parties]

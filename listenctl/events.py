@@ -21,6 +21,9 @@ from listenctl.protocol.jambonz_messages import Dtmf, JambonzMessage, Mark, Play
 
 T = TypeVar("T")
 
+MAX_MESSAGE_TEXT = 16 * 1024
+"""Characters of a text of jambonz that are reported; all that it sends is far shorter."""
+
 Sink = Callable[[JsonObject], None]
 
 
@@ -194,6 +197,7 @@ class MessageEvent(PlacedEvent):
     type: str | None
     data: Mapping[str, object] | Absent = ABSENT
     text: str | Absent = ABSENT
+    text_length: int | Absent = ABSENT  # characters of a text of which only the beginning is reported
 
 
 @json_object
@@ -232,6 +236,10 @@ class CommandEvent(PlacedEvent):
                 return cls(type=_bounded(command.type), text=command.text[:MAX_TEXT], **place)
 
 
+def _bounded_text(value: str) -> str:
+    return value[:MAX_TEXT]
+
+
 def _bounded(value: object) -> object:
     """Return a value of the wire, or the beginning of it as JSON where it is long."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -246,13 +254,15 @@ def message_event(
         round_trip = round(round_trip, 3)
     match message:
         case Dtmf(digit=digit, duration=duration):
-            return DtmfEvent(digit=digit, duration_ms=message.duration_ms, duration=duration, **place)
+            return DtmfEvent(digit=digit, duration_ms=message.duration_ms, duration=_bounded(duration), **place)
         case Mark(name=name):
-            return MarkEvent(name=name, result=message.event, round_trip=round_trip, **place)
-        case PlayDone():
+            return MarkEvent(
+                name=_bounded_text(name), result=_bounded_text(message.event), round_trip=round_trip, **place
+            )
+        case PlayDone(reason=reason):
             return PlayDoneEvent(
-                id=message.id,
-                reason=message.reason,
+                id=_bounded(message.id),
+                reason=None if reason is None else _bounded_text(reason),
                 played_ms=message.duration_ms,
                 round_trip=round_trip,
                 **place,
@@ -260,7 +270,13 @@ def message_event(
         case SessionSummary():
             return MessageEvent(type="session:summary", data=dict(message.data), **place)
         case UnknownMessage():
-            return MessageEvent(type=message.type, text=message.text, **place)
+            kind, text = message.type, message.text
+            return MessageEvent(
+                type=None if kind is None else _bounded_text(kind),
+                text=text[:MAX_MESSAGE_TEXT],
+                text_length=ABSENT if len(text) <= MAX_MESSAGE_TEXT else len(text),
+                **place,
+            )
 
 
 @json_object
@@ -525,6 +541,7 @@ class Reporter:
         if not self.wants(event.event):
             return
         head: JsonObject = {"v": VERSION, "ts": timestamp(self._clock()), "event": event.event}
+        call_sid = call_sid and _bounded_text(call_sid)
         report = head | {"call": call, "call_sid": call_sid} | event.serialize()
         for sink, kinds in self._sinks:
             if kinds is None or event.event in kinds:

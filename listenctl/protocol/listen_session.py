@@ -23,6 +23,10 @@ from listenctl.protocol.jambonz_messages import JambonzMessage, Mark, PlayDone, 
 # Audio before the metadata is held until they arrive; beyond these limits the call starts with the defaults.
 MAX_HELD_BYTES = 4 * 1024 * 1024
 MAX_HELD_MESSAGES = 10_000
+# Commands whose answers are awaited; jambonz keeps far fewer marks, and answers none of the others.
+MAX_OUTSTANDING = 1000
+MAX_OUTSTANDING_OF_NAME = 100
+MAX_NAME = 1024
 
 
 class Sender(StrEnum):
@@ -146,11 +150,14 @@ class ListenSession:
     def receive_command(self, command: Command, at: float) -> Sequence[SessionEvent]:
         match command:
             case MarkCommand(name=name):
-                self._outstanding_marks.setdefault(name, deque()).append(at)
+                if len(name) <= MAX_NAME:
+                    self._outstanding_marks.setdefault(name, deque(maxlen=MAX_OUTSTANDING_OF_NAME)).append(at)
+                    _forget_oldest(self._outstanding_marks)
             case ClearMarks():
                 self._outstanding_marks.clear()
             case PlayAudio():
-                self._outstanding_clips[str(command.id)] = at
+                self._outstanding_clips[str(command.id)[:MAX_NAME]] = at
+                _forget_oldest(self._outstanding_clips)
         return (CommandSent(self.position, command),)
 
     def receive_audio_run(self, before: float, times: Sequence[float], size: int) -> int:
@@ -282,9 +289,14 @@ class ListenSession:
                 if not sent:
                     del self._outstanding_marks[name]
                 return round_trip
-            case PlayDone(id=clip) if str(clip) in self._outstanding_clips:
-                return at - self._outstanding_clips.pop(str(clip))
+            case PlayDone(id=clip) if (name := str(clip)[:MAX_NAME]) in self._outstanding_clips:
+                return at - self._outstanding_clips.pop(name)
         return None
+
+
+def _forget_oldest(outstanding: dict[str, deque[float]] | dict[str, float]) -> None:
+    if len(outstanding) > MAX_OUTSTANDING:
+        del outstanding[next(iter(outstanding))]
 
 
 def _audio_format_of(metadata: CallMetadata, default: AudioFormat) -> tuple[AudioFormat, list[str]]:

@@ -3,12 +3,16 @@
 import json
 import math
 import re
+import sys
 from collections.abc import Mapping
 from typing import TypeAlias
 
 MAX_DEPTH = 64
 MAX_DIGITS = 300
 MAX_COUNT = 1 << 48
+MAX_ITEMS = 100_000
+"""Values in one text: 84 MB of small lists would take 2 GB of memory."""
+UNBOUNDED = sys.maxsize  # values in a file of ours, or in a capture that is read at once
 
 JsonFields: TypeAlias = dict[str, object]
 
@@ -28,8 +32,13 @@ def read_text(raw: bytes) -> str:
     return _UNPAIRED.sub(lambda run: r"\ufffd" if run[1] else run[0], text) if r"\u" in text else text
 
 
-def decode(text: str, at: int = 0, *, strict: bool = False) -> tuple[object, int] | None:
-    """Return the JSON value at ``at`` and the index after it, or None; ``strict`` rejects raw control characters."""
+def decode(text: str, at: int = 0, *, strict: bool = False, max_items: int = MAX_ITEMS) -> tuple[object, int] | None:
+    """
+    Return the JSON value at ``at`` and the index after it, or None; ``strict`` rejects raw control characters. A text
+    with more than ``max_items`` values is not read, where commas and brackets in strings may count, too.
+    """
+    if len(text) > max_items // 2 and (not at or text[:at].isspace()) and sum(map(text.count, ",[{")) > max_items:
+        return None
     try:
         value, end = (_STRICT if strict else _LAX).raw_decode(text, at)
     except (ValueError, RecursionError):

@@ -12,6 +12,7 @@ from listenctl.terminal.printable_text import count_noun
 
 # Lines that may wait for a slow reader; lines beyond that are lost, and counted.
 MAX_WAITING = 100_000
+MAX_WAITING_BYTES = 64 * 1024 * 1024
 CLOSE_LIMIT = 2.0
 
 
@@ -31,11 +32,12 @@ class LineWriter:
         self._on_broken = on_broken
         self._unwritten = 0
         self._waiting: deque[str] = deque()
-        self._writer = BackgroundWriter("lines")
+        self._writer = BackgroundWriter("lines", MAX_WAITING_BYTES)
 
     def write(self, line: str) -> None:
         """Queue a line, given without its end."""
-        if self.problem is not None or len(self._waiting) >= MAX_WAITING or not self._writer.is_alive:
+        broken = self.problem is not None or not self._writer.is_alive
+        if broken or len(self._waiting) >= MAX_WAITING or not self._writer.reserve_bytes(len(line)):
             self.lost += 1
             return
         self._waiting.append(line)
@@ -59,10 +61,14 @@ class LineWriter:
         if self.problem is not None:
             return
         lines: list[bytes] = []
+        taken = 0
         while self._waiting:
-            lines.append(f"{self._waiting.popleft()}\n".encode(self._encoding, "backslashreplace"))
+            line = self._waiting.popleft()
+            taken += len(line)
+            lines.append(f"{line}\n".encode(self._encoding, "backslashreplace"))
         try:
             self._write(lines)
+            self._writer.release_bytes(taken)
         except OSError as exc:
             self.problem = exc.strerror or str(exc)
             self._on_broken(self.problem)

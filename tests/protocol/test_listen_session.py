@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
@@ -300,6 +300,28 @@ def test_marks_tell_their_round_trip_in_the_order_sent() -> None:
     from_application(session, mark, 7.0)
     from_application(session, ClearMarks().serialize(), 8.0)
     assert round_trips(from_jambonz(session, answer, at=9.0)) == [None]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        lambda number: MarkCommand(f"m{number}").serialize(),
+        lambda _: MarkCommand("m").serialize(),
+        lambda _: MarkCommand("m" * 2000).serialize(),
+        lambda number: f'{{"type":"playAudio","data":{{"audioContent":"","id":{number}}}}}',
+        lambda number: f'{{"type":"playAudio","data":{{"audioContent":"","id":"{number}{"x" * 2000}"}}}}',
+    ],
+    ids=["names", "one name", "long name", "clips", "long ids"],
+)
+def test_commands_that_are_never_answered_take_a_bounded_memory(command: Callable[[int], str]) -> None:
+    session = started()
+    for number in range(3000):
+        from_application(session, command(number), 1.0)
+
+    marks, clips = session._outstanding_marks, session._outstanding_clips
+    assert sum(map(len, marks.values())) <= 1000
+    assert len(clips) <= 1000
+    assert all(len(name) <= 1024 for name in [*marks, *clips])
 
 
 @pytest.mark.parametrize(

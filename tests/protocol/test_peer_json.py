@@ -34,6 +34,15 @@ def test_a_lone_surrogate_is_replaced() -> None:
     )
 
 
+@pytest.mark.parametrize("item", ["[]", "{}", "0", '"a"'])
+def test_a_text_of_too_many_values_is_not_read(item: str) -> None:
+    few, many = (f" [{','.join([item] * count)}]" for count in (peer_json.MAX_ITEMS // 2 - 1, peer_json.MAX_ITEMS + 1))
+
+    assert peer_json.decode(few, 1) is not None
+    assert peer_json.decode(many, 1) is None
+    assert peer_json.decode(many, 1, max_items=peer_json.UNBOUNDED) is not None
+
+
 def test_decoding_starts_and_ends_where_the_value_does() -> None:
     assert peer_json.decode('{"a":1}{"b":2}', 7) == ({"b": 2}, 14)
 

@@ -66,8 +66,11 @@ def test_lines_that_cannot_be_written_are_all_counted(lines: int) -> None:
     assert (lost, writer.problem) == (lines, "No space left on device")
 
 
-def test_a_reader_that_stops_holds_nobody_up(pipe: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("listenctl.terminal.line_writer.MAX_WAITING", 10)
+@pytest.mark.parametrize(("limit", "value"), [("MAX_WAITING", 10), ("MAX_WAITING_BYTES", 100_000)])
+def test_a_reader_that_stops_holds_nobody_up(
+    limit: str, value: int, pipe: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"listenctl.terminal.line_writer.{limit}", value)
     monkeypatch.setattr("listenctl.terminal.line_writer.CLOSE_LIMIT", 0.05)
     writer = LineWriter(pipe[1])
 

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from listenctl.capture.formats.dump_line_format import OPCODE_NAMES, VERSION, DumpEnd, DumpFault, DumpHeader, DumpLoss
 from listenctl.protocol.frames.raw_frame_reader import MAX_FRAME_BYTES, RawFrame
 from listenctl.protocol.listen_session import Sender
-from listenctl.protocol.peer_json import decode
+from listenctl.protocol.peer_json import UNBOUNDED, decode
 from listenctl.protocol.timeline import TimedFrame
 
 MAX_LINE_BYTES = MAX_FRAME_BYTES // 2 * 3
@@ -68,7 +68,7 @@ def _object_in(line: bytes) -> dict[str, object]:
         text = line.decode().strip()
     except UnicodeDecodeError:
         raise _BadLine("not UTF-8") from None
-    value, end = decode(text, strict=True) or (None, 0)
+    value, end = decode(text, strict=True, max_items=UNBOUNDED) or (None, 0)
     if not isinstance(value, dict) or end != len(text):
         raise _BadLine("not a JSON object")
     return value

@@ -17,7 +17,7 @@ from listenctl.json_lines import parse_timestamp
 from listenctl.protocol import peer_json
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
-from listenctl.protocol.peer_json import JsonFields, list_in, object_in, string_in
+from listenctl.protocol.peer_json import UNBOUNDED, JsonFields, list_in, object_in, string_in
 
 MAX_HAR = 256 * 1024 * 1024
 """Bytes that are read; HAR files also have everything that the pages loaded."""
@@ -47,7 +47,7 @@ def read_har(file: OpenedCapture, numbers: Iterator[int]) -> Iterator[CaptureEve
         yield CaptureNotice(f"byte {MAX_HAR}", "the HAR file is too long; the rest is not read")
     start = _ENTRIES.search(text)
     at = start.end() if start else len(text)
-    while found := peer_json.decode(text, at := _skip_separators(text, at)):
+    while found := peer_json.decode(text, at := _skip_separators(text, at), max_items=UNBOUNDED):
         entry, at = found
         if isinstance(entry, dict) and isinstance(messages := entry.get("_webSocketMessages"), list):
             yield from _session(file.name, next(numbers), entry, messages)
@@ -61,7 +61,7 @@ def read_har(file: OpenedCapture, numbers: Iterator[int]) -> Iterator[CaptureEve
 
 def _elements(text: str, at: int) -> Iterator[object]:
     """Yield the complete values of an array."""
-    while found := peer_json.decode(text, _skip_separators(text, at)):
+    while found := peer_json.decode(text, _skip_separators(text, at), max_items=UNBOUNDED):
         value, at = found
         yield value
 
@@ -70,9 +70,9 @@ def _members(text: str, at: int) -> JsonFields:
     """Return the complete members of an incomplete object."""
     members: JsonFields = {}
     at += 1
-    while (key := peer_json.decode(text, _skip_separators(text, at))) and isinstance(key[0], str):
+    while (key := peer_json.decode(text, _skip_separators(text, at), max_items=UNBOUNDED)) and isinstance(key[0], str):
         colon = re.compile(r"\s*:\s*").match(text, key[1])
-        value = peer_json.decode(text, colon.end()) if colon else None
+        value = peer_json.decode(text, colon.end(), max_items=UNBOUNDED) if colon else None
         if value is None:
             break
         members[key[0]], at = value

@@ -11,7 +11,7 @@ from listenctl.json_lines import VERSION, JsonObject, json_line, parse_timestamp
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
-from listenctl.protocol.peer_json import count_in, decode, list_in, number_in, object_in, string_in
+from listenctl.protocol.peer_json import UNBOUNDED, count_in, decode, list_in, number_in, object_in, string_in
 
 MAX_SIDECAR_BYTES = 64 * 1024 * 1024
 MIXED = "both directions, summed"
@@ -91,13 +91,14 @@ class Sidecar:
     gaps: Sequence[JsonObject] = ()
     warnings: Sequence[JsonObject] = ()
     not_logged: int = 0
+    not_logged_sha256: str | None = None  # of the texts among them, one after the other
     close: SidecarClose | None = None
     source: str | None = None
 
     @classmethod
     def parse(cls, data: bytes) -> Self | None:
         """Read a sidecar, None if it isn't one; a field of the wrong type counts as missing."""
-        fields, _ = decode(data.decode("utf-8-sig", "replace").strip()) or (None, 0)
+        fields, _ = decode(data.decode("utf-8-sig", "replace").strip(), max_items=UNBOUNDED) or (None, 0)
         if not isinstance(fields, dict) or "started" not in fields or not isinstance(fields.get("audio"), dict):
             return None
         close = object_in(fields, "close")
@@ -116,6 +117,7 @@ class Sidecar:
             gaps=_objects_in(fields, "gaps"),
             warnings=_objects_in(fields, "warnings"),
             not_logged=count_in(fields, "not_logged"),
+            not_logged_sha256=string_in(fields, "not_logged_sha256") or None,
             close=SidecarClose.parse(close) if close else None,
             completeness=_parse_completeness(fields),
             source=string_in(fields, "source") or None,
@@ -141,6 +143,7 @@ class Sidecar:
             "gaps": self.gaps,
             "warnings": self.warnings,
             "not_logged": self.not_logged,
+            **({} if self.not_logged_sha256 is None else {"not_logged_sha256": self.not_logged_sha256}),
             "close": None if self.close is None else asdict(self.close),
             **self.completeness,
             **({} if self.source is None else {"source": self.source}),

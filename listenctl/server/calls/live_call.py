@@ -71,7 +71,7 @@ class LiveCall:
         self.started_at = started_at  # on the clock of the event loop
         self._server = server
         # Commands that the application sent before the metadata came.
-        self._early_commands: list[Command] = []
+        self._early_commands: list[CommandEvent] = []
         self._meters: list[tuple[LevelWatcher, LevelMeasurer]] = []
         self._dtmf_detector: CallDtmfDetector | None = None
 
@@ -116,10 +116,11 @@ class LiveCall:
         """Report a command that the application behind us has sent to jambonz."""
         if not self._server.reporter.wants("command"):
             return
+        event = CommandEvent.of(command, **self._place(self.session.position))
         if self.log is not None:
-            self._report(CommandEvent.of(command, **self._place(self.session.position)))
+            self._report(event)
         elif len(self._early_commands) < MAX_EARLY_COMMANDS:
-            self._early_commands.append(command)
+            self._early_commands.append(event)
 
     def end_call(self, now: float, at: float, end: LiveCallEnd) -> None:
         """End the call, ``now`` on the clock of the event loop, ``at`` in Unix time."""
@@ -150,7 +151,7 @@ class LiveCall:
         self._check_stream_rate(log)
         self._server.start_responders(self, log)
         for command in self._early_commands:
-            self.take_command(command)
+            self._report(command)
 
     def _take_audio(self, log: LiveCallLog, position: int, data: bytes) -> None:
         if self.recording is not None:

@@ -1,17 +1,20 @@
 """The log of a live call: its id, what is known of it, and what happened on it."""
 
+import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from listenctl.events import Completeness
 from listenctl.media.dtmf_detector import DtmfTone
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.gaps.gap_ledger import GapLedger
+from listenctl.protocol.jambonz_messages import UnknownMessage
 from listenctl.protocol.listen_session import FlushRequested, GapFound, MessageReceived, ProtocolViolation
 
-# The peer decides how many texts it sends; beyond this they are only counted.
+# The peer decides how many texts it sends, and how long; beyond this they are only counted.
 MAX_LOGGED = 10_000
+MAX_LOGGED_BYTES = 1024 * 1024
 MAX_ID_LENGTH = 128
 REMEMBERED_IDS = 10_000
 
@@ -64,7 +67,9 @@ class LiveCallLog:
     ledger: GapLedger
     upstream: str | None = None  # the application that the call is relayed to
     entries: list[LogEntry] = field(default_factory=list)
-    unlogged: int = 0
+    unlogged: int = 0  # texts, gaps and so on that are not in ``entries``
+    unlogged_digest: "hashlib._Hash | None" = None  # SHA-256 of those that are texts, one after the other
+    logged_bytes: int = 0
     warnings: int = 0
     last_digit: str = ""
     samples: int = 0
@@ -72,10 +77,20 @@ class LiveCallLog:
     ending: LiveCallEnd | None = None
 
     def add_entry(self, entry: LogEntry) -> None:
-        if len(self.entries) < MAX_LOGGED:
+        text = b""
+        if isinstance(entry, MessageReceived):
+            text = entry.message.serialize().encode(errors="surrogatepass")
+            if isinstance(entry.message, UnknownMessage):
+                # Its JSON as objects takes many times the memory of its text.
+                entry = replace(entry, message=replace(entry.message, value=None))
+        if len(self.entries) < MAX_LOGGED and self.logged_bytes + len(text) <= MAX_LOGGED_BYTES:
             self.entries.append(entry)
-        else:
-            self.unlogged += 1
+            self.logged_bytes += len(text)
+            return
+        self.unlogged += 1
+        if text:
+            self.unlogged_digest = self.unlogged_digest or hashlib.sha256()
+            self.unlogged_digest.update(text)
 
     @property
     def gap_seconds(self) -> float:

@@ -12,6 +12,7 @@ from listenctl.server.control_api.attached_tools import AttachedTools
 MAX_WAITING = 2.0
 """Seconds of audio that may wait for the tool; beyond that audio is dropped."""
 MAX_TEXTS = 1000
+MAX_TEXT_BYTES = 16 * 1024 * 1024
 
 _GONE = "the call has ended"
 
@@ -24,7 +25,7 @@ class InProcessTool:
         self._tools = tools
         self._log = log
         self._waiting: deque[str | bytes] = deque()
-        self._waiting_bytes = self._waiting_texts = 0
+        self._waiting_bytes = self._waiting_texts = self._waiting_characters = 0
         self._synced = Synced()
         self.has_stream = False  # one tool has it at a time
         self._end: ListenctlError | None = None
@@ -54,6 +55,7 @@ class InProcessTool:
         message = self._waiting.popleft()
         if isinstance(message, str):
             self._waiting_texts -= 1
+            self._waiting_characters -= len(message)
         else:
             self._waiting_bytes -= len(message)
         return message
@@ -96,10 +98,12 @@ class InProcessTool:
             return
         message = data.decode(errors="replace")
         self._take_notice(ServerNotice.parse(message))
-        if self._waiting_texts >= MAX_TEXTS:
-            self._set_end(ListenctlError(f"the tool was detached: it left {MAX_TEXTS} texts of the call unread"))
+        if self._waiting_texts >= MAX_TEXTS or self._waiting_characters + len(message) > MAX_TEXT_BYTES:
+            detail = f"the tool was detached: it left {self._waiting_texts} texts of the call unread"
+            self._set_end(ListenctlError(detail))
             return
         self._waiting_texts += 1
+        self._waiting_characters += len(message)
         self._keep(message)
 
     def deliver_audio(self, data: bytes, samples: int) -> None:

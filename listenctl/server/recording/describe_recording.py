@@ -41,6 +41,7 @@ def describe_recording(log: LiveCallLog, recording: Recording) -> Sidecar:
         gaps=_describe_gaps(log, recording),
         warnings=_describe_warnings(log, recording),
         not_logged=log.unlogged,
+        not_logged_sha256=None if log.unlogged_digest is None else log.unlogged_digest.hexdigest(),
         close=SidecarClose(ending.code, ending.reason, ending.closed_by) if ending else None,
         completeness=describe_completeness(log, recording.lost_samples),
     )

@@ -51,6 +51,16 @@ async def test_audio_that_isnt_received_in_time_is_dropped_and_texts_arent(tools
     assert await tool.receive() == b"\1\0"
 
 
+async def test_a_tool_that_leaves_long_texts_unread_is_detached(tools: AttachedTools) -> None:
+    tool = InProcessTool(tools, call_log(METADATA), audio=True)
+    for _ in range(5):
+        tools.take_jambonz_text(bytes(4 * 1024 * 1024))
+
+    assert [len(await tool.receive()) for _ in range(4)] == [4 * 1024 * 1024] * 4
+    with pytest.raises(ListenctlError, match="it left 4 texts of the call unread"):
+        await tool.receive()
+
+
 async def test_audio_that_is_forgotten_isnt_taken_for_dropped_and_texts_stay(tools: AttachedTools) -> None:
     tool = InProcessTool(tools, call_log(METADATA), audio=True)
     for _ in range(5):

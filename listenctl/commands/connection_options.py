@@ -67,11 +67,8 @@ def target_of(
     # A header ends at a line break.
     if user_agent is not None and not (user_agent.isascii() and user_agent.isprintable()):
         raise UsageError(f"--user-agent {user_agent!r}: a header takes printable ASCII characters only")
-    # RFC 9110 5.6.2
-    if subprotocol and not _TOKEN.fullmatch(subprotocol):
-        raise UsageError(
-            f"--subprotocol {subprotocol!r}: is not a token; give one word without spaces, commas or quotes"
-        )
+    if subprotocol:
+        check_subprotocol(subprotocol)
     needs_tls = address.secure or options.ca is not None or options.insecure
     return CallTarget(
         address=address,
@@ -80,6 +77,13 @@ def target_of(
         subprotocol=subprotocol or None,
         user_agent=user_agent,
     )
+
+
+def check_subprotocol(name: str) -> str:
+    """Return the name; raises UsageError if it is not a token (RFC 9110 5.6.2)."""
+    if not _TOKEN.fullmatch(name):
+        raise UsageError(f"--subprotocol {name!r}: is not a token; give one word without spaces, commas or quotes")
+    return name
 
 
 def split_credentials(url: str) -> "tuple[str, Credentials | None]":

@@ -108,7 +108,8 @@ class ServerHandshake:
         self._received = b""
         self._deciding: asyncio.Task[None] | None = None
         # The application behind a relay chooses the subprotocol.
-        select = select_subprotocol if self._settings.upstream is None else None
+        known = (*SUBPROTOCOLS, *filter(None, (self._settings.subprotocol,)))
+        select = _subprotocol_selector(known) if self._settings.upstream is None else None
         self.protocol = ServerProtocol(select_subprotocol=select, max_size=self._settings.max_message)
 
     def receive_data(self, data: bytes) -> None:
@@ -259,14 +260,20 @@ class ServerHandshake:
         self._on_done(None)
 
 
-def select_subprotocol(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    """Echo what was offered if it is ours; a client may offer none (listenctl-protocol(7) 1.2)."""
-    for name in offered:
-        if name in SUBPROTOCOLS:
-            return name
-    if offered:
-        raise NegotiationError(f"this server speaks {' and '.join(SUBPROTOCOLS)}, not {', '.join(offered)}")
-    return None
+def _subprotocol_selector(
+    known: Sequence[str],
+) -> Callable[[ServerProtocol, Sequence[Subprotocol]], Subprotocol | None]:
+    """Return what echoes a subprotocol that is known; a client may offer none (listenctl-protocol(7) 1.2)."""
+
+    def select(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+        for name in offered:
+            if name in known:
+                return name
+        if offered:
+            raise NegotiationError(f"this server speaks {' and '.join(known)}, not {', '.join(offered)}")
+        return None
+
+    return select
 
 
 def split_request(data: bytes) -> tuple[str | None, bytes, bytes] | None:

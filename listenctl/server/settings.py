@@ -19,6 +19,7 @@ class ServerSettings:
 
     host: str = defaults.HOST
     port: int = defaults.PORT  # 0 takes a free one
+    subprotocol: str | None = None  # another name that a site has configured, beside those of jambonz
     path: str | None = None  # the only path to accept, without query; None accepts any
     credentials: CredentialsCheck | None = None  # what clients must send; None lets everyone in
     tls: ssl.SSLContext | None = None

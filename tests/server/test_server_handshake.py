@@ -69,6 +69,17 @@ async def test_the_subprotocol_that_was_offered_is_echoed_in_the_answer_of_v1(
     assert b"extensions" not in head.lower()
 
 
+@pytest.mark.parametrize("offered", [b"audio.example.com", b"audio.jambonz.org", b"audio.drachtio.org"])
+async def test_the_subprotocol_of_a_site_is_accepted_beside_those_of_jambonz(offered: bytes) -> None:
+    async with running(faster(subprotocol="audio.example.com")) as run:
+        peer = await run.open(with_protocol(offered))
+        head = await peer.read_head()
+        refusal = await run.ask(with_protocol(b"graphql-ws"))
+
+    assert b"\r\nSec-WebSocket-Protocol: " + offered + b"\r\n" in head
+    assert b"audio.jambonz.org and audio.drachtio.org and audio.example.com, not graphql-ws" in refusal
+
+
 async def test_a_foreign_subprotocol_is_refused_and_told_why() -> None:
     async with running() as run:
         answer = await run.ask(with_protocol(b"graphql-ws"))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from listenctl.commands.connection_options import check_subprotocol
 from listenctl.commands.serve.relay_options import RelayOptions, read_upstream
 from listenctl.commands.serve.responder_options import ResponderOptions, descriptors, make_responders
 from listenctl.commands.serve.server_options import ServerOptions, recording
@@ -122,6 +123,7 @@ def server_settings(
         host=options.host,
         port=options.port,
         path=options.path,
+        subprotocol=check_subprotocol(options.subprotocol) if options.subprotocol else None,
         credentials=credentials,
         tls=read_certificate(options.cert, options.key),
         trust_proxy=options.trust_proxy,

@@ -27,6 +27,9 @@ class ServerOptions(ReportOptions):
         defaults.PORT
     )
     path: Annotated[str | None, listening("Accept calls at this path only", metavar="PATH")] = None
+    subprotocol: Annotated[
+        str | None, listening("Also accept this subprotocol, as a site can configure it", metavar="TOKEN")
+    ] = None
     name: Annotated[
         str | None,
         listening(f"Name by which other commands find this server [default: {DEFAULT_NAME}, if free]", metavar="NAME"),

@@ -300,3 +300,9 @@ def test_a_rate_or_0_for_clips_is_understood(rate: int | None) -> None:
 def test_a_rate_that_no_stream_has_is_refused(rate: int) -> None:
     with pytest.raises(UsageError, match=f"--stream-rate {rate}: give the rate in Hz"):
         server_settings(ServeOptions(stream_rate=rate), 0.2)
+
+
+def test_a_subprotocol_of_a_site_is_one_word() -> None:
+    assert server_settings(ServeOptions(subprotocol="audio.example.com"), 0.2).subprotocol == "audio.example.com"
+    with pytest.raises(UsageError, match="--subprotocol 'a b': is not a token"):
+        server_settings(ServeOptions(subprotocol="a b"), 0.2)

@@ -5,7 +5,6 @@ scrypt takes tens of milliseconds by design, so hashes are verified in threads, 
 is remembered by its keyed digest, so that a thousand calls cost one computation.
 """
 
-import asyncio
 import base64
 import binascii
 import hashlib
@@ -14,19 +13,22 @@ import logging
 import os
 import secrets
 from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from listenctl.errors import UsageError
 from listenctl.protocol.opening_handshake import MAX_CREDENTIAL_CHARACTERS
+from listenctl.server.verification_queue import VerificationQueue
 
 SCRYPT_COST = 2**14
 SCRYPT_BLOCK = 8
 SCRYPT_MEMORY = 64 * 1024 * 1024
 KEY_BYTES = 32
 REMEMBERED = 1000
+THREADS = 2
 
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ class SharedCredentials:
             raise UsageError(f"LISTENCTL_AUTH is longer than the {limit} characters that jambonz sends")
         self._credentials = os.fsencode(credentials)
 
-    def check_authorization(self, authorization: str | None) -> bool:
+    def check_authorization(self, authorization: str | None, client: str = "") -> bool:  # noqa: ARG002 - as below
         return hmac.compare_digest(decode_basic(authorization) or b"", self._credentials)
 
 
@@ -53,8 +55,8 @@ class CredentialsFile:
         self._path = path
         self._key = secrets.token_bytes(KEY_BYTES)
         self._remembered: dict[bytes, None] = {}
-        self._verifying: dict[bytes, asyncio.Future[bool]] = {}
-        self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="access")
+        self._let_in: dict[str, None] = {}  # names of users
+        self._queue = VerificationQueue(THREADS)
         # A user who isn't in the file must take as long as one who is.
         self._nobody = hash_password(secrets.token_hex())
         self._stamp = 0
@@ -62,29 +64,27 @@ class CredentialsFile:
         self._users: dict[str, str] = {}
         self._load()
 
-    def check_authorization(self, authorization: str | None) -> bool | Coroutine[None, None, bool]:
+    def check_authorization(
+        self, authorization: str | None, client: str = ""
+    ) -> bool | Coroutine[None, None, bool | None]:
+        """Return whether a header of ``client``, its address, is right; None if too many others are being checked."""
         credentials = decode_basic(authorization)
         if credentials is None:
             return False
         self._reload()
         digest = hmac.digest(self._key, credentials, "sha256")
-        return digest in self._remembered or self._verify(credentials, digest)
+        return digest in self._remembered or self._verify(credentials, digest, client)
 
-    async def _verify(self, credentials: bytes, digest: bytes) -> bool:
+    async def _verify(self, credentials: bytes, digest: bytes, client: str) -> bool | None:
         user, _, password = credentials.decode(errors="surrogateescape").partition(":")
         known = self._users.get(user)
+        verify = partial(verify_password, password, known or self._nobody)
         # All calls of a media server that comes back arrive at once, and share one verification.
-        verifying = self._verifying.get(digest)
-        if verifying is None:
-            loop = asyncio.get_running_loop()
-            verifying = loop.run_in_executor(self._threads, verify_password, password, known or self._nobody)
-            self._verifying[digest] = verifying
-            verifying.add_done_callback(lambda _: self._verifying.pop(digest))
-        if not await asyncio.shield(verifying) or known is None or known != self._users.get(user):
-            return False
-        while len(self._remembered) >= REMEMBERED:
-            del self._remembered[next(iter(self._remembered))]
-        self._remembered[digest] = None
+        verified = await self._queue.verify(digest, verify, client, first=user in self._let_in)
+        if not verified or known is None or known != self._users.get(user):
+            return None if verified is None else False
+        _remember(self._remembered, digest)
+        _remember(self._let_in, user)
         return True
 
     def _reload(self) -> None:
@@ -105,6 +105,12 @@ class CredentialsFile:
             raise UsageError(_unreadable(self._path, exc)) from exc
         self._users = parse_users(text, str(self._path))
         self._remembered.clear()
+
+
+def _remember(remembered: dict[T, None], value: T) -> None:
+    while len(remembered) >= REMEMBERED:
+        del remembered[next(iter(remembered))]
+    remembered[value] = None
 
 
 def parse_users(text: str, name: str) -> dict[str, str]:

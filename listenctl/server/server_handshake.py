@@ -55,6 +55,7 @@ UNAUTHORIZED = HandshakeRefusal(HTTPStatus.UNAUTHORIZED, "the credentials are mi
 NOT_WAITED = HandshakeRefusal(HTTPStatus.BAD_REQUEST, "the client sent too much before the answer")
 TOO_LATE = HandshakeRefusal(HTTPStatus.REQUEST_TIMEOUT, "the handshake took too long")
 TOO_MANY = HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are in their handshake")
+TOO_MANY_PASSWORDS = HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many passwords wait to be checked")
 TLS_ON_PLAIN_PORT = HandshakeRefusal(HTTPStatus.BAD_REQUEST, "this port speaks ws://, not wss://")
 TOO_LONG = HandshakeRefusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request is too long")
 NO_MORE_CALLS = HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, "this server takes no more calls")
@@ -175,7 +176,11 @@ class ServerHandshake:
         assert isinstance(request, Request)
         assert target is not None
         credentials, upstream = self._settings.credentials, self._settings.upstream
-        allowed = True if credentials is None else credentials.check_authorization(_authorization(request))
+        allowed = (
+            True
+            if credentials is None
+            else credentials.check_authorization(_authorization(request), self.remote.rpartition(":")[0])
+        )
         if isinstance(allowed, bool) and upstream is None:
             self._answer(self._examine(request, allowed=allowed), None)
         else:
@@ -183,11 +188,12 @@ class ServerHandshake:
             self._deciding = self._server.tasks.create_task(log_failure(deciding, "a handshake", self._fail))
 
     async def _decide(
-        self, request: Request, allowed: bool | Awaitable[bool], *, upstream: "RelayTarget | None", target: str
+        self, request: Request, allowed: bool | Awaitable[bool | None], *, upstream: "RelayTarget | None", target: str
     ) -> None:
         connection: UpstreamConnection | None = None
         try:
-            answer = self._examine(request, allowed=allowed if isinstance(allowed, bool) else await allowed)
+            right = allowed if isinstance(allowed, bool) else await allowed
+            answer = TOO_MANY_PASSWORDS if right is None else self._examine(request, allowed=right)
             if upstream is not None and isinstance(answer, Response):
                 opened = await upstream.open(UpstreamRequest.copy(target, request), self._server.tasks)
                 if isinstance(opened, HandshakeRefusal):

@@ -36,7 +36,7 @@ def request(*headers: str) -> bytes:
 
 async def allows(access: CredentialsCheck, authorization: str | None) -> bool:
     verdict = access.check_authorization(authorization)
-    return verdict if isinstance(verdict, bool) else await verdict
+    return bool(verdict if isinstance(verdict, bool) else await verdict)
 
 
 @pytest.fixture
@@ -217,3 +217,12 @@ def test_setting_a_user_keeps_comments_and_the_others(users: Path) -> None:
     assert users.stat().st_mode & 0o777 == 0o600
     with pytest.raises(UsageError, match="no user 'listen'"):
         set_user(users, "listen", None)
+
+
+async def test_a_client_is_told_that_too_many_passwords_wait(users: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("listenctl.server.verification_queue.MAX_WAITING_OF_CLIENT", 0)
+    async with running(faster(credentials=CredentialsFile(users))) as run:
+        answer = await run.ask(request(f"Authorization: {RIGHT}"))
+
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"Retry-After" in answer

@@ -25,6 +25,7 @@ class CapturedSession:
     began: float  # Unix time of the response to the handshake if the capture has it, else of the first packet
     client: str = ""  # address and port, empty if unknown
     server: str = ""
+    proxy: str = ""  # address and port from which a proxy connected that named the client (PROXY protocol)
     # The headers have credentials, which must not get into a log.
     request: HttpHead | None = field(default=None, repr=False)
     response: HttpHead | None = field(default=None, repr=False)

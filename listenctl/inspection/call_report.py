@@ -75,6 +75,7 @@ class CallReport:
             "number": session.number,
             "source": session.source,
             "client": session.client or None,
+            "proxy": session.proxy or None,
             "server": session.server or None,
             "target": session.target,
             "encrypted": session.encrypted,

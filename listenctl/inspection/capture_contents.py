@@ -14,6 +14,7 @@ from listenctl.capture.read_capture import is_packet_capture, read_packets
 _PROTOCOLS = {
     "HTTP": re.compile(rb"[A-Z]{3,10} \S+ HTTP/1\.|HTTP/1\.\d \d\d\d"),
     "TLS": re.compile(rb"[\x14-\x17]\x03[\x00-\x04]"),
+    "the PROXY protocol": re.compile(rb"PROXY |\r\n\r\n\x00\r\nQUIT\n"),
     "SIP": re.compile(rb"[A-Z]{3,10} sips?:|SIP/2\.0 "),
 }
 

@@ -17,7 +17,7 @@ from listenctl.capture.capture_events import (
     SessionOpened,
 )
 from listenctl.capture.packets.packet_batches import CaptureNotice
-from listenctl.capture.packets.tcp_events import StreamEnding, TcpData
+from listenctl.capture.packets.tcp_events import StreamEnding, TcpData, TcpEndpoint
 from listenctl.capture.packets.time_order import sort_by_time
 from listenctl.capture.tls.key_log import KeyLog
 from listenctl.capture.tls.tls_events import DecryptedData, TlsAlert, TlsEvent, TlsNotice, TlsParty, TlsRecordsLost
@@ -93,13 +93,22 @@ _SENDERS = {TlsParty.CLIENT: Sender.JAMBONZ, TlsParty.SERVER: Sender.APPLICATION
 
 
 class CapturedConnection:
-    def __init__(self, first: TcpData, keylog: KeyLog, source: str, numbers: Iterator[int]) -> None:
+    def __init__(
+        self,
+        first: TcpData,
+        keylog: KeyLog,
+        source: str,
+        numbers: Iterator[int],
+        *,
+        proxied: TcpEndpoint | None = None,
+    ) -> None:
         self.connection = first.stream.connection
         self._finder = WebSocketFinder(has_handshake=self.connection.has_handshake)
         self._tls = _tls_session(keylog) if _is_tls(first.data) else None
         self._tls_client = _tls_client(first) if self._tls else 0
         self._source = source  # the name of the file
         self._numbers = numbers  # the numbers for sessions
+        self._proxied = proxied  # the client that a proxy named
         self._request: UpgradeRequested | None = None
         self._session: CapturedSession | None = None
         self._detector: ListenCallDetector | None = None
@@ -262,7 +271,8 @@ class CapturedConnection:
             next(self._numbers),
             self._source,
             began,
-            client="" if client is None else str(streams[client].source),
+            client=str(self._proxied or ("" if client is None else streams[client].source)),
+            proxy=str(streams[client].source) if self._proxied and client is not None else "",
             server="" if client is None else str(streams[1 - client].source),
             request=request,
             response=response,

@@ -4,13 +4,25 @@ from collections.abc import Iterable, Iterator
 
 from listenctl.capture.capture_events import CaptureEvent
 from listenctl.capture.packets.packet_batches import CaptureNotice, EmbeddedSecrets, PacketBatch
-from listenctl.capture.packets.tcp_events import MissingCause, TcpData, TcpEvent, TcpGap, TcpStream, TcpStreamEnded
+from listenctl.capture.packets.tcp_events import (
+    MissingCause,
+    TcpConnection,
+    TcpData,
+    TcpEndpoint,
+    TcpEvent,
+    TcpGap,
+    TcpStream,
+    TcpStreamEnded,
+)
 from listenctl.capture.packets.tcp_streams import read_tcp
 from listenctl.capture.tls.key_log import KeyLog
 from listenctl.capture.websocket.captured_connection import CapturedConnection
+from listenctl.protocol.proxy_protocol import NotProxyProtocolError, parse_proxy_header
 
 MAX_HELD_TOGETHER = 1 << 27
 """Bytes of incomplete messages, of all connections."""
+MAX_PROXY_HEADER = 4096
+"""Bytes of an incomplete header of the PROXY protocol that are held; a proxy adds hundreds at most."""
 CHECK_INTERVAL = 32
 """Chunks of the capture between two checks of that limit, which take a while with many connections."""
 
@@ -27,6 +39,9 @@ class WebSocketSessionReader:
         self._reported_cut = False
         # None for a connection without sessions.
         self._connections: dict[TcpStream, tuple[CapturedConnection, int] | None] = {}
+        # The beginnings of streams that may be headers of the PROXY protocol, and the clients that they named.
+        self._headers: dict[TcpStream, bytes] = {}
+        self._proxied: dict[TcpConnection, TcpEndpoint] = {}
         # Data that may be consecutive audio; empty between calls.
         self._waiting: dict[TcpStream, list[TcpData]] = {}
 
@@ -56,19 +71,41 @@ class WebSocketSessionReader:
         return [event for connection in left for event in connection.end_capture()]
 
     def _read_data(self, piece: TcpData) -> list[CaptureEvent]:
-        at, stream, data, packet = piece
+        stream = piece.stream
         found = self._release(stream.opposite) if self._waiting else []
         if stream not in self._connections:
+            piece = self._skip_proxy_header(piece)
+            if not piece.data:
+                return found
             self._add_connection(piece)
         if entry := self._connections.get(stream):
             connection, number = entry
             if self._join_audio and connection.may_have_audio(number):
                 self._waiting[stream] = [piece]
                 return found
-            found += connection.feed(number, at, data, packet)
+            found += connection.feed(number, piece.at, piece.data, piece.packet)
             if connection.is_other_protocol:
                 self._connections.update(dict.fromkeys(connection.connection.streams))
         return found
+
+    def _skip_proxy_header(self, piece: TcpData) -> TcpData:
+        """Return the data after the headers of the PROXY protocol; empty while a header is incomplete."""
+        stream = piece.stream
+        data = self._headers.pop(stream, b"") + piece.data
+        while data:
+            try:
+                header = parse_proxy_header(data)
+            except NotProxyProtocolError:
+                break
+            if header is None and len(data) < MAX_PROXY_HEADER:
+                self._headers[stream] = data
+                return piece._replace(data=b"")
+            if header is None:
+                break
+            if header.source:
+                self._proxied[stream.connection] = TcpEndpoint(*header.source)
+            data = data[header.size :]
+        return piece._replace(data=data)
 
     def _release(self, stream: TcpStream) -> list[CaptureEvent]:
         """Read the data of a stream that waits, before anything else of its session."""
@@ -106,7 +143,8 @@ class WebSocketSessionReader:
         if all(stream.closed for stream in first.stream.connection.streams):
             # Data after a reset that the receiver ignored belongs to no session.
             return
-        connection = CapturedConnection(first, self._keylog, self._source, self._numbers)
+        client = self._proxied.pop(first.stream.connection, None)
+        connection = CapturedConnection(first, self._keylog, self._source, self._numbers, proxied=client)
         for number, stream in enumerate(first.stream.connection.streams):
             self._connections[stream] = (connection, number)
 
@@ -123,10 +161,12 @@ class WebSocketSessionReader:
         elif gap.stream not in self._connections:
             # The next data isn't the first of the connection.
             gap.stream.connection.has_handshake = False
+            self._headers.pop(gap.stream, None)
         return found
 
     def _end_stream(self, closed: TcpStreamEnded) -> list[CaptureEvent]:
         closed.stream.closed = True
+        self._headers.pop(closed.stream, None)
         streams = closed.stream.connection.streams
         entry = self._connections.get(closed.stream)
         events: list[CaptureEvent] = []
@@ -134,6 +174,7 @@ class WebSocketSessionReader:
             connection, number = entry
             events = connection.end_stream(number, closed.at, closed.how)
         if all(stream.closed for stream in streams):
+            self._proxied.pop(closed.stream.connection, None)
             for stream in streams:
                 self._connections.pop(stream, None)
         return events

@@ -146,7 +146,8 @@ def clock_time(at: float) -> str:
 def where(session: CapturedSession) -> str:
     client, server = (printable(end, _MAX_PARTY) or "unknown" for end in (session.client, session.server))
     target = f" {printable(session.target, _MAX_PARTY)}" if session.target else ""
-    return f"{client} → {server}{target}{', TLS' if session.encrypted else ''}"
+    proxy = f" through {printable(session.proxy, _MAX_PARTY)}" if session.proxy else ""
+    return f"{client}{proxy} → {server}{target}{', TLS' if session.encrypted else ''}"
 
 
 def _audio(report: CallReport) -> str:

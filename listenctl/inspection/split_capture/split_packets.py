@@ -117,7 +117,7 @@ def _fragment(packet: bytes) -> bytes:
 
 
 def _keys_of(session: CapturedSession) -> Keys | None:
-    ends = [_ENDPOINT.fullmatch(end) for end in (session.client, session.server)]
+    ends = [_ENDPOINT.fullmatch(end) for end in (session.proxy or session.client, session.server)]
     packed = [(ip_address(end[1]).packed, int(end[2]).to_bytes(2, "big")) for end in ends if end]
     if len(packed) != len(ends):
         return None

@@ -138,6 +138,55 @@ def test_heads_and_frames_may_come_in_any_pieces(size: int) -> None:
     assert payloads(events, Sender.APPLICATION) == [b"hello"]
 
 
+PROXIED = b"PROXY TCP4 198.51.100.7 10.0.0.2 40000 3000\r\n"
+PROXIED_2 = b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xc6\x33\x64\x08\x0a\x00\x00\x02\x9c\x41\x0b\xb8"
+HEALTH_CHECK = b"\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"
+
+
+@pytest.mark.parametrize(
+    ("headers", "client"),
+    [
+        (PROXIED, "198.51.100.7:40000"),
+        (PROXIED_2, "198.51.100.8:40001"),
+        (PROXIED + PROXIED_2, "198.51.100.8:40001"),
+        (PROXIED_2 + HEALTH_CHECK, "198.51.100.8:40001"),
+    ],
+    ids=["version 1", "version 2", "two proxies", "a proxy of its own"],
+)
+@pytest.mark.parametrize("size", [1, 20, 1000])
+def test_the_client_that_a_proxy_names_is_that_of_the_session(headers: bytes, client: str, size: int) -> None:
+    talk = TcpDialog().open()
+    for piece in in_pieces(headers + HANDSHAKE, size):
+        talk.client(piece)
+
+    events = read_sessions(talk.server(ANSWER).client(binary(b"x")).close().packets)
+
+    (session,) = sessions(events)
+    assert (session.client, session.proxy, session.server) == (client, "10.0.0.1:40000", "10.0.0.2:8080")
+    assert payloads(events) == [b"x"]
+
+
+@pytest.mark.parametrize("data", [HEALTH_CHECK + HANDSHAKE, HANDSHAKE], ids=["unknown", "no proxy"])
+def test_a_session_without_a_named_client_has_the_address_of_the_connection(data: bytes) -> None:
+    (session,) = sessions(read_sessions(TcpDialog().open().client(data).server(ANSWER).packets))
+
+    assert (session.client, session.proxy) == ("10.0.0.1:40000", "")
+
+
+def test_a_proxy_may_name_the_client_before_tls() -> None:
+    hello = packets_of(gzip.decompress(ENCRYPTED.read_bytes()))[3].data[66:]
+
+    talk = TcpDialog().open().client(PROXIED).client(hello).server(b"\x15\x03\x03\x00\x02\x02\x28")
+    events = read_sessions(talk.close().packets)
+
+    (session,) = sessions(events)
+    assert (session.encrypted, session.client) == (True, "198.51.100.7:40000")
+
+
+def test_an_incomplete_header_of_a_proxy_is_no_session() -> None:
+    assert read_sessions(TcpDialog().open().client(PROXIED_2[:20]).close().packets) == []
+
+
 def test_a_request_that_isnt_for_websocket_is_skipped() -> None:
     plain = b"POST /metrics HTTP/1.1\r\nContent-Length: 200\r\n\r\n"
     talk = TcpDialog().open().client(plain).client(b"GET " * 50).server(b"HTTP/1.1 204 No Content\r\n\r\n")

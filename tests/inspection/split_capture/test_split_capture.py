@@ -15,8 +15,9 @@ from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.split_capture.split_capture import split_captures
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
+from tests.helpers.frames import HANDSHAKE, text
 from tests.helpers.inspected import inspect
-from tests.helpers.pcap import Packet, block, enhanced, interface, packets_of, pcap, section
+from tests.helpers.pcap import ANSWER, RAW, Packet, TcpDialog, block, enhanced, interface, packets_of, pcap, section
 
 # Of TCP in IPv4 in Ethernet.
 _SEQUENCE = 14 + 20 + 4
@@ -144,3 +145,23 @@ def test_a_call_without_tls_gets_no_secrets(tmp_path: Path) -> None:
     before, after = ({type(found) for found in read_packets(open_capture_file(str(one)))} for one in (path, made))
     assert EmbeddedSecrets in before
     assert after == {PacketBatch}
+
+
+def test_a_call_behind_a_proxy_gets_the_packets_of_its_connection(tmp_path: Path) -> None:
+    header = b"PROXY TCP4 198.51.100.7 10.0.0.2 40000 3000\r\n"
+    talk = TcpDialog().open().client(header + HANDSHAKE).server(ANSWER).client(text('{"callSid":"CS-A"}')).close()
+
+    (path,) = parts(tmp_path / "a.pcap", pcap(talk.packets))
+    assert [one.data for one in packets_of(path.read_bytes())] == [one.data for one in talk.packets]
+
+
+def test_a_call_in_a_tunnel_gets_its_packets_with_the_tunnel(tmp_path: Path) -> None:
+    outer = b"\x45\0\0\0\0\1\0\0\x40\x04\0\0\x0a\x09\0\5\x0a\x09\0\6"
+    talk = TcpDialog(link_type=RAW).open().client(HANDSHAKE).server(ANSWER).client(text('{"callSid":"CS-A"}')).close()
+    packets = [
+        Packet(one.at, outer[:2] + (20 + len(one.data)).to_bytes(2, "big") + outer[4:] + one.data)
+        for one in talk.packets
+    ]
+
+    (path,) = parts(tmp_path / "a.pcap", pcap(packets, link_type=RAW))
+    assert [one.data for one in packets_of(path.read_bytes())] == [one.data for one in packets]

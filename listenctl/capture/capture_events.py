@@ -86,13 +86,15 @@ class SessionClosed(NamedTuple):
     """
     One side sends nothing more or, if ``sender`` is None, the whole session is over, which is its last event. Before
     it, each side can have several of these, like a TLS alert and a FIN, or none; frames can follow a reset that the
-    receiver ignored.
+    receiver ignored. ``code`` and ``reason`` are those of a Close frame of which the sender is not known.
     """
 
     at: float
     session: CapturedSession
     sender: Sender | None
     how: StreamEnding | str
+    code: int | None = None
+    reason: str = ""
 
 
 CaptureEvent = SessionOpened | CapturedFrame | CapturedAudio | FramesLost | SessionClosed | CaptureNotice

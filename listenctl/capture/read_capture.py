@@ -16,6 +16,7 @@ SUPPORTED = "pcap, pcapng, a dump, HAR, or a recording with its sidecar"
 
 _PCAPNG = b"\x0a\x0d\x0d\x0a"
 _BOM = b"\xef\xbb\xbf"
+_UTF_16 = re.compile(rb"\xff\xfe[^\0]\0|\xfe\xff\0[^\0]|\0[{\s][\0]|[{\s]\0[^\0]\0")
 _DUMP = re.compile(rb'\s*\{\s*"(?:listenctl_dump"|at"\s*:\s*[0-9.]+\s*,\s*"(?:from|lost|end)")')
 _HAR = re.compile(rb'\s*\{\s*"log"\s*:')
 _JSON = re.compile(rb"\s*\{")
@@ -42,7 +43,7 @@ def read_capture(
     keylog = KeyLog() if keylog is None else keylog
     numbers = count(1) if numbers is None else numbers
     file = open_capture_file(path)
-    start = file.start.removeprefix(_BOM)
+    start = _utf8(file.start)
     if is_packet_capture(start):
         return chain.from_iterable(
             read_websocket_sessions(read_packets(file), path, keylog, numbers, join_audio=join_audio)
@@ -57,6 +58,15 @@ def read_capture(
 
         return read_har(file, numbers)
     return _read_recording(path, file, start, numbers)
+
+
+def _utf8(start: bytes) -> bytes:
+    """Return the start of a text in UTF-8, without a byte order mark; any other start as it is."""
+    if _UTF_16.match(start):
+        from listenctl.capture.formats.read_har import decode_har
+
+        return decode_har(start).encode(errors="replace")
+    return start.removeprefix(_BOM)
 
 
 def _read_recording(path: str, file: OpenedCapture, start: bytes, numbers: Iterator[int]) -> Iterator[CaptureEvent]:

@@ -90,6 +90,8 @@ class CallInspector:
         else:
             at = self._last = max(self._last, event.at - self.session.began)
             self._closing.end_sender(at, event.sender, event.how)
+            if event.code is not None:
+                self._closing.set_close_of_either_side(at, event.code, event.reason)
 
     def finish_call(self) -> CallReport:
         ended = self._closing.ended

@@ -152,7 +152,8 @@ def where(session: CapturedSession) -> str:
 
 def _audio(report: CallReport) -> str:
     if not report.audio.samples:
-        return "none from jambonz"
+        unknown = report.completeness.unknown
+        return f"none from jambonz{f' as far as is known: {unknown}' if unknown else ''}"
     known = report.metadata.mix_type if report.metadata else None
     mix = known or count_noun(report.audio_format.channels, "channel")
     seconds = report.audio_format.duration_of(report.audio.samples)
@@ -309,7 +310,7 @@ def _end(report: CallReport) -> str:
     code = close["code"] or "without a code"
     reason = f" {printable(close['reason'], _MAX_PARTY)!r}" if close["reason"] else ""
     answered = "" if close["answered"] is None else ", answered" if close["answered"] else ", not answered"
-    return f"closed by {by} ({code}{reason}){answered}"
+    return f"closed{f' by {by}' if by else ''} ({code}{reason}){answered}"
 
 
 def _labelled(label: str, text: str, style: TextStyle, columns: int | None) -> list[str]:

@@ -121,6 +121,7 @@ class JambonzMessageChecks:
         self._detect_dtmf = detect_dtmf
         self._detector: CallDtmfDetector | None = None
         self._holes: list[int] = []
+        self._missing_at_end = 0, 0  # position, and the missing samples after it as far as they are known
         self._format = AudioFormat(8000, 1)
         self._frame_bytes = self._format.frame_bytes
         self.arrivals: ArrivalTimes | None = None
@@ -181,7 +182,9 @@ class JambonzMessageChecks:
 
     def lose_frames(self, at: float, lost: FramesLost) -> None:
         if lost.sender is Sender.JAMBONZ:
-            self.completeness.unknown = "the data missing from the capture is too short to be measured"
+            size = "of unknown length" if lost.size is None else "too short to be measured"
+            self.completeness.unknown = f"the data missing from the capture is {size}"
+            self._count_missing(self.samples_in(lost))
             if self.arrivals:
                 self.arrivals.restart()
             if len(self._holes) < _MAX_GAPS:
@@ -190,6 +193,12 @@ class JambonzMessageChecks:
         sender = "jambonz" if lost.sender is Sender.JAMBONZ else "the application"
         detail = f"{size} sent by {sender} are missing: {lost.detail}"
         self._violations.add_violation("capture-hole", at, Culprit.CAPTURE, detail)
+
+    def _count_missing(self, samples: int | None) -> None:
+        """Count missing samples in case that no audio follows, which would show how many are missing."""
+        position, before = self._missing_at_end
+        before = before if position == self.counts.samples else 0
+        self._missing_at_end = self.counts.samples, before + (samples or 0)
 
     def samples_in(self, lost: FramesLost) -> int | None:
         """Return the missing samples if whole messages of the usual size are missing; None if that is unknown."""
@@ -230,6 +239,9 @@ class JambonzMessageChecks:
         if self._detector:
             self._add_tones(self._detector.end_audio())
         self.completeness.received = self.counts.samples
+        position, missing = self._missing_at_end
+        if position == self.counts.samples:
+            self.completeness.uncaptured += missing
         arrivals = self.arrivals
         if arrivals is None or arrivals.first is None:
             return None

@@ -76,6 +76,7 @@ class PingAndCloseChecks:
         self._violations = violations
         self._pings = {sender: _Pings() for sender in Sender}
         self._shutdown_at: float | None = None
+        self._close_of_either_side: tuple[float, int, str] | None = None
         self._ends: list[tuple[float, Sender | None, str]] = []
         self._lost_at = dict.fromkeys(Sender, -inf)
         self.both_captured = True  # the capture contains both sides; a recording contains one
@@ -126,6 +127,10 @@ class PingAndCloseChecks:
     def end_sender(self, at: float, sender: Sender | None, how: StreamEnding | str) -> None:
         self._ends.append((at, sender, how))
 
+    def set_close_of_either_side(self, at: float, code: int, reason: str) -> None:
+        """Record a Close frame of which the capture doesn't say who sent it."""
+        self._close_of_either_side = (at, code, reason)
+
     def finish_call(self, at: float) -> None:
         self._check_missing_pongs(at)
         if self._shutdown_at is not None:
@@ -148,11 +153,14 @@ class PingAndCloseChecks:
         reply = next((close for close in self.closes.values() if close is not first), None)
         how = next((how for _, _, how in self._ends if how not in _NOT_AN_END), None)
         how = how or next((how for _, _, how in self._ends), None)
+        at, code, reason = self._close_of_either_side or (None, None, None)
+        if first:
+            at, code, reason = first.at, None if first.code == _NO_CODE else first.code, first.reason
         return {
             "by": str(first.sender) if first else self._connection_ended_by(),
-            "time": round(first.at, 3) if first else None,
-            "code": None if first is None or first.code == _NO_CODE else first.code,
-            "reason": first.reason if first else None,
+            "time": None if at is None else round(at, 3),
+            "code": code,
+            "reason": reason,
             "answered": reply is not None if (self.both_captured and self.control_captured) or reply else None,
             "answer_delay": round(reply.at - first.at, 3) if reply and first else None,
             "connection": str(how) if how else None,

@@ -2,7 +2,9 @@
 
 import base64
 import json
+from collections.abc import Sequence
 from itertools import count
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,9 +14,11 @@ import listenctl.capture.formats.read_har as har_module
 from listenctl.capture.capture_events import CaptureEvent
 from listenctl.capture.compressed_files import OpenedCapture
 from listenctl.capture.formats.read_har import read_har
+from listenctl.capture.read_capture import read_capture
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
-from tests.helpers.pcap import endings, frames, notices, sessions, timed_frames
+from tests.helpers.inspected import inspect, rules_in
+from tests.helpers.pcap import endings, frames, losses, notices, sessions, timed_frames
 
 BEGAN = 1795273200.25
 METADATA = '{"callSid":"CS-A","sampleRate":8000,"mixType":"mono","from":"Zoë"}'
@@ -88,33 +92,101 @@ def test_other_websockets_of_a_page_are_distinguished_from_calls() -> None:
     assert [session.is_listen for session in sessions(events)] == [False, True]
 
 
-@pytest.mark.parametrize("unit", [1000, 1_000_000])
-def test_times_may_be_in_other_units(unit: int) -> None:
-    events = read(har(entry([{"type": "send", "time": (BEGAN + 0.1) * unit, "opcode": 1, "data": "{}"}])))
-
-    assert [round(one.at - BEGAN, 3) for one in timed_frames(events)] == [0.1]
+def audio(at: float, data: str = AUDIO, **more: object) -> dict[str, object]:
+    return {"type": "send", "time": BEGAN + at, "opcode": 2, "data": data, **more}
 
 
-def test_times_that_count_from_elsewhere_begin_with_the_session() -> None:
-    messages = [{"type": "send", "time": at, "opcode": 1, "data": "{}"} for at in (5000.5, 5001.5)]
-
-    events = read(har(entry(messages)))
-
-    assert [one.at - BEGAN for one in timed_frames(events)] == [0.0, 1.0]
-
-
-def test_messages_that_cannot_be_read_are_counted() -> None:
+def test_messages_that_cannot_be_read_are_losses_of_their_sender() -> None:
     odd: list[object] = [
-        {"type": "send", "time": BEGAN, "opcode": 2, "data": "no base64!"},
-        {"type": "error", "time": BEGAN, "opcode": -1, "data": "x"},
-        {"type": "send", "data": None},
+        {"type": "send", "time": BEGAN + 0.14, "opcode": 2, "data": "no base64!"},
+        {"type": "send", "time": BEGAN + 0.16, "opcode": 2, "data": "no base64!"},
+        {"type": "receive", "time": BEGAN + 0.17, "data": None},
         7,
     ]
 
-    events = read(har(entry(odd + MESSAGES)))
+    events = read(har(entry(MESSAGES + odd)))
 
     assert len(frames(events)) == 3
-    assert notices(events) == ["session 1: 4 messages are invalid; skipped"]
+    assert notices(events) == [
+        "session 1: 2 messages can't be read (not Base64); counted as missing",
+        "session 1: a message can't be read (no text); counted as missing",
+        "session 1: a message can't be read (of no known kind); counted as missing",
+    ]
+    assert [(one.sender, one.size, one.detail) for one in losses(events)] == [
+        (Sender.JAMBONZ, 2 * (320 + 8), "2 messages can't be read: not Base64"),
+        (Sender.APPLICATION, None, "a message can't be read: no text"),
+        (Sender.JAMBONZ, None, "a message can't be read: of no known kind"),
+        (Sender.APPLICATION, None, "a message can't be read: of no known kind"),
+    ]
+
+
+TEXT = {"type": "send", "time": BEGAN + 0.1, "opcode": 1, "data": METADATA}
+
+
+@pytest.mark.parametrize(
+    ("bad", "share"), [([], 1.0), ([60], 0.99), (range(40, 50), 0.9), ([99], 0.99), (range(1, 100), 0.01)]
+)
+def test_a_call_with_messages_that_cannot_be_read_is_not_complete(bad: Sequence[int], share: float) -> None:
+    messages = [audio(0.12 + 0.02 * at, "?" if at in bad else AUDIO) for at in range(100)]
+
+    (report,) = inspect(read(har(entry([TEXT, *messages]))))
+
+    assert report.completeness.complete is not bool(bad)
+    assert report.completeness.share == pytest.approx(share)
+    assert ("capture-hole" in rules_in(report)) == bool(bad)
+
+
+def test_a_call_of_which_no_audio_can_be_read_is_not_complete() -> None:
+    (report,) = inspect(read(har(entry([TEXT, *(audio(0.02 * at, "?") for at in range(100))]))))
+
+    assert (report.completeness.complete, report.completeness.share) == (None, None)
+    assert report.completeness.unknown == "the data missing from the capture is of unknown length"
+
+
+def test_messages_are_read_in_order_of_time() -> None:
+    sent = [audio(0.1 * at) for at in range(3)]
+    received = [{"type": "receive", "time": BEGAN + 0.1 * at + 0.05, "opcode": 1, "data": str(at)} for at in range(3)]
+
+    events = read(har(entry(sent + received)))
+
+    assert [one.sender for one in timed_frames(events)] == [Sender.JAMBONZ, Sender.APPLICATION] * 3
+
+
+@pytest.mark.parametrize(
+    ("close", "at", "code", "by", "how"),
+    [
+        ({"code": 1000, "reason": "", "timestamp": (BEGAN + 5) * 1000}, 5.0, 1000, None, "closed"),
+        ({"code": 1001, "reason": "bye", "timestamp": BEGAN + 5, "type": "send"}, 5.0, 1001, "jambonz", "closed"),
+        ("aborted", None, None, None, "the connection broke: aborted"),
+        (None, None, None, None, "the HAR file ends"),
+    ],
+)
+def test_the_end_is_that_of_the_entry(
+    close: object, at: float | None, code: int | None, by: str | None, how: str
+) -> None:
+    (report,) = inspect(read(har(entry(_webSocketClose=close))))
+
+    found = report.close
+    assert (found["time"], found["code"], found["by"], found["connection"]) == (at, code, by, how)
+    assert report.seconds == pytest.approx(at or 0.13)
+
+
+def test_an_error_of_the_response_is_the_end() -> None:
+    events = read(har(entry(response={**RESPONSE, "_error": "net::ERR_CONNECTION_RESET"})))
+
+    assert endings(events) == [(None, "the connection broke: net::ERR_CONNECTION_RESET")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("mark", ["", "\ufeff", "\n"], ids=["plain", "byte order mark", "line break"])
+def test_a_file_may_have_any_unicode_encoding(encoding: str, mark: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.har"
+    path.write_bytes((mark + json.dumps({"log": {"entries": [entry()]}}, ensure_ascii=False)).encode(encoding))
+
+    events = list(read_capture(str(path)))
+
+    assert frames(events)[0].payload == METADATA.encode()
+    assert notices(events) == []
 
 
 def test_a_file_that_was_cut_off_is_read_as_far_as_it_goes() -> None:

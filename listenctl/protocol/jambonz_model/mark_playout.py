@@ -74,9 +74,11 @@ class MarkLists:
         if not self._in_use:
             return None
         mark = self._in_use.popleft()
-        if marker_of is None:
-            return MarkAnswer(mark, "playout", VerdictReason.SAMPLE_VALUE)
-        return MarkAnswer(mark, "playout", VerdictReason.NONE if mark is marker_of else VerdictReason.SHIFTED)
+        if mark is marker_of:
+            return MarkAnswer(mark, "playout")
+        # A marker whose mark a real -1 has answered already answers a later mark, too early like that one.
+        early = marker_of is None or mark.command > marker_of.command
+        return MarkAnswer(mark, "playout", VerdictReason.SAMPLE_VALUE if early else VerdictReason.SHIFTED)
 
     def answer_moved_marker(self) -> MarkAnswer | None:
         """Return what a -1 answers that resampling made or moved, where no mark has its place."""

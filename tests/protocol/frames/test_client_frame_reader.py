@@ -109,9 +109,14 @@ def conditions_of(
 
 def through_reader(reads: Sequence[bytes], max_size: int, close_after: int) -> list[Condition]:
     reader, protocol = open_reader(max_size)
-    return conditions_of(
-        lambda read: expand(reader.receive_data(read)), reader.receive_eof, protocol, reads, close_after
-    )
+
+    def receive(read: bytes) -> list[Said]:
+        messages = reader.receive_data(read)
+        while reader.left:
+            messages += reader.receive_data(reader.left)
+        return expand(messages)
+
+    return conditions_of(receive, reader.receive_eof, protocol, reads, close_after)
 
 
 def through_library(reads: Sequence[bytes], max_size: int, close_after: int) -> list[Condition]:

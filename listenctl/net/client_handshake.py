@@ -42,7 +42,7 @@ def build_request(target: CallTarget, address: WebSocketUrl, key: str) -> bytes:
         f"GET {address.path} HTTP/1.1",
         "Pragma: no-cache",
         "Cache-Control: no-cache",
-        f"Host: {address.host}",
+        f"Host: {address.host_header}",
         f"Origin: {address.origin}",
         "Upgrade: websocket",
         "Connection: Upgrade",

@@ -193,6 +193,8 @@ class _Attempt:
 
 async def _connect(address: WebSocketUrl) -> socket.socket:
     loop = asyncio.get_running_loop()
+    if address.socket:
+        return await _connect_to_socket(address.socket)
     found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     problem: OSError = OSError("the host has no address")
     for family, kind, protocol, _, place in found:
@@ -212,6 +214,17 @@ async def _connect(address: WebSocketUrl) -> socket.socket:
     raise problem
 
 
+async def _connect_to_socket(path: str) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.setblocking(False)
+    try:
+        await asyncio.get_running_loop().sock_connect(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def _tune(connection: socket.socket) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -222,6 +235,8 @@ def _tune(connection: socket.socket) -> None:
 
 
 def _remote(connection: socket.socket) -> str:
+    if connection.family == socket.AF_UNIX:
+        return str(connection.getpeername())
     host, port = connection.getpeername()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

@@ -222,7 +222,8 @@ class ListenServer:
 
     def _check_upstream(self, sockets: list[socket.socket]) -> None:
         upstream = self.settings.upstream
-        if upstream is not None and is_own_address(sockets, *upstream.host_and_port):
+        place = None if upstream is None else upstream.host_and_port
+        if upstream is not None and place is not None and is_own_address(sockets, *place):
             raise UsageError(f"{upstream.url}: --upstream leads back to this server; give the URL of the application")
 
     def _open_control(self) -> WarningEvent | None:

@@ -43,8 +43,10 @@ class RelayTarget:
         self.unanswered = 0  # number of our requests that it has not answered
 
     @property
-    def host_and_port(self) -> tuple[str, int]:
-        return self._target.address.host, self._target.address.port
+    def host_and_port(self) -> tuple[str, int] | None:
+        """Where to connect by TCP; None for a Unix socket."""
+        address = self._target.address
+        return None if address.socket else (address.host, address.port)
 
     @property
     def url(self) -> str:

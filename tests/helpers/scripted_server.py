@@ -60,11 +60,13 @@ class HeardMessages:
 
 
 @asynccontextmanager
-async def serving(script: Script, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+async def serving(
+    script: Script, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", socket_path: Path | None = None
+) -> AsyncIterator[int]:
     """
     Serve every connection by ``script``, and give the port; an exception in a callback fails the test.
 
-    The scripts must be done before this ends.
+    The scripts must be done before this ends. On a Unix socket, the port is 0.
     """
     scripts: list[asyncio.Task[None]] = []
     surprises: list[dict[str, object]] = []
@@ -81,9 +83,12 @@ async def serving(script: Script, *, tls: ssl.SSLContext | None = None) -> Async
     def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         scripts.append(asyncio.create_task(serve_one(reader, writer)))
 
-    server = await asyncio.start_server(accepted, "127.0.0.1", 0, ssl=tls)
+    if socket_path is None:
+        server = await asyncio.start_server(accepted, host, 0, ssl=tls)
+    else:
+        server = await asyncio.start_unix_server(accepted, socket_path, ssl=tls)
     async with asyncio.timeout(LIMIT), server:
-        yield server.sockets[0].getsockname()[1]
+        yield 0 if socket_path else server.sockets[0].getsockname()[1]
         await asyncio.gather(*scripts)
     assert surprises == []
 

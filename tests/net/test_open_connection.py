@@ -2,6 +2,7 @@ import asyncio
 import re
 import socket
 import ssl
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +83,35 @@ async def test_a_handshake_tells_how_it_went_and_has_a_fresh_key() -> None:
     assert (shaken.redirects, shaken.warnings, shaken.tls_seconds) == ((), (), 0.0)
     assert 0 <= shaken.connect_seconds + shaken.upgrade_seconds <= shaken.seconds
     assert shaken.request != another.handshake.request
+
+
+async def test_a_server_on_a_unix_socket_is_called(tmp_path: Path) -> None:
+    path = tmp_path / "s.sock"
+    async with serving(upgrading(), socket_path=path):
+        address = parse_websocket_url(f"ws+unix:{path}:/calls?x=1")
+        connection = await connect(CallTarget(address=address), HeardMessages())
+        ended = await finish(connection)
+
+    request = connection.handshake.request
+    assert request.startswith(b"GET /calls?x=1 HTTP/1.1\r\n")
+    assert b"\r\nHost: localhost\r\nOrigin: http://localhost\r\n" in request
+    assert (ended, connection.handshake.remote, connection.handshake.warnings) == (True, str(path), ())
+
+
+async def test_a_socket_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match=r"none\.sock:/: can't connect: No such file or directory"):
+        await connect(CallTarget(address=parse_websocket_url(f"ws+unix:{tmp_path}/none.sock")), HeardMessages())
+
+
+async def test_a_server_at_an_ipv6_address_is_called_with_a_note() -> None:
+    async with serving(upgrading(), host="::1") as port:
+        address = parse_websocket_url(f"ws://[::1]:{port}/")
+        connection = await connect(CallTarget(address=address), HeardMessages())
+        await finish(connection)
+
+    assert b"\r\nHost: [::1]\r\nOrigin: http://[::1]\r\n" in connection.handshake.request
+    assert connection.handshake.remote == f"[::1]:{port}"
+    assert connection.handshake.warnings == address.warnings
 
 
 async def test_keepalive_is_that_of_jambonz() -> None:
@@ -229,7 +259,7 @@ async def test_a_redirect_to_another_host_takes_the_credentials_along_and_says_s
     ("answer", "problem"),
     [
         (REDIRECT % (302, b"/again"), "redirected more than 5 times"),
-        (REDIRECT % (302, b"ws://[::1]/"), "redirected to ws://[::1]/: jambonz can't parse an IPv6 address"),
+        (REDIRECT % (302, b"ws://::1/"), "redirected to ws://::1/: an IPv6 address must be in brackets"),
         (b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", "redirected with 302, but without one Location"),
     ],
 )

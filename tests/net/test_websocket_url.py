@@ -26,6 +26,43 @@ def test_a_url_is_read_as_jambonz_reads_it(url: str, expected: WebSocketUrl, sho
 
 
 @pytest.mark.parametrize(
+    ("url", "host", "port", "header", "shown"),
+    [
+        ("ws://[::1]:3000/a", "::1", 3000, "[::1]", "ws://[::1]:3000/a"),
+        ("wss://[2001:DB8::1]", "2001:DB8::1", 443, "[2001:DB8::1]", "wss://[2001:DB8::1]/"),
+        ("ws://[fe80::1%25eth0]:80/", "fe80::1%eth0", 80, "[fe80::1]", "ws://[fe80::1%25eth0]/"),
+    ],
+)
+def test_an_ipv6_address_is_connected_to_with_a_note_that_jambonz_would_not(
+    url: str, host: str, port: int, header: str, shown: str
+) -> None:
+    address = parse_websocket_url(url)
+
+    assert (address.host, address.port, address.host_header, str(address)) == (host, port, header, shown)
+    assert address.origin.endswith(f"://{header}")
+    assert address.warnings == ("jambonz can't parse an IPv6 address; give it a host name that resolves to it",)
+    assert parse_websocket_url(str(address)) == address
+
+
+@pytest.mark.parametrize(
+    ("url", "socket", "path", "shown"),
+    [
+        ("ws+unix:/run/a.sock:/calls?x=1", "/run/a.sock", "/calls?x=1", "ws+unix:/run/a.sock:/calls?x=1"),
+        ("ws+unix:///run/a.sock:/a:b", "/run/a.sock", "/a:b", "ws+unix:/run/a.sock:/a:b"),
+        ("ws+unix:a.sock", "a.sock", "/", "ws+unix:a.sock:/"),
+    ],
+)
+def test_a_unix_socket_is_named_as_in_node(url: str, socket: str, path: str, shown: str) -> None:
+    address = parse_websocket_url(url)
+
+    assert (address.socket, address.path, str(address)) == (socket, path, shown)
+    assert (address.host_header, address.origin, address.secure) == ("localhost", "http://localhost", False)
+    assert str(resolve_websocket_url("/b", address)) == f"ws+unix:{socket}:/b"
+    with pytest.raises(UsageError, match="can't be resolved against the URL of a Unix socket"):
+        resolve_websocket_url("b", address)
+
+
+@pytest.mark.parametrize(
     ("url", "path", "warning"),
     [
         ("ws://h/a b?x=y z", "/a b?x=y z", "jambonz sends the space in the URL unchanged"),
@@ -55,8 +92,16 @@ def test_what_is_only_odd_is_sent_and_warned_of(url: str, path: str, warning: st
         ("ws://bücher.example/", "xn--"),
         ("ws://h?x=1", r"sends a query only after a /; write h/\?x=1"),
         ("ws://h:80#x", "write h:80/#x"),
-        ("ws://[::1]:3000/", "can't parse an IPv6 address; use a host name that resolves to it"),
-        ("ws://::1/", "can't parse an IPv6 address"),
+        ("ws://::1/", r"an IPv6 address must be in brackets, as in ws://\[::1\]:3000/"),
+        ("ws://[::1/", "an IPv6 address must be in brackets"),
+        ("ws://[::1]3000/", "only a port can follow an IPv6 address"),
+        ("ws://[::1]:x/", "the port must be a number"),
+        ("ws://[127.0.0.1]/", "127.0.0.1 is no IPv6 address"),
+        ("ws://[::1\u2028]/", "is no IPv6 address"),
+        ("ws+unix:", "names no Unix socket and path; give ws\\+unix:/SOCKET:/PATH"),
+        ("ws+unix::/calls", "names no Unix socket and path"),
+        ("ws+unix:/run/a.sock:calls", "names no Unix socket and path"),
+        ("ws+unix:/run/a.sock:/a\r\nb", "must not contain control characters"),
         ("ws://h:x/", "the port must be a number from 1 to 65535"),
         ("ws://h:/", "the port must be a number"),
         ("ws://h:0/", "the port must be a number"),

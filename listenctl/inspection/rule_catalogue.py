@@ -102,6 +102,7 @@ _SECTIONS = {
         ("clip-no-audio", _W, "Do not send empty clips."),
         ("clip-wav-unreadable", _E, "Send a complete WAV file with PCM samples."),
         ("clip-wav-as-raw", _W, 'Send it with "audioContentType": "wav", or without its header.'),
+        ("clip-not-raw", _E, "Decode the sound to 16-bit samples, or send it as WAV."),
         ("clip-base64-cut", _E, "Use the standard alphabet, in one line and without a prefix."),
         ("clip-rate-missing", _E, "Send `sampleRate` with raw audio; the default is 16000."),
         ("clip-rate-string", _E, "Send `sampleRate` as a number; a string is read as 16000."),

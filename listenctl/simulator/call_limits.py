@@ -8,6 +8,9 @@ from listenctl.simulator.plan import CallPlan
 # About -42 dBFS: comfort noise of a phone line is below, speech above.
 _LOUD = 256
 
+MAX_BEHIND = 1.0
+"""Seconds that the audio may be behind the clock; a server that keeps this machine busy can't prolong its call."""
+
 
 class CallLimits:
     """Watch the limits of one call; only the ``ideal`` profile has a silence timeout (listenctl-protocol(7) 7)."""
@@ -25,7 +28,9 @@ class CallLimits:
         loud = max(values, default=0) > _LOUD or min(values, default=0) < -_LOUD
         self._silent_samples = 0 if loud else self._silent_samples + len(values)
 
-    def exceeded(self, elapsed: float) -> str:
+    def exceeded(self, sent: float, elapsed: float) -> str:
+        """Return which limit is exceeded, empty if none, after ``sent`` seconds of audio and ``elapsed`` seconds."""
+        elapsed = max(sent, elapsed - MAX_BEHIND)
         if self._silence_limit is not None and self._silent_samples >= self._silence_limit:
             return "silence-timeout"
         return next((name for name, limit in self._durations.items() if limit is not None and elapsed >= limit), "")

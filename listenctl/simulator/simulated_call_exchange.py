@@ -166,7 +166,7 @@ class CallExchange:
             while presses and presses[0].time <= time:
                 press = presses.pop(0)
                 press_digit(press.digit, press.duration)
-            self.exceeded_limit = self._limits.exceeded(time)
+            self.exceeded_limit = self._limits.exceeded(time, self._time.elapsed)
             if self.over or self.exceeded_limit:
                 break
             try:

@@ -37,15 +37,21 @@ def limits(timeout: float | None, *frames: bytes, ideal: bool = True) -> CallLim
     ],
 )
 def test_silence_of_the_caller_ends_the_call(frames: list[bytes], exceeded: str) -> None:
-    assert limits(0.1, *frames).exceeded(0.0) == exceeded
+    assert limits(0.1, *frames).exceeded(0.0, 0.0) == exceeded
 
 
 def test_without_a_timeout_or_as_any_real_jambonz_no_silence_ends_the_call() -> None:
-    assert limits(None, *[SILENCE] * 1000).exceeded(0.0) == ""
-    assert limits(0.1, *[SILENCE] * 1000, ideal=False).exceeded(0.0) == ""
+    assert limits(None, *[SILENCE] * 1000).exceeded(0.0, 0.0) == ""
+    assert limits(0.1, *[SILENCE] * 1000, ideal=False).exceeded(0.0, 0.0) == ""
 
 
 def test_durations_end_the_call() -> None:
     both = CallLimits(CallPlan(target=target(1), verb=ListenVerb(max_length=2.0), duration=3.0))
 
-    assert [both.exceeded(elapsed) for elapsed in (1.99, 2.0, 3.0)] == ["", "max-length", "duration"]
+    assert [both.exceeded(elapsed, elapsed) for elapsed in (1.99, 2.0, 3.0)] == ["", "max-length", "duration"]
+
+
+def test_a_call_that_falls_behind_the_clock_ends_by_the_clock() -> None:
+    late = CallLimits(CallPlan(target=target(1), duration=8.0))
+
+    assert [late.exceeded(2.0, elapsed) for elapsed in (8.0, 8.9, 9.0)] == ["", "", "duration"]

@@ -25,8 +25,8 @@ from listenctl.terminal.keypresses import KeypressReader, can_read_keys
 from listenctl.terminal.standard_streams import reserve_stderr, write_stdout
 from listenctl.terminal.stop_signals import stop_at_signals
 
-MAX_VERDICTS = 100_000
-"""Verdicts kept for the summary; wrong ones are always kept."""
+MAX_VERDICTS = 20_000
+"""Verdicts kept for the summary; after them, as many wrong ones again."""
 
 
 async def run_call(
@@ -142,7 +142,7 @@ class _Outcome:
         elif event["event"] == "call-started":
             rate = event["stream_rate"]
             self.stream_rate = rate if isinstance(rate, int) else None
-        elif event["wrong"] or len(self.verdicts) < MAX_VERDICTS:
+        elif len(self.verdicts) < MAX_VERDICTS * (1 + bool(event["wrong"])):
             self.verdicts.append(event)
 
 

@@ -44,6 +44,7 @@ VERDICT_RULES: Mapping[VerdictReason, str] = MappingProxyType(
         VerdictReason.NO_AUDIO: "clip-no-audio",
         VerdictReason.WAV_UNREADABLE: "clip-wav-unreadable",
         VerdictReason.WAV_AS_RAW: "clip-wav-as-raw",
+        VerdictReason.NOT_RAW: "clip-not-raw",
         VerdictReason.BASE64_ENDS: "clip-base64-cut",
         VerdictReason.RATE_MISSING: "clip-rate-missing",
         VerdictReason.RATE_NO_NUMBER: "clip-rate-string",

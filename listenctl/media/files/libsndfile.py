@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from listenctl.media.resampling import to_pcm
 from listenctl.protocol.audio import MIN_RATE
-from listenctl.protocol.jambonz_model.clip_decoder import DecodedSound
+from listenctl.protocol.jambonz_model.clip_decoder import MAX_CLIP_BYTES, DecodedSound
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,10 +68,13 @@ def read_clip_wav(data: bytes) -> DecodedSound | None:
 def _read_mixed(file: Any) -> bytes:
     import numpy as np
 
-    # In blocks, because a header may promise more than memory holds.
+    # In blocks, because a header may promise more than memory holds, and no more than is played.
     count = max(1, _BLOCK_VALUES // file.channels)
-    blocks = []
-    while len(block := read_int16(file, count) if holds_integers(file) else read_floats(file, count)):
+    blocks: list[bytes] = []
+    while sum(map(len, blocks)) < MAX_CLIP_BYTES:
+        block = read_int16(file, count) if holds_integers(file) else read_floats(file, count)
+        if not len(block):
+            break
         if block.dtype == np.float32:
             blocks.append(to_pcm(block.sum(axis=1)))
         else:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from listenctl.protocol.application_commands import PlayAudio
 from listenctl.protocol.audio import SAMPLE_BYTES
-from listenctl.protocol.jambonz_model.clip_decoder import is_wav
+from listenctl.protocol.sound_containers import sound_container
 
 MAX_AT_JAMBONZ = 3
 """Clips at jambonz at once: enough to play without a pause, and few, because they can't be taken back."""
@@ -169,4 +169,4 @@ def _byte_rate(content: str) -> int:
     except (binascii.Error, ValueError):
         return 0
     at = head.find(b"fmt ")
-    return int.from_bytes(head[at + 16 : at + 20], "little") if is_wav(head) and at > 0 else 0
+    return int.from_bytes(head[at + 16 : at + 20], "little") if sound_container(head) == "WAV" and at > 0 else 0

@@ -11,8 +11,11 @@ from listenctl.protocol.audio import SAMPLE_BYTES, ResamplerFactory
 from listenctl.protocol.jambonz_messages import PlayDone
 from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, PlayoutOutbox, VerdictReason
 from listenctl.protocol.jambonz_model.profiles import PlayDoneForm, Profile
+from listenctl.protocol.sound_containers import OPENING_BYTES, sound_container, text_kind
 
 DEFAULT_RAW_RATE = 16000
+MAX_CLIP_BYTES = 16 << 20
+"""What is played of a clip at most; jambonz has no such limit, but a small WAV can grow to more than memory holds."""
 READ_AHEAD = 16384
 """Samples of one read by FreeSWITCH; the playDone of a killed clip counts whole reads (listenctl-protocol(7) 13)."""
 
@@ -66,7 +69,7 @@ class ClipDecoder:
     def decode_clip(self, command: PlayAudio) -> Clip | None:
         """Return the clip, None if nothing is played; what is wrong with it goes to the outbox."""
         try:
-            sound = self._sound(command)
+            sound = self._cut(self._sound(command))
         except _NoClip as why:
             self.outbox.add_verdict(why.outcome, why.reason, str(why))
             return None
@@ -81,6 +84,16 @@ class ClipDecoder:
         if sound.sample_rate == self.call_rate or self.resampler is None:
             return sound.samples
         return self.resampler(sound.sample_rate, self.call_rate)(sound.samples, last=True)
+
+    def _cut(self, sound: DecodedSound) -> DecodedSound:
+        """Leave out what is too long, at the sound's rate or at that of the call."""
+        limit = MAX_CLIP_BYTES * min(sound.sample_rate, self.call_rate) // self.call_rate
+        if len(sound.samples) < limit:
+            return sound
+        seconds = limit // SAMPLE_BYTES / sound.sample_rate
+        sentence = f"is very long: listenctl plays the first {seconds:.0f} s only, jambonz all of it"
+        self.outbox.add_verdict(CommandOutcome.TRUNCATED, VerdictReason.TOO_LONG, sentence, wrong=False)
+        return DecodedSound(sound.sample_rate, sound.samples[: limit & ~1])
 
     def _sound(self, command: PlayAudio) -> DecodedSound:
         kind = command.audio_content_type
@@ -113,12 +126,18 @@ class ClipDecoder:
         size = self.profile.raw_sample_bytes[rate]
         if not size:
             raise _NoClip(VerdictReason.RATE_UNREADABLE, f"FreeSWITCH has no reader for raw audio at {rate} Hz")
-        if is_wav(data):
-            self._misread(VerdictReason.WAV_AS_RAW, "is a WAV file sent as raw; its header is heard as a click")
+        self._check_raw(data)
         if size != SAMPLE_BYTES:
             noise = f"raw audio at {rate} Hz is read as {8 * size}-bit samples and becomes noise"
             self._misread(VerdictReason.RATE_IS_NOISE, noise)
         return DecodedSound(rate, upper_16_bits(data, size))
+
+    def _check_raw(self, data: bytes) -> None:
+        container = sound_container(data[:OPENING_BYTES])
+        if container == "WAV":
+            self._misread(VerdictReason.WAV_AS_RAW, "is a WAV file sent as raw; its header is heard as a click")
+        elif found := container or text_kind(data):
+            self._misread(VerdictReason.NOT_RAW, f"is {found} sent as raw, which is heard as noise")
 
     def _rate(self, value: object) -> int:
         """Return the rate at which the clip is played; cJSON reads everything but a number as 0."""
@@ -184,10 +203,6 @@ def _integer(value: object, *, strings: bool) -> int:
         case str() if strings and value.isascii() and value.isdecimal() and len(value) < 10:
             return int(value)
     return 0
-
-
-def is_wav(data: bytes) -> bool:
-    return data[:4] == b"RIFF" and data[8:12] == b"WAVE"
 
 
 def upper_16_bits(data: bytes, size: int) -> bytes:

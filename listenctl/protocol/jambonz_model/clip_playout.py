@@ -10,7 +10,12 @@ from dataclasses import dataclass
 from listenctl.protocol.application_commands import PlayAudio
 from listenctl.protocol.audio import SAMPLE_BYTES
 from listenctl.protocol.jambonz_model.clip_decoder import Clip, ClipDecoder
-from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, VerdictReason
+from listenctl.protocol.jambonz_model.command_verdicts import (
+    MAX_PLAYOUT_BYTES,
+    TOO_MUCH_AUDIO,
+    CommandOutcome,
+    VerdictReason,
+)
 from listenctl.protocol.jambonz_model.mark_playout import PendingMark
 
 
@@ -54,6 +59,9 @@ class ClipPlayout:
         crashes = self._profile.crashes_without_type and not isinstance(command.audio_content_type, str)
         if self._disabled and not crashes:
             self._outbox.add_verdict(CommandOutcome.IGNORED, VerdictReason.DISABLED, "bidirectional audio is disabled")
+            return
+        if self.buffered * SAMPLE_BYTES > MAX_PLAYOUT_BYTES and not crashes:
+            self._outbox.add_verdict(CommandOutcome.IGNORED, VerdictReason.TOO_LONG, TOO_MUCH_AUDIO, wrong=False)
             return
         clip = self._reader.decode_clip(command)
         if self._profile.queues_always or _is_true(command.queue_play):

@@ -5,6 +5,10 @@ from enum import StrEnum
 
 from listenctl.protocol.jambonz_messages import Mark, PlayDone
 
+MAX_PLAYOUT_BYTES = 64 << 20
+"""Audio that may wait to be played, more than an hour at 8000 Hz; jambonz has no limit, but memory has."""
+TOO_MUCH_AUDIO = f"not played: {MAX_PLAYOUT_BYTES >> 20} MiB of audio are waiting already, and listenctl keeps no more"
+
 
 class CommandOutcome(StrEnum):
     """
@@ -49,6 +53,7 @@ class VerdictReason(StrEnum):
     NO_JSON = "no-json"
     NO_NAME = "no-name"
     NO_TYPE = "no-type"
+    NOT_RAW = "not-raw"
     NOT_STREAMING = "not-streaming"
     NOTHING_PLAYING = "nothing-playing"
     ON_TOP = "on-top"
@@ -64,6 +69,7 @@ class VerdictReason(StrEnum):
     SHIFTED = "shifted"
     STREAMING = "streaming"
     TAIL_HELD = "tail-held"
+    TOO_LONG = "too-long"
     TOO_MANY_MARKS = "too-many-marks"
     TOO_SOON = "too-soon"
     UNANSWERED = "unanswered"

@@ -12,7 +12,13 @@ from typing import Literal
 from listenctl.protocol.application_commands import PlayAudio, mark_name_is_safe
 from listenctl.protocol.audio import SAMPLE_BYTES, Resampler, ResamplerFactory, SampleAssembler
 from listenctl.protocol.jambonz_messages import Mark
-from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, PlayoutOutbox, VerdictReason
+from listenctl.protocol.jambonz_model.command_verdicts import (
+    MAX_PLAYOUT_BYTES,
+    TOO_MUCH_AUDIO,
+    CommandOutcome,
+    PlayoutOutbox,
+    VerdictReason,
+)
 from listenctl.protocol.jambonz_model.mark_playout import MarkAnswer, MarkLists, PendingMark
 
 FIRST_RELEASE = 1280
@@ -256,6 +262,7 @@ class StreamPlayout:
         self._last_audio = 0
         self._ticks_since_audio = 0
         self._knows_resampling = False
+        self._was_full = False
 
     @property
     def buffered(self) -> int:
@@ -307,8 +314,18 @@ class StreamPlayout:
         for size in fragments or (len(data),):
             end = start + size
             for at in range(start, end, PIECE_BYTES):
+                if self._is_full():
+                    return
                 self._stream.add_samples(self._assembler.feed(data[at : min(at + PIECE_BYTES, end)]))
             start = end
+
+    def _is_full(self) -> bool:
+        """Return whether no more audio is kept; report when that begins."""
+        full = self._stream.buffered * SAMPLE_BYTES > MAX_PLAYOUT_BYTES
+        if full and not self._was_full:
+            self._outbox.add_verdict(CommandOutcome.IGNORED, VerdictReason.TOO_LONG, TOO_MUCH_AUDIO, wrong=False)
+        self._was_full = full
+        return full
 
     def play_tick(self, samples: int) -> bytes:
         self._ticks_since_audio += 1

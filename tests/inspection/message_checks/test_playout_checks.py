@@ -229,6 +229,7 @@ def test_the_queue_holds_eleven_clips() -> None:
         ({"audioContentType": "wav"}, ["clip-wav-unreadable"]),
         ({"audioContent": "AADo\nAxj8//8="}, ["clip-base64-cut"]),
         ({"audioContent": base64.b64encode(b"RIFF\0\0\0\0WAVEfmt ").decode()}, ["clip-wav-as-raw"]),
+        ({"audioContent": base64.b64encode(b"OggS" + bytes(40)).decode()}, ["clip-not-raw"]),
         ({"sampleRate": "8000"}, ["clip-rate-string"]),
         # A string is read as 16000.
         ({"sampleRate": "16000"}, []),
@@ -250,8 +251,9 @@ def test_rules_of_clips(fields: dict[str, object], rules: list[str]) -> None:
 
 
 def test_every_verdict_has_a_rule_or_needs_none() -> None:
-    # Intended effects, what other checks find, and what a capture does not show.
+    # Intended effects, what other checks find, what a capture does not show, and limits of ours.
     without_rule = {"forgotten", "killed", "ended", "nothing-playing", "too-soon", "unanswered", "fragments-too-long"}
+    without_rule |= {"too-long"}
 
     assert set(VerdictReason) - {"", "disabled"} - set(VERDICT_RULES) == without_rule
     assert set(VERDICT_RULES.values()) <= set(RULES)

@@ -1,11 +1,15 @@
 """What becomes of a playAudio (listenctl-protocol(7) 5.1, 11 V7 to V9, 13)."""
 
 import base64
+import io
 import re
 import struct
 
+import numpy as np
 import pytest
+import soundfile
 
+from listenctl.media.files.libsndfile import read_clip_wav
 from listenctl.protocol.jambonz_model.clip_decoder import DecodedSound
 from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, OLD, Profile
 from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio
@@ -224,6 +228,60 @@ def test_a_wav_file_that_is_sent_as_raw_is_heard_with_its_header(profile: Profil
     assert [verdict.wrong for verdict in verdicts] == [True, False]
     assert audio.startswith(file)
     assert Call(profile).send(play(b"RIFF" + bytes(8))) == ["played"]
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (b"OggS" + bytes(100), "Ogg"),
+        (b"fLaC" + bytes(100), "FLAC"),
+        (b"RIFX\0\0\0\0WAVEfmt ", "RIFX"),
+        (b"ID3\4\0\0\0\0\0\0" + bytes(100), "MP3"),
+        (b'{"error": "no such voice"}', "JSON"),
+    ],
+)
+def test_another_file_that_is_sent_as_raw_is_heard_as_noise(data: bytes, found: str) -> None:
+    (verdict, _) = new_playout().take_text(play(data))
+
+    assert words(verdict) == ["misread not-raw"]
+    assert verdict.sentence == f"is {found} sent as raw, which is heard as noise"
+    assert verdict.wrong
+
+
+@pytest.mark.parametrize(("rate", "kept"), [(8000, 1000), (16000, 1000)])
+def test_a_clip_is_played_up_to_a_limit_and_the_rest_is_nobodys_fault(
+    monkeypatch: pytest.MonkeyPatch, rate: int, kept: int
+) -> None:
+    monkeypatch.setattr("listenctl.protocol.jambonz_model.clip_decoder.MAX_CLIP_BYTES", 2000)
+    call = Call(call_rate=8000)
+
+    assert call.send(play(bytes(2 * (kept - 1)), sampleRate=rate, id="short")) == ["played"]
+    call.run(1.0)
+    assert call.send(play(bytes(2 * kept + 800), sampleRate=rate)) == ["truncated too-long", "played"]
+    assert not call.verdicts[-2].wrong
+    assert call.playout.buffered <= 2000 / 2 / 8000
+
+
+@pytest.mark.parametrize("subtype", ["IMA_ADPCM", "FLOAT"])
+def test_a_wav_that_grows_is_decoded_up_to_the_limit(monkeypatch: pytest.MonkeyPatch, subtype: str) -> None:
+    monkeypatch.setattr("listenctl.media.files.libsndfile.MAX_CLIP_BYTES", 1 << 20)
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(4_000_000, "float32"), 8000, subtype=subtype, format="WAV")
+
+    decoded = read_clip_wav(file.getvalue())
+
+    assert decoded is not None
+    assert 1 << 20 <= len(decoded.samples) < 2 << 20
+
+
+def test_clips_wait_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("listenctl.protocol.jambonz_model.clip_playout.MAX_PLAYOUT_BYTES", 20_000)
+    call = Call()
+
+    words = [word for _ in range(4) for word in call.send(play(bytes(16_000), sampleRate=8000, queuePlay=True))]
+
+    assert words == ["played", "queued", "ignored too-long", "ignored too-long"]
+    assert not any(verdict.wrong for verdict in call.verdicts)
 
 
 @pytest.mark.parametrize("clip_id", ["O'Brien", 'say "hi"', "a\\b", "a\nb"])

@@ -408,3 +408,19 @@ def test_a_mark_that_resampling_has_lost_is_named_at_the_end() -> None:
     ]
     assert [verdict.command for verdict in verdicts] == [1, 3]
     assert all(verdict.wrong for verdict in verdicts)
+
+
+@pytest.mark.parametrize("profile", [CURRENT, IDEAL])
+def test_an_endless_stream_is_kept_up_to_a_limit_and_heard_on_when_there_is_room(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("listenctl.protocol.jambonz_model.stream_playout.MAX_PLAYOUT_BYTES", 16_000)
+    call = streaming(profile)
+
+    assert [word for _ in range(5) for word in call.send(tone(SECOND))] == ["ignored too-long"]
+    assert call.playout.buffered < 1.2
+    call.run(0.6)
+    assert call.send(tone(10)) == []
+    call.run(2.0)
+    assert call.send(*[tone(SECOND)] * 3) == ["ignored too-long"]
+    assert not any(verdict.wrong for verdict in call.verdicts)

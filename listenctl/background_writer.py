@@ -42,6 +42,7 @@ class BackgroundWriter:
 
     @property
     def waiting_bytes(self) -> int:
+        """Bytes that were reserved and not released yet."""
         return self._reserved_bytes - self._released_bytes
 
     def reserve_bytes(self, size: int) -> bool:

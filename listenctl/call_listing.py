@@ -43,6 +43,7 @@ class ListedCall:
         started: Unix time.
         caller, callee, direction: from the metadata, which can hold anything; None if they are missing.
         recording: path of the file.
+        unwritten_seconds: what a crash would cost of the recording.
         attached: number of tools.
         stream_rate: 0 if the call plays clips, None if it is not known.
     """
@@ -62,6 +63,7 @@ class ListedCall:
     recording: str | None
     digits: str
     gap_seconds: float
+    unwritten_seconds: float
     attached: int
     stream_rate: int | None
 
@@ -89,6 +91,7 @@ class ListedCall:
             recording=string_in(fields, "recording") or None,
             digits=string_in(fields, "digits"),
             gap_seconds=number_in(fields, "gap_seconds") or 0.0,
+            unwritten_seconds=number_in(fields, "unwritten_seconds") or 0.0,
             attached=count_in(fields, "attached"),
             stream_rate=rate if isinstance(rate, int) else None,
         )
@@ -96,7 +99,11 @@ class ListedCall:
     def serialize(self) -> JsonObject:
         report = {_JSON_NAMES.get(name, name): value for name, value in asdict(self).items()}
         started = None if self.started is None else timestamp(self.started)
-        times = {"duration": round(self.duration, 3), "gap_seconds": round(self.gap_seconds, 3)}
+        times = {
+            "duration": round(self.duration, 3),
+            "gap_seconds": round(self.gap_seconds, 3),
+            "unwritten_seconds": round(self.unwritten_seconds, 3),
+        }
         return report | {"started": started} | times
 
 

@@ -29,7 +29,7 @@ def test_what_a_server_of_another_version_leaves_out_is_empty() -> None:
     assert listing.calls[0].serialize() == {
         "call": "", "call_sid": None, "started": None, "duration": 0.0, "from": None, "to": None, "direction": None,
         "sample_rate": 0, "channels": 0, "mix_type": None, "remote": "", "target": "", "recording": None, "digits": "",
-        "gap_seconds": 0.0, "attached": 0, "stream_rate": None,
+        "gap_seconds": 0.0, "unwritten_seconds": 0.0, "attached": 0, "stream_rate": None,
     }  # fmt: skip
 
 

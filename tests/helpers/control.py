@@ -151,6 +151,7 @@ def live_call(call: str = "7f1c9a52-aaaa", **changes: object) -> dict[str, Any]:
         "recording": None,
         "digits": "",
         "gap_seconds": 0.0,
+        "unwritten_seconds": 0.0,
         "attached": 0,
         "stream_rate": None,
     } | changes

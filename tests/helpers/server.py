@@ -220,8 +220,8 @@ async def running(
     if isinstance(recorder, FileRecorder):
         wait_for_writer(recorder._writer)
         if isinstance(loop := asyncio.get_running_loop(), SimulatedTimeLoop):
-            idle = recorder._idle
-            loop.wait_while(lambda: not (server.live or recorder._jobs or idle.is_set()))
+            # Those that the disk didn't take wait for a timer.
+            loop.wait_while(lambda: not (server.live or recorder._jobs or recorder._unfinished == recorder._delayed))
     server.start()
     async with asyncio.timeout(LIMIT), background_task(server.run()) as ended:
         run = Running(server, events, ended)

@@ -4,12 +4,11 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from enum import StrEnum
-from itertools import count
 from pathlib import Path
 
 from listenctl.errors import ListenctlError
 from listenctl.media.files.convert_recording import Conversion, convert_wav
-from listenctl.media.files.new_files import NewFile, create_new, make_private_folder
+from listenctl.media.files.new_files import NewFile, create_new, find_free_number, make_private_folder, numbered
 from listenctl.media.files.sidecar import Sidecar
 from listenctl.media.files.wav_recording import WavFile
 from listenctl.protocol.audio import AudioFormat
@@ -87,11 +86,11 @@ class ExtractedFiles:
 
     def _free_base(self, stem: str) -> str:
         endings = [f"{part}{extension}" for part in ExtractedPart for extension in {".wav", self._extension}]
-        for number in count(1):
-            base = stem if number == 1 else f"{stem}-{number}"
-            if not any(os.path.lexists(f"{base}{ending}") for ending in (*endings, ".json")):
-                return base
-        raise AssertionError("unreachable: numbers don't end")
+
+        def is_taken(number: int) -> bool:
+            return any(os.path.lexists(f"{numbered(stem, number)}{ending}") for ending in (".json", *endings))
+
+        return numbered(stem, find_free_number(is_taken))
 
     def _name(self, part: ExtractedPart, extension: str) -> Path:
         return Path(f"{self._base}{part}{extension}")

@@ -54,6 +54,11 @@ class AudioWriter:
     ) -> "AudioWriter":
         return cls(_Pipe(fd), "stdout", on_error, max_waiting_bytes)
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that wait to be written; after an error, those that will not be."""
+        return self._writer.waiting_bytes
+
     def write_audio(self, pcm: bytes) -> bool:
         if self.error or not self._writer.reserve_bytes(len(pcm)):
             self.lost_bytes += len(pcm)
@@ -91,6 +96,7 @@ class AudioWriter:
 
     def _close(self) -> None:
         try:
+            self._target.finish_file()
             self._target.close()
         except OSError as exc:
             self._fail(exc)
@@ -109,6 +115,9 @@ class _Pipe:
         view = memoryview(data)
         while view:
             view = view[os.write(self._fd, view) :]
+
+    def finish_file(self) -> None:
+        """Do nothing: a pipe has no header, and no name."""
 
     def close(self) -> None:
         """Leave the descriptor open: it isn't ours."""

@@ -1,14 +1,15 @@
 """Create and write recording files: nothing is overwritten, and only the owner can read them."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
+
+Created = TypeVar("Created")
 
 
 class NewFile(NamedTuple):
@@ -19,11 +20,13 @@ class NewFile(NamedTuple):
 def create_numbered(path: Path) -> NewFile:
     """Create ``path``, or `NAME-2`, `NAME-3`… if the name is taken; folders are created as needed."""
     make_private_folder(path.parent)
-    for number in count(1):
-        name = path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
-        with suppress(FileExistsError):
-            return NewFile(create_new(name), name)
-    raise AssertionError("unreachable: numbers don't end")
+    stem = str(path.with_suffix(""))
+
+    def create(number: int) -> NewFile:
+        name = f"{numbered(stem, number)}{path.suffix}"
+        return NewFile(create_new(name), Path(name))
+
+    return _with_free_number(create, lambda number: os.path.lexists(f"{numbered(stem, number)}{path.suffix}"))
 
 
 def create_recording_files(path: Path, labels: Sequence[str], final_extension: str = ".wav") -> list[NewFile]:
@@ -35,18 +38,51 @@ def create_recording_files(path: Path, labels: Sequence[str], final_extension: s
     """
     make_private_folder(path.parent)
     stem = str(path.with_suffix(""))
-    for number in count(1):
-        base = stem if number == 1 else f"{stem}-{number}"
-        other = "-left" if labels == ("",) else ""
-        if os.path.lexists(f"{base}.json") or os.path.lexists(f"{base}{other}{path.suffix}"):
-            continue
-        if final_extension != path.suffix and any(
-            os.path.lexists(f"{base}{label}{final_extension}") for label in labels
-        ):
-            continue
+    other = "-left" if labels == ("",) else ""
+    endings = [f"{label}{extension}" for label in labels for extension in {path.suffix, final_extension}]
+    # The sidecar is first: nearly every recording has one, so that most names that are taken cost one look.
+    endings = [".json", f"{other}{path.suffix}", *endings]
+
+    def create(number: int) -> list[NewFile]:
+        return _create_all([f"{numbered(stem, number)}{label}{path.suffix}" for label in labels])
+
+    def is_taken(number: int) -> bool:
+        base = numbered(stem, number)
+        return any(os.path.lexists(base + ending) for ending in endings)
+
+    return _with_free_number(create, is_taken)
+
+
+def numbered(stem: str, number: int) -> str:
+    """Return the ``number``-th name for a file: NAME, NAME-2, NAME-3…"""
+    return stem if number == 1 else f"{stem}-{number}"
+
+
+def _with_free_number(create: Callable[[int], Created], is_taken: Callable[[int], bool]) -> Created:
+    """Call ``create`` with a free number, again if somebody else takes it meanwhile."""
+    while True:
         with suppress(FileExistsError):
-            return _create_all([f"{base}{label}{path.suffix}" for label in labels])
-    raise AssertionError("unreachable: numbers don't end")
+            return create(find_free_number(is_taken))
+
+
+def find_free_number(is_taken: Callable[[int], bool]) -> int:
+    """
+    Return a free number after one that is taken.
+
+    A peer can send the same callSid thousands of times. Trying one number after the other would then delay the
+    recordings of all calls; this looks at about twice as many names as the number has bits.
+    """
+    free = 1
+    while is_taken(free):
+        free *= 2
+    taken = free // 2
+    while free - taken > 1:
+        middle = (free + taken) // 2
+        if is_taken(middle):
+            taken = middle
+        else:
+            free = middle
+    return free
 
 
 def create_new(path: Path | str) -> int:

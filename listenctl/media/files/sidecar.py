@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Self
 
 from listenctl.events import Completeness
-from listenctl.json_lines import VERSION, JsonObject, json_line, parse_timestamp, timestamp
+from listenctl.json_lines import VERSION, JsonObject, json_document, parse_timestamp, timestamp
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
@@ -35,6 +35,7 @@ class SidecarAudio:
     samples: int
     seconds: float
     gaps_filled: bool | None = None
+    max_unwritten_seconds: float | None = None  # the most that was in memory only: what a crash would have cost
     measured_sample_rate: int | None = None  # at which the audio came, if not at ``sample_rate``
     begins: float | None = None  # seconds from the handshake to the first sample; None in a live recording
     warnings: Sequence[str] = ()
@@ -52,6 +53,7 @@ class SidecarAudio:
             samples=count_in(fields, "samples"),
             seconds=number_in(fields, "seconds") or 0.0,
             gaps_filled=filled if isinstance(filled := fields.get("gaps_filled"), bool) else None,
+            max_unwritten_seconds=number_in(fields, "max_unwritten_seconds"),
             measured_sample_rate=count_in(fields, "measured_sample_rate") or None,
             begins=number_in(fields, "begins"),
             warnings=[str(warning) for warning in list_in(fields, "warnings")],
@@ -148,11 +150,12 @@ class Sidecar:
             **self.completeness,
             **({} if self.source is None else {"source": self.source}),
         }
-        return json_line(fields).encode() + b"\n"
+        return json_document(fields).encode()
 
 
 def _describe_audio(audio: SidecarAudio) -> JsonObject:
-    return {name: value for name, value in asdict(audio).items() if value is not None}
+    # Unlike ``asdict`` this copies nothing.
+    return {name: value for name in SidecarAudio.__slots__ if (value := getattr(audio, name)) is not None}
 
 
 def _describe_metadata(metadata: CallMetadata) -> JsonObject:

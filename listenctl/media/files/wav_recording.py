@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from listenctl.media.channel_layout import ChannelLayout, ChannelMap
+from listenctl.media.files.kept_names import keeps_name, restore_name
 from listenctl.media.files.new_files import NewFile, create_recording_files, remove_new_file, write_all
 from listenctl.media.files.wav_header import HEADER_BYTES, wav_header
 from listenctl.protocol.audio import AudioFormat
@@ -87,6 +88,22 @@ class WavFile:
     def sync(self) -> None:
         self.write_header()
         os.fsync(self._fd)
+
+    def keeps_name(self) -> bool:
+        return keeps_name(self._fd, self.path)
+
+    def finish_file(self) -> bool:
+        """
+        Complete the file, and return whether it had lost its name, which it has again; ``path`` may be another then.
+
+        Raises OSError if that failed; it can be tried again before ``close``.
+        """
+        self.write_header()
+        self._cut_overhang()
+        if self.keeps_name():
+            return False
+        self.path = restore_name(self._fd, self.path)
+        return True
 
     def close(self) -> None:
         try:
@@ -222,6 +239,14 @@ class Recording:
     def sync(self) -> None:
         for file in self.files:
             file.sync()
+
+    def keeps_names(self) -> bool:
+        """Return whether the names still lead to the files."""
+        return all(file.keeps_name() for file in self.files)
+
+    def finish_files(self) -> list[Path]:
+        """Complete the files; return those that had lost their names. Raises OSError; it can be tried again."""
+        return [file.path for file in self.files if file.finish_file()]
 
     def close(self) -> None:
         for file in self.files:

@@ -223,7 +223,7 @@ class LiveCall:
             close_reason=end.reason,
             closed_by=end.closed_by,
             warnings=log.warnings,
-            **describe_completeness(log),
+            **describe_completeness(log, 0 if self.recording is None else self.recording.unrecorded_samples),
         )
 
     def _report(self, event: EventFields) -> None:

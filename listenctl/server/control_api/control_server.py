@@ -109,7 +109,7 @@ class ControlServer:
         return CallListing(listed, calls)
 
     def _list_call(self, call: LiveCall, log: LiveCallLog, now: float) -> ListedCall:
-        metadata, audio_format = log.metadata, log.audio_format
+        metadata, audio_format, recording = log.metadata, log.audio_format, call.recording
         return ListedCall(
             id=log.id,
             call_sid=metadata.call_sid,
@@ -123,9 +123,10 @@ class ControlServer:
             mix_type=metadata.mix_type,
             remote=log.remote,
             target=log.target,
-            recording=(call.recording and call.recording.path) or None,
+            recording=(recording and recording.path) or None,
             digits="".join(_digits(log)),
             gap_seconds=log.gap_seconds,
+            unwritten_seconds=0.0 if recording is None else audio_format.duration_of(recording.unwritten_samples),
             attached=0 if call.tools is None else len(call.tools),
             stream_rate=self._stream_rate(call, log),
         )

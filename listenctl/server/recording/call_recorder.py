@@ -4,15 +4,18 @@ of all calls in batches. What follows the end of a call (sync, conversion) is do
 """
 
 import asyncio
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from math import inf
 from typing import Protocol
 
-from listenctl.background_writer import BackgroundWriter, Job, LoopMailbox, run_job
-from listenctl.events import EventFields, RecordingFailedEvent, RecordingSavedEvent, Reporter
+from listenctl.background_writer import BackgroundWriter, Job, LoopMailbox
+from listenctl.events import EventFields, RecordingFailedEvent, RecordingSavedEvent, Reporter, WarningEvent
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap import Gap
 from listenctl.server.calls.live_call_log import LiveCallLog
+from listenctl.server.recording.recording_queue import DiskBacklog, RecordingQueue
 from listenctl.server.recording.recording_writer import Piece, RecordingWriter, RecordSettings
 
 # Seconds of audio that are collected before they are written.
@@ -24,6 +27,14 @@ MAX_WAITING_OF_CALL = MAX_WAITING_BYTES // 4
 MAX_AHEAD_OF_CALL = 1024 * 1024
 MAX_AHEAD = MAX_WAITING_BYTES // 4
 FINISHERS = 2
+# Seconds that audio waits for the disk when it is reported as slow.
+SLOW_DISK = 1.0
+# Seconds until a recording that the disk didn't take is finished again, and how long this goes on when the server ends.
+RETRY_AFTER = 1.0
+GIVE_UP_AFTER = 5.0
+MAX_DELAYED = 1000
+
+logger = logging.getLogger(__name__)
 
 
 class CallRecording(Protocol):
@@ -32,6 +43,14 @@ class CallRecording(Protocol):
     @property
     def path(self) -> str:
         """The file, empty while there is none."""
+
+    @property
+    def unwritten_samples(self) -> int:
+        """Samples per channel that came and are in memory only: what a crash would cost."""
+
+    @property
+    def unrecorded_samples(self) -> int:
+        """Samples per channel that came and will not be in the recording, as far as is known."""
 
     def write_audio(self, position: int, data: bytes) -> None:
         """Record whole sample frames that begin at ``position`` of the call."""
@@ -78,8 +97,13 @@ class FileRecorder:
         self._unfinished = 0
         self._idle = asyncio.Event()
         self._idle.set()
+        self._live: dict[FileRecording, None] = {}
         self._waiting: dict[FileRecording, None] = {}
         self._jobs: list[Job] = []
+        self._backlog = DiskBacklog()
+        self._disk_is_slow = False
+        self._delayed = 0  # number of recordings that are finished later
+        self._give_up_at = inf
         self._writer = BackgroundWriter("writer", MAX_WAITING_BYTES)
         self._finishers = ThreadPoolExecutor(max_workers=FINISHERS, thread_name_prefix="finisher")
 
@@ -93,18 +117,25 @@ class FileRecorder:
             self._writer.add_low_priority_job,
             self._loop.time,
         )
-        return FileRecording(self, writer, self._settings, log.audio_format)
+        recording = FileRecording(self, writer, self._settings, log)
+        self._live[recording] = None
+        return recording
 
     def flush(self, now: float) -> None:
         for recording in [waiting for waiting in self._waiting if waiting.is_due(now)]:
             self._hand_over(recording)
         if self._jobs:
+            self._backlog.add_turns(len(self._jobs), now)
             self._writer.add_jobs(*self._jobs)
             self._jobs = []
+        self._check_backlog(self._backlog.age(now))
 
     async def finish_recordings(self) -> None:
         """Wait until every recording is finished, and end the threads."""
-        self.flush(float("inf"))
+        for recording in list(self._waiting):
+            self._hand_over(recording)
+        self.flush(self._loop.time())
+        self._give_up_at = self._loop.time() + GIVE_UP_AFTER
         self._writer.raise_low_priority()
         await self._idle.wait()
         await asyncio.to_thread(self._writer.close)
@@ -122,13 +153,35 @@ class FileRecorder:
         """Let the writer do ``job`` after everything that ``recording`` has collected."""
         if recording in self._waiting:
             self._hand_over(recording)
-        self._jobs.append(job)
+        if recording.queue.add_job(job):
+            self._add_turn(recording)
+
+    def end_recording(self, recording: "FileRecording", writer: RecordingWriter) -> None:
+        del self._live[recording]
+        self.finishing += 1
+        self.add_job(recording, partial(self.finish_writer, writer))
 
     def _hand_over(self, recording: "FileRecording") -> None:
         del self._waiting[recording]
-        size, write = recording.take_collected()
-        self._jobs.append(write)
-        self._jobs.append(partial(self._note_written, recording, size))
+        if recording.queue.add_pieces(recording.take_collected()):
+            self._add_turn(recording)
+
+    def _add_turn(self, recording: "FileRecording") -> None:
+        self._jobs.append(partial(self._write_items, recording.queue))
+
+    def _check_backlog(self, age: float) -> None:
+        """Say when audio is in memory for so long that a crash would cost much of it, and when that is over."""
+        if not self._disk_is_slow and age > SLOW_DISK:
+            self._disk_is_slow = True
+            seconds = sum(recording.unwritten_seconds for recording in self._live)
+            detail = (
+                f"the disk is too slow: audio waits {age:.1f} s for it; {seconds:.1f} s of {len(self._live)} calls are "
+                "in memory only, which a crash would lose"
+            )
+            self._reporter.emit(WarningEvent(rule="slow-disk", detail=detail))
+        elif self._disk_is_slow and age < SLOW_DISK / 2:
+            self._disk_is_slow = False
+            self._reporter.emit(WarningEvent(rule="disk-caught-up", detail="the disk has taken the audio that waited"))
 
     def _report(self, log: LiveCallLog, event: EventFields) -> None:
         match event:
@@ -150,39 +203,62 @@ class FileRecorder:
     def waiting_bytes(self) -> int:
         return self._writer.waiting_bytes
 
+    def _finish_later(self, writer: RecordingWriter) -> None:
+        self._delayed += 1
+        at = self._loop.time() + RETRY_AFTER
+        last = at >= self._give_up_at or self._delayed > MAX_DELAYED
+        self._loop.call_at(at, self._finish_again, writer, last)
+
+    def _finish_again(self, writer: RecordingWriter, last: bool) -> None:
+        self._delayed -= 1
+        self.finish_writer(writer, last)
+
     # The rest runs in the writer thread, or in a finisher.
 
-    def _note_written(self, recording: "FileRecording", size: int) -> None:
+    def release_bytes(self, size: int) -> None:
         self._writer.release_bytes(size)
-        recording.written_bytes += size
 
-    def finish_writer(self, writer: RecordingWriter) -> None:
-        if writer.is_slow_to_finish:
-            self._finishers.submit(self._finish_recording, writer)
+    def finish_writer(self, writer: RecordingWriter, last: bool = False) -> None:
+        """Finish a recording; unless it is the ``last`` try, again later if the disk doesn't take it."""
+        finish = partial(self._finish_recording, writer, last)
+        if writer.is_slow_to_finish():
+            self._finishers.submit(finish)
         else:
-            self._writer.add_low_priority_job(partial(self._finish_recording, writer))
+            self._writer.add_low_priority_job(finish)
 
-    def _finish_recording(self, writer: RecordingWriter) -> None:
-        run_job(writer.finish_recording)
-        self._results.add_job(self._note_end)
+    def _finish_recording(self, writer: RecordingWriter, last: bool) -> None:
+        finished = True
+        try:
+            finished = writer.finish_recording(last=last)
+        except Exception:
+            logger.exception("a recording could not be finished")
+        self._results.add_job(self._note_end if finished else partial(self._finish_later, writer))
+
+    def _write_items(self, queue: RecordingQueue) -> None:
+        try:
+            queue.write_items()
+        finally:
+            self._backlog.end_turn()
 
 
 class FileRecording:
     """One call's recording on the event loop: collects audio until it is written."""
 
     def __init__(
-        self, recorder: FileRecorder, writer: RecordingWriter, settings: RecordSettings, audio_format: AudioFormat
+        self, recorder: FileRecorder, writer: RecordingWriter, settings: RecordSettings, log: LiveCallLog
     ) -> None:
+        self.queue = RecordingQueue(writer, self._note_written)
         self._recorder = recorder
         self._writer = writer
         self._settings = settings
+        self._log = log
         self._pieces: list[Piece] = []
         self._bytes = 0
         self._taken_bytes = 0
         self.written_bytes = 0  # changed by the writer thread
         self._first_at: float | None = None
         self._dropping = False
-        self._enough = audio_format.byte_rate * WRITE_EVERY
+        self._enough = log.audio_format.byte_rate * WRITE_EVERY
         recorder.add_job(self, writer.open_files)
 
     @property
@@ -197,6 +273,18 @@ class FileRecording:
     @property
     def is_behind(self) -> bool:
         return self.waiting_bytes > MAX_AHEAD_OF_CALL or self._recorder.waiting_bytes > MAX_AHEAD
+
+    @property
+    def unwritten_samples(self) -> int:
+        return max(0, self._log.samples - self._writer.position)
+
+    @property
+    def unwritten_seconds(self) -> float:
+        return self._log.audio_format.duration_of(self.unwritten_samples)
+
+    @property
+    def unrecorded_samples(self) -> int:
+        return self._writer.lost_samples
 
     def write_audio(self, position: int, data: bytes) -> None:
         if self._recorder.schedule_write(self, len(data)):
@@ -216,8 +304,7 @@ class FileRecording:
         self._recorder.add_job(self, partial(self._writer.change_format, audio_format))
 
     def end_call(self) -> None:
-        self._recorder.finishing += 1
-        self._recorder.add_job(self, partial(self._recorder.finish_writer, self._writer))
+        self._recorder.end_recording(self, self._writer)
 
     def is_due(self, now: float) -> bool:
         """Return whether enough has been collected, or the collected audio has waited long enough."""
@@ -226,9 +313,12 @@ class FileRecording:
         self._first_at = now if self._first_at is None else self._first_at
         return now - self._first_at >= WRITE_EVERY
 
-    def take_collected(self) -> tuple[int, Job]:
-        """Return the size of the collected audio, and the job that writes it."""
+    def take_collected(self) -> list[Piece]:
         pieces, self._pieces = self._pieces, []
-        size, self._bytes = self._bytes, 0
+        self._bytes = 0
         self._first_at = None
-        return size, partial(self._writer.write_pieces, pieces)
+        return pieces
+
+    def _note_written(self, size: int) -> None:
+        self._recorder.release_bytes(size)
+        self.written_bytes += size

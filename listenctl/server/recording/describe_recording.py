@@ -1,18 +1,14 @@
 """
-The sidecar of a recorded call, written at its end, and once before that in case of a crash.
+The sidecar of a recorded call, written at its end, and before that in case of a crash.
 Positions are positions in the file: less what could not be written, plus the silence that was inserted.
 """
 
-import errno
-import os
 from operator import attrgetter, itemgetter
 
 from listenctl.events import GapEvent, message_event
 from listenctl.json_lines import JsonObject
 from listenctl.media.dtmf_detector import DtmfTone
-from listenctl.media.files.new_files import NewFile
 from listenctl.media.files.sidecar import (
-    MAX_SIDECAR_BYTES,
     Sidecar,
     SidecarAudio,
     SidecarClose,
@@ -25,8 +21,13 @@ from listenctl.protocol.listen_session import FlushRequested, GapFound, MessageR
 from listenctl.server.calls.live_call_log import EMPTY_MESSAGE, SHUTTING_DOWN, LiveCallLog, describe_completeness
 
 
-def describe_recording(log: LiveCallLog, recording: Recording) -> Sidecar:
-    """Return the sidecar of a call, whether it has ended or not."""
+def describe_recording(log: LiveCallLog, recording: Recording, most_unwritten: int = 0) -> Sidecar:
+    """
+    Return the sidecar of a call, whether it has ended or not.
+
+    Args:
+        most_unwritten: the most samples per channel that were in memory only, for which a crash had been the loss.
+    """
     ending = log.ending
     return Sidecar(
         call=log.id,
@@ -36,7 +37,7 @@ def describe_recording(log: LiveCallLog, recording: Recording) -> Sidecar:
         started=log.started_at,
         ended=log.ended_at,
         metadata=log.metadata,
-        audio=_describe_audio(log, recording),
+        audio=_describe_audio(log, recording, most_unwritten),
         events=_describe_events(log, recording),
         gaps=_describe_gaps(log, recording),
         warnings=_describe_warnings(log, recording),
@@ -47,19 +48,7 @@ def describe_recording(log: LiveCallLog, recording: Recording) -> Sidecar:
     )
 
 
-def overwrite_sidecar(file: NewFile, sidecar: Sidecar) -> None:
-    """Replace the content in place, which is cheaper than a new file; on failure it stays, and OSError is raised."""
-    data = sidecar.serialize()
-    before = os.pread(file.fd, MAX_SIDECAR_BYTES, 0)
-    if os.pwrite(file.fd, data, 0) < len(data):
-        os.pwrite(file.fd, before, 0)
-        os.ftruncate(file.fd, len(before))
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file.path))
-    if len(before) > len(data):
-        os.ftruncate(file.fd, len(data))
-
-
-def _describe_audio(log: LiveCallLog, recording: Recording) -> SidecarAudio:
+def _describe_audio(log: LiveCallLog, recording: Recording, most_unwritten: int) -> SidecarAudio:
     output = recording.output_format
     return SidecarAudio(
         files=[path.name for path in recording.paths],
@@ -72,6 +61,7 @@ def _describe_audio(log: LiveCallLog, recording: Recording) -> SidecarAudio:
         samples=recording.samples,
         seconds=round(output.duration_of(recording.samples), 3),
         gaps_filled=recording.fill,
+        max_unwritten_seconds=round(log.audio_format.duration_of(most_unwritten), 3),
         measured_sample_rate=_measured_rate(log, output.sample_rate),
         warnings=[recording.warning] if recording.warning else [],
     )

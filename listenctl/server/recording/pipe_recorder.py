@@ -33,10 +33,22 @@ class PipeRecorder:
         self._log: LiveCallLog | None = None
         self._broken = False
         self._writer = AudioWriter.to_pipe(fd, self._break_soon, MAX_WAITING_BYTES)
+        self._frame_bytes = 1  # of the output
+
+    @property
+    def waiting_samples(self) -> int:
+        return self._writer.waiting_bytes // self._frame_bytes
+
+    @property
+    def lost_samples(self) -> int:
+        # Bytes that were queued when the reader left are lost, too.
+        return (self._writer.lost_bytes + self._writer.waiting_bytes * self._broken) // self._frame_bytes
 
     def start_recording(self, log: LiveCallLog) -> "PipeRecording":
         self._log = log
-        return PipeRecording(self, log)
+        recording = PipeRecording(self, log)
+        self._frame_bytes = recording.frame_bytes
+        return recording
 
     def flush(self, now: float) -> None:
         """Do nothing: audio is written as it arrives."""
@@ -52,7 +64,7 @@ class PipeRecorder:
             self._fail("the reader of the pipe is too slow")
 
     def _report_saved(self, log: LiveCallLog) -> None:
-        samples = log.samples
+        samples = log.samples - self.lost_samples
         event = RecordingSavedEvent(
             path="-",
             paths=["-"],
@@ -62,7 +74,7 @@ class PipeRecorder:
             seconds=round(log.audio_format.duration_of(samples), 3),
             bytes=self._writer.written_bytes,
             lost_samples=log.ledger.lost_samples,
-            unrecorded_samples=self._writer.lost_bytes // log.audio_format.frame_bytes,
+            unrecorded_samples=self.lost_samples,
             complete=not log.ledger.lost_samples and not self.lost_audio,
             warnings=[],
         )
@@ -96,9 +108,19 @@ class PipeRecording:
         self._log = log
         self._settings = settings
         self._map = ChannelMap(settings.layout, log.audio_format)
+        self.frame_bytes = self._map.output_format.frame_bytes
         self._held: list[tuple[int, bytes]] = []
         if settings.destination.kind == "wav":
             recorder.write_data(stream_header(self._map.output_format))
+
+    @property
+    def unwritten_samples(self) -> int:
+        held = sum(len(data) for _, data in self._held) // self._log.audio_format.frame_bytes
+        return held + self._recorder.waiting_samples
+
+    @property
+    def unrecorded_samples(self) -> int:
+        return self._recorder.lost_samples
 
     def write_audio(self, position: int, data: bytes) -> None:
         self._held.append((position, data))

@@ -1,6 +1,5 @@
 """One call's recording in the writer thread; a disk that fails costs only what it couldn't take."""
 
-import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from listenctl.errors import ListenctlError
 from listenctl.events import EventFields, RecordingFailedEvent, RecordingSavedEvent, WarningEvent
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.media.files.convert_recording import Conversion
-from listenctl.media.files.new_files import NewFile, create_numbered
+from listenctl.media.files.kept_names import replace_file
 from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.media.files.recording_tags import recording_tags
 from listenctl.media.files.sidecar import Sidecar
@@ -22,11 +21,11 @@ from listenctl.media.files.wav_recording import Recording
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap import Gap
 from listenctl.server.calls.live_call_log import LiveCallLog
-from listenctl.server.recording.describe_recording import describe_recording, overwrite_sidecar
+from listenctl.server.recording.describe_recording import describe_recording
 
 RETRY_AFTER = 1.0
-# Creating files is the most expensive part of a recording, so the sidecar is created when the call ends. After this
-# many seconds it is also written before the end, in case the process is killed.
+# Seconds of audio after which the sidecar, written when the call begins and when it ends, is also written in between:
+# what is known then stays known if the process is killed.
 INTERIM_AFTER = 10.0
 
 Piece: TypeAlias = tuple[int, bytes]
@@ -62,21 +61,39 @@ class RecordingWriter:
         self._report = report  # an event of the recording, from any thread
         self._add_later = add_later  # adds a job that can wait
         self._clock = clock
-        self._sidecar: NewFile | None = None
+        self._sidecar: Sidecar | None = None  # of the finished recording, once the WAV is complete
+        self._converted = False
+        self._delayed = False
         self._interim_at: float = INTERIM_AFTER * log.audio_format.sample_rate
         self._format = log.audio_format
         self._recording: Recording | None = None
         self._failing = False
         self._retry_at = 0.0
         self._synced_at = self._clock()
+        self._most_unwritten = 0
 
     @property
     def path(self) -> str:
         """The file, or the first of two; empty while there is none."""
         return str(self._recording.paths[0]) if self._recording else ""
 
+    @property
+    def position(self) -> int:
+        """How far the call has been written, in samples per channel."""
+        return self._recording.position if self._recording else 0
+
+    @property
+    def lost_samples(self) -> int:
+        """Samples per channel that could not be written, as far as is known while it is still tried."""
+        lost = self._recording.lost_samples if self._recording else 0
+        return lost + max(0, self._log.samples - self.position) if self._failing else lost
+
+    def note_backlog(self) -> None:
+        """Remember how much audio there was in memory only."""
+        self._most_unwritten = max(self._most_unwritten, self._log.samples - self.position)
+
     def open_files(self) -> None:
-        """Create the audio files; a failure is reported, and retried later."""
+        """Create the files; a failure is reported, and retried later."""
         settings, log = self._settings, self._log
         destination = settings.destination
         path = destination.wav_path(log.metadata.get_field, datetime.fromtimestamp(log.started_at, UTC))
@@ -90,9 +107,12 @@ class RecordingWriter:
             )
         except OSError as exc:
             self._fail(exc, path)
+        else:
+            self._write_interim_sidecar()
 
     def write_pieces(self, pieces: Sequence[Piece]) -> None:
-        for position, data in pieces:
+        """Write audio; what follows without a hole is one write."""
+        for position, data in join_pieces(pieces, self._format.frame_bytes):
             recording = self._recording or self._open_again()
             if recording is None:
                 return
@@ -122,45 +142,75 @@ class RecordingWriter:
             with suppress(OSError):  # The next audio writes the header again.
                 self._recording.change_format(audio_format)
 
-    @property
     def is_slow_to_finish(self) -> bool:
-        """Whether ``finish_recording`` takes so long that it needs another thread."""
-        return self._settings.sync != "never" or self._settings.destination.kind != "wav"
+        """Return whether ``finish_recording`` takes so long that it needs another thread."""
+        slow = self._settings.sync != "never" or self._settings.destination.kind != "wav"
+        return slow or (self._recording is not None and not self._recording.keeps_names())
 
-    def finish_recording(self) -> None:
-        """Close the files, convert them, write the sidecar, and report the result."""
+    def finish_recording(self, *, last: bool = False) -> bool:
+        """
+        Complete the files, convert them, write the sidecar, and report the result.
+
+        Returns False if the disk didn't take all of it and this must be called again, but never for the ``last`` time.
+        """
         if self._recording is None:
             self.open_files()
         recording = self._recording
         if recording is None:
-            return
+            return True
         try:
-            self._close(recording)
-            sidecar = describe_recording(self._log, recording)
-            self._write_sidecar(recording, sidecar)
-            if self._settings.destination.kind != "wav":
-                sidecar = self._convert(recording, sidecar)
-                self._write_sidecar(recording, sidecar)
+            self._finish(recording)
         except (OSError, ListenctlError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+            if isinstance(exc, OSError) and not last:
+                self._report_delay(recording, reason)
+                return False
             self._report(RecordingFailedEvent(path=str(recording.paths[0]), reason=reason))
-        else:
-            assert self._sidecar is not None
-            self._report(_describe_saved(recording, self._sidecar.path, sidecar))
-        finally:
-            if self._sidecar is not None:
-                os.close(self._sidecar.fd)
+            if self._sidecar is None:
+                recording.close()
+        return True
+
+    def _finish(self, recording: Recording) -> None:
+        """Do what is left to do, each step once."""
+        if self._sidecar is None:
+            self._complete_files(recording)
+            recording.close()
+            self._sidecar = describe_recording(self._log, recording, self._most_unwritten)
+        path = self._write_sidecar(recording, self._sidecar)
+        if self._settings.destination.kind != "wav" and not self._converted:
+            self._converted = True
+            self._sidecar = self._convert(recording, self._sidecar)
+            self._write_sidecar(recording, self._sidecar)
+        self._report(_describe_saved(recording, path, self._sidecar))
+
+    def _complete_files(self, recording: Recording) -> None:
+        recording.skip_to(self._log.samples)
+        if self._settings.sync != "never":
+            recording.sync()
+        restored = recording.finish_files()
+        if restored:
+            names = " and ".join(map(str, restored))
+            detail = f"the recording was deleted or moved while the call lasted; it is restored as {names}"
+            self._report(WarningEvent(rule="recording-restored", detail=detail))
+
+    def _report_delay(self, recording: Recording, reason: str) -> None:
+        if not self._delayed:
+            self._delayed = True
+            detail = f"{recording.paths[0]}: can't be finished yet: {reason}; this is tried again until it works"
+            self._report(WarningEvent(rule="recording-delayed", detail=detail))
 
     def _write_interim_sidecar(self) -> None:
-        """Write the metadata beside the audio, in case the process is killed."""
+        """Write what is known beside the audio, in case the process is killed."""
         if self._recording is not None and self._sidecar is None:
             with suppress(OSError):  # Retried at the end, and reported then.
-                self._write_sidecar(self._recording, describe_recording(self._log, self._recording))
+                self._write_sidecar(
+                    self._recording, describe_recording(self._log, self._recording, self._most_unwritten)
+                )
 
-    def _write_sidecar(self, recording: Recording, sidecar: Sidecar) -> None:
-        if self._sidecar is None:
-            self._sidecar = create_numbered(recording.sidecar_path)
-        overwrite_sidecar(self._sidecar, sidecar)
+    def _write_sidecar(self, recording: Recording, sidecar: Sidecar) -> Path:
+        path = recording.sidecar_path
+        replace_file(path, sidecar.serialize())
+        return path
 
     def _open_again(self) -> Recording | None:
         if self._clock() >= self._retry_at:
@@ -184,14 +234,6 @@ class RecordingWriter:
             self._failing = True
             self._report(RecordingFailedEvent(path=str(path), reason=f"{exc.strerror or exc}"))
 
-    def _close(self, recording: Recording) -> None:
-        try:
-            recording.skip_to(self._log.samples)
-            if self._settings.sync != "never":
-                recording.sync()
-        finally:
-            recording.close()
-
     def _convert(self, recording: Recording, sidecar: Sidecar) -> Sidecar:
         from listenctl.server.recording.conversion_pool import convert_in_background
 
@@ -208,7 +250,7 @@ class RecordingWriter:
             raise
         for wav, conversion in zip(recording.paths, made, strict=True):
             if conversion.path != wav:
-                wav.unlink()
+                wav.unlink(missing_ok=True)
         assert sidecar.audio is not None
         audio = replace(
             sidecar.audio,
@@ -217,6 +259,18 @@ class RecordingWriter:
             warnings=[*sidecar.audio.warnings, *(warning for conversion in made for warning in conversion.warnings)],
         )
         return replace(sidecar, audio=audio)
+
+
+def join_pieces(pieces: Sequence[Piece], frame_bytes: int) -> list[Piece]:
+    """Join audio that follows without a hole, because a slow disk takes one long write in the time of a short one."""
+    joined: list[tuple[int, list[bytes]]] = []
+    end = -1
+    for position, data in pieces:
+        if position != end:
+            joined.append((position, []))
+        joined[-1][1].append(data)
+        end = position + len(data) // frame_bytes
+    return [(position, data[0] if len(data) == 1 else b"".join(data)) for position, data in joined]
 
 
 def _describe_saved(recording: Recording, sidecar_path: Path, sidecar: Sidecar) -> RecordingSavedEvent:
@@ -230,9 +284,16 @@ def _describe_saved(recording: Recording, sidecar_path: Path, sidecar: Sidecar) 
         format=audio.format,
         samples=recording.samples,
         seconds=audio.seconds,
-        bytes=recording.size,
+        bytes=sum(map(_size_of, paths)),
         lost_samples=sidecar.completeness["lost_samples"],
         unrecorded_samples=recording.lost_samples,
         complete=sidecar.completeness["complete"],
         warnings=audio.warnings,
     )
+
+
+def _size_of(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError as exc:
+        raise ListenctlError(f"{path}: was removed before it was finished") from exc

@@ -2,8 +2,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from listenctl.media.files.new_files import NewFile, create_numbered, create_recording_files
+from listenctl.media.files.new_files import (
+    NewFile,
+    create_numbered,
+    create_recording_files,
+    find_free_number,
+    numbered,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +44,34 @@ def test_a_taken_name_gets_a_number(tmp_path: Path) -> None:
     made = [create_numbered(tmp_path / "call.wav") for _ in range(3)]
 
     assert close(made) == ["call.wav", "call-2.wav", "call-3.wav"]
+
+
+@pytest.mark.parametrize("labels", [("",), ("-left", "-right")])
+def test_thousands_of_taken_names_cost_a_few_looks(
+    labels: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1, 5001):
+        (tmp_path / numbered("call", number)).with_suffix(".json").touch()
+    looks = list[str]()
+
+    def exists(path: str) -> bool:
+        looks.append(path)
+        return os.access(path, os.F_OK)
+
+    monkeypatch.setattr(os.path, "lexists", exists)
+
+    names = close(create_recording_files(tmp_path / "call.wav", labels))
+
+    assert names == [f"call-5001{label}.wav" for label in labels]
+    assert len(looks) < 100
+
+
+@given(st.sets(st.integers(1, 200)))
+def test_the_number_found_is_free_and_follows_a_taken_one(taken: set[int]) -> None:
+    number = find_free_number(taken.__contains__)
+
+    assert number not in taken
+    assert number == 1 or number - 1 in taken
 
 
 @pytest.mark.parametrize("sibling", ["call.json", "call.flac", "call.wav"])

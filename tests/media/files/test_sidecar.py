@@ -94,6 +94,15 @@ def test_what_was_written_is_read_again(sidecar: Sidecar) -> None:
     assert Sidecar.parse(sidecar.serialize()) == sidecar
 
 
+def test_a_sidecar_is_indented_for_people() -> None:
+    lines = EXAMPLE.serialize().decode().splitlines()
+
+    assert lines[:2] == ["{", '  "v": 1,']
+    assert '    "files": ["a-left.wav", "a-right.wav"],' in lines
+    # Each event is a line.
+    assert '    {"event": "dtmf", "position": 800, "time": 0.1, "digit": "1"}' in lines
+
+
 def test_a_lone_surrogate_of_the_wire_is_escaped() -> None:
     assert b"\\ud800" in example_sidecar("\ud800").serialize()
 

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import os
+import shutil
 import struct
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +50,16 @@ def to(destination: str, *, layout: ChannelLayout = ChannelLayout.AS_IS, fill: b
 
 def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
+
+
+def read_file(path: str) -> bytes:
+    return Path(path).read_bytes()
+
+
+def fill_up(folder: Path) -> None:
+    """Leave no room on a small file system until its `ballast` is removed."""
+    with pytest.raises(OSError, match="No space left"):
+        (folder / "ballast").write_bytes(bytes(300_000))
 
 
 def tone(seconds: float, rate: int = 8000, channels: int = 1) -> bytes:
@@ -215,6 +227,7 @@ async def test_a_full_disk_costs_what_it_did_not_take_and_not_the_call(tiny: Pat
     (failed,) = run.events.of("recording-failed")
     assert "No space left on device" in failed["reason"]
     assert ended["received_samples"] == sent
+    assert (ended["unrecorded_samples"], ended["complete"]) == (lost, False)
     assert ended["closed_by"] == "jambonz"
     assert 0 < lost < sent
     assert saved["samples"] == sent - lost
@@ -277,6 +290,126 @@ async def test_a_fast_call_is_read_no_faster_than_the_disk_takes_it(
 
     assert (saved["samples"], saved["complete"]) == (160 * 5500, True)
     assert run.events.of("call-ended")[0]["closed_by"] == "jambonz"
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac"])
+async def test_a_sidecar_that_finds_no_room_is_written_when_there_is_some(kind: str, tiny: Path) -> None:
+    metadata = json.dumps({"sampleRate": 8000, "callSid": "CS-A", "long": "x" * 5000})
+    async with running(record=to(f"{tiny}/{{callSid}}.{kind}")) as run:
+        peer = await run.call(text(metadata), binary(AUDIO))
+        await until((tiny / "CS-A.json").exists)
+        begun = json.loads((tiny / "CS-A.json").read_text())
+        fill_up(tiny)
+        await peer.send(close())
+        await run.events.wait_for_warning("recording-delayed")
+        during = json.loads((tiny / "CS-A.json").read_text())
+        (tiny / "ballast").unlink()
+        saved = await run.events.wait_for("recording-saved")
+
+    sidecar = read_sidecar(saved)
+    assert begun["metadata"] == during["metadata"] == sidecar["metadata"]
+    assert (begun["finished"], during["finished"], sidecar["finished"]) == (False, False, True)
+    assert names_in(tiny) == {"CS-A.json", f"CS-A.{kind}"}
+    assert run.events.of("recording-failed") == []
+
+
+async def test_a_sidecar_that_never_finds_room_is_told_when_the_server_ends(tiny: Path) -> None:
+    metadata = json.dumps({"sampleRate": 8000, "callSid": "CS-A", "long": "x" * 5000})
+    async with running(record=to(f"{tiny}/")) as run:
+        peer = await run.call(text(metadata), binary(AUDIO))
+        await until((tiny / "CS-A.json").exists)
+        fill_up(tiny)
+        await peer.send(close())
+        await run.events.wait_for_warning("recording-delayed")
+
+    assert run.server.recorder is not None
+    assert run.server.recorder.lost_audio
+    assert [event["reason"] for event in run.events.of("recording-failed")] == ["No space left on device"]
+    assert run.events.of("recording-saved") == []
+    assert names_in(tiny) == {"CS-A.json", "CS-A.wav", "ballast"}
+
+
+# A name that is lost.
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac"])
+async def test_a_folder_that_is_deleted_during_a_call_is_restored(kind: str, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    async with running(record=to(f"{folder}/{{callSid}}.{kind}")) as run:
+        peer = await run.call(text(METADATA), binary(AUDIO))
+        await until((folder / "CS-A.json").exists)
+        shutil.rmtree(folder)
+        await peer.send(binary(AUDIO), close())
+        saved = await run.events.wait_for("recording-saved")
+
+    samples, _ = soundfile.read(saved["path"], dtype="int16")
+    assert samples.tobytes() == AUDIO * 2
+    assert names_in(folder) == {"CS-A.json", f"CS-A.{kind}"}
+    assert (saved["complete"], saved["unrecorded_samples"]) == (True, 0)
+    (warning,) = run.events.of("warning")
+    assert (warning["rule"], warning["call"]) == ("recording-restored", "CS-A")
+
+
+async def test_a_recording_that_can_not_be_restored_is_not_saved(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    async with running(record=to(f"{folder}/")) as run:
+        peer = await run.call(text(METADATA), binary(AUDIO))
+        await until((folder / "CS-A.json").exists)
+        shutil.rmtree(folder)
+        folder.write_bytes(b"a file is in the way")
+        await peer.send(close())
+        await run.events.wait_for_warning("recording-delayed")
+
+    assert run.server.recorder is not None
+    assert run.server.recorder.lost_audio
+    assert run.events.of("recording-saved") == []
+    assert [event["reason"] for event in run.events.of("recording-failed")] == ["Not a directory"]
+
+
+# A disk that is slow.
+
+
+async def test_a_slow_disk_is_told_and_gets_the_audio_of_a_call_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone, released = RecorderAlone(to(f"{tmp_path}/")), threading.Event()
+    writes, write = list[int](), os.pwrite
+
+    def count_and_write(fd: int, data: bytes, at: int) -> int:
+        writes.append(len(data))
+        return write(fd, data, at)
+
+    monkeypatch.setattr(os, "pwrite", count_and_write)
+    now = asyncio.get_running_loop().time()
+
+    alone.recorder.flush(now)
+    await until(lambda: bool(alone.recording.path))
+    writes.clear()
+    alone.recorder.add_job(alone.recording, lambda: released.wait(60))
+    for number in range(100):
+        alone.recording.write_audio(160 * number, AUDIO)
+        alone.log.samples += 160
+        alone.recorder.flush(now + 0.02 * number)
+    unwritten = alone.recording.unwritten_samples
+    released.set()
+    saved = await alone.save(16_000)
+
+    assert unwritten == 16_000
+    # The audio, the header and the sidecar.
+    assert writes[:2] == [32_000, 80]
+    assert len(writes) == 3
+    assert recorded_audio(saved) == AUDIO * 100
+    slow = alone.events.of("warning")[0]
+    assert slow["rule"] == "slow-disk"
+    assert "a crash would lose" in slow["detail"]
+    assert read_sidecar(saved)["audio"]["max_unwritten_seconds"] == 2.0
+
+
+async def test_the_size_of_a_recording_is_that_of_its_files(tmp_path: Path) -> None:
+    for destination in ("{callSid}.wav", "{callSid}.flac"):
+        saved = await record(to(f"{tmp_path}/{destination}"), METADATA, tone(1.0))
+
+        assert saved["bytes"] == len(read_file(saved["path"]))
 
 
 # Syncs.

@@ -1,22 +1,16 @@
 """What is written down about a recording."""
 
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from listenctl.media.files.new_files import NewFile, create_numbered
 from listenctl.media.files.sidecar import SidecarClose
 from listenctl.media.files.wav_recording import Recording
 from listenctl.protocol.gaps.gap import Gap, GapKind
 from listenctl.protocol.jambonz_messages import Dtmf
 from listenctl.protocol.listen_session import FlushRequested, MessageReceived, ProtocolViolation
 from listenctl.server.calls.live_call_log import MAX_LOGGED, LiveCallEnd
-from listenctl.server.recording.describe_recording import describe_recording, overwrite_sidecar
+from listenctl.server.recording.describe_recording import describe_recording
 from tests.helpers.server import STARTED_AT, call_log
-from tests.media.files.test_sidecar import example_sidecar
 
 INBOUND = (
     '{"sampleRate":8000,"mixType":"stereo","callSid":"CS-A","direction":"inbound","customerData":{"k":"v"},"foo":"bar"}'
@@ -98,32 +92,3 @@ def test_more_events_than_are_kept_are_counted(tmp_path: Path) -> None:
     recording.close()
     assert sidecar.not_logged == 3
     assert len(sidecar.events) == MAX_LOGGED
-
-
-@pytest.fixture
-def empty(tmp_path: Path) -> Iterator[NewFile]:
-    claimed = create_numbered(tmp_path / "a.json")
-    yield claimed
-    os.close(claimed.fd)
-
-
-def test_a_shorter_sidecar_leaves_nothing_of_a_longer_one(empty: NewFile) -> None:
-    overwrite_sidecar(empty, example_sidecar("y" * 1000))
-    overwrite_sidecar(empty, example_sidecar("ü"))
-
-    assert empty.path.read_bytes() == example_sidecar("ü").serialize()
-    assert empty.path.stat().st_mode & 0o777 == 0o600
-
-
-def test_a_sidecar_that_does_not_fit_leaves_the_one_before(empty: NewFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    overwrite_sidecar(empty, example_sidecar("x"))
-    write = os.pwrite
-
-    def short(fd: int, data: bytes, offset: int) -> int:
-        return write(fd, data[:10], offset) if len(data) > 2000 else write(fd, data, offset)
-
-    monkeypatch.setattr(os, "pwrite", short)
-    with pytest.raises(OSError, match="No space left"):
-        overwrite_sidecar(empty, example_sidecar("y" * 2000))
-
-    assert empty.path.read_bytes() == example_sidecar("x").serialize()

@@ -95,17 +95,24 @@ async def test_a_reader_that_leaves_is_told_once(pipe: list[int]) -> None:
 async def test_what_a_slow_reader_leaves_is_lost_and_told(pipe: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("listenctl.server.recording.pipe_recorder.MAX_WAITING_BYTES", 1000)
     events = Events()
-    recorder = PipeRecorder(settings("raw"), Reporter(events), pipe[1])
-    recording = recorder.start_recording(call_log(METADATA))
+    recorder = PipeRecorder(settings("raw", layout=ChannelLayout.LEFT), Reporter(events), pipe[1])
+    log = call_log(STEREO)
+    recording = recorder.start_recording(log)
 
     # More than a pipe holds.
     for number in range(1000):
-        recording.write_audio(number * 160, AUDIO)
+        recording.write_audio(number * 80, AUDIO)
+    log.samples = 80_000
     recording.end_call()
     reader = asyncio.create_task(asyncio.to_thread(lambda: b"".join(iter(lambda: os.read(pipe[0], 1 << 20), b""))))
     await recorder.finish_recordings()
     os.close(pipe.pop())
-    await reader
+    read = await reader
 
+    (saved,) = events.of("recording-saved")
     assert recorder.lost_audio
     assert len(events.of("recording-failed")) == 1
+    # The output has one of the two channels, two bytes for each sample.
+    assert (saved["samples"], saved["bytes"]) == (len(read) // 2, len(read))
+    assert saved["unrecorded_samples"] == recording.unrecorded_samples == 80_000 - len(read) // 2 > 0
+    assert not saved["complete"]

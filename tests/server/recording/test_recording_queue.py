@@ -1,0 +1,94 @@
+"""What waits for the disk, without a thread: the test takes the turns."""
+
+from pathlib import Path
+
+import pytest
+
+from listenctl.events import EventFields
+from listenctl.media.files.recording_names import RecordingDestination
+from listenctl.server.recording import recording_queue
+from listenctl.server.recording.recording_queue import DiskBacklog, RecordingQueue
+from listenctl.server.recording.recording_writer import RecordingWriter, RecordSettings, join_pieces
+from tests.helpers.server import call_log
+
+
+@pytest.mark.parametrize(
+    ("pieces", "joined"),
+    [
+        ([], []),
+        ([(0, b"ab")], [(0, b"ab")]),
+        ([(0, b"ab"), (1, b"cdef"), (3, b"gh")], [(0, b"abcdefgh")]),
+        ([(0, b"ab"), (2, b"cd"), (3, b"ef")], [(0, b"ab"), (2, b"cdef")]),
+    ],
+)
+def test_audio_is_joined_up_to_a_hole(pieces: list[tuple[int, bytes]], joined: list[tuple[int, bytes]]) -> None:
+    assert join_pieces(pieces, 2) == joined
+
+
+class OneQueue:
+    def __init__(self, folder: Path) -> None:
+        self.released: list[int] = []
+        self.events: list[EventFields] = []
+        settings = RecordSettings(RecordingDestination.parse(f"{folder}/"))
+        self.log = call_log('{"callSid": "a"}')
+        self.writer = RecordingWriter(settings, self.log, self.events.append, lambda _: None, lambda: 0.0)
+        self.queue = RecordingQueue(self.writer, self.released.append)
+
+
+def test_one_turn_writes_what_piled_up_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, done = OneQueue(tmp_path), list[str]()
+    writes: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        one.writer, "write_pieces", lambda run: writes.extend((at, len(data)) for at, data in join_pieces(run, 2))
+    )
+
+    turns = [one.queue.add_pieces([(0, b"abcd"), (2, b"ef")]), one.queue.add_pieces([(3, b"gh")])]
+    turns += [one.queue.add_job(lambda: done.append(f"after {writes}")), one.queue.add_pieces([(4, b"ij")])]
+    one.queue.write_items()
+
+    assert turns == [True, False, False, False]
+    assert writes == [(0, 8), (4, 2)]
+    assert done == ["after [(0, 8)]"]
+    assert sum(one.released) == 10
+    # What comes later needs a turn again.
+    assert one.queue.add_pieces([(5, b"kl")])
+
+
+def test_a_write_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording_queue, "MAX_WRITE", 4)
+    one, runs = OneQueue(tmp_path), list[int]()
+    monkeypatch.setattr(one.writer, "write_pieces", lambda run: runs.append(len(run)))
+
+    one.queue.add_pieces([(at, b"ab") for at in range(5)])
+    one.queue.write_items()
+
+    assert runs == [2, 2, 1]
+
+
+def test_the_most_that_was_in_memory_only_is_known(tmp_path: Path) -> None:
+    one = OneQueue(tmp_path)
+    one.writer.open_files()
+    for position, samples in ((0, 800), (800, 8000), (8800, 80)):
+        one.queue.add_pieces([(position, bytes(2 * samples))])
+        one.log.samples = position + samples
+        one.queue.write_items()
+    one.log.ended_at = one.log.started_at + 2
+
+    assert one.writer.finish_recording()
+
+    (sidecar,) = tmp_path.glob("*.json")
+    assert '"max_unwritten_seconds": 1.0' in sidecar.read_text()
+
+
+def test_the_age_of_a_backlog_is_that_of_its_oldest_turn() -> None:
+    backlog = DiskBacklog()
+    assert backlog.age(10.0) == 0.0
+
+    backlog.add_turns(2, 10.0)
+    backlog.add_turns(1, 12.0)
+    ages = [backlog.age(13.0)]
+    for _ in range(3):
+        backlog.end_turn()
+        ages.append(backlog.age(13.0))
+
+    assert ages == [3.0, 3.0, 1.0, 0.0]

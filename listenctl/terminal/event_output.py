@@ -7,16 +7,19 @@ import sys
 from collections.abc import AsyncIterator, Callable, Container
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from listenctl.errors import UsageError
-from listenctl.events import Reporter
+from listenctl.events import Reporter, WarningEvent
 from listenctl.json_lines import json_line
 from listenctl.terminal.event_lines import PRINTED_EVENTS, format_event
 from listenctl.terminal.line_writer import LineWriter
 from listenctl.terminal.live_view import LiveView
-from listenctl.terminal.printable_text import TextStyle
+from listenctl.terminal.printable_text import TextStyle, count_noun
 from listenctl.terminal.screen import can_draw
 from listenctl.terminal.standard_streams import write_message
+
+T = TypeVar("T")
 
 
 class EventOutput:
@@ -30,6 +33,7 @@ class EventOutput:
 
     def __init__(self, reporter: Reporter, give_up: Callable[[], str], closing: ExitStack) -> None:
         self.broken = False  # whether an event wasn't written, which was reported on stderr
+        self.lost_events = False  # whether that was not because a reader had left
         self._reporter = reporter
         self._give_up = give_up
         self._closing = closing  # closes it
@@ -43,7 +47,12 @@ class EventOutput:
             self._write_to(append_to(file), str(file))
 
     def _write_to(self, fd: int, name: str) -> None:
-        writer = LineWriter(fd, on_broken=lambda reason: self._break_soon(name, reason))
+        writer = LineWriter(
+            fd,
+            on_broken=lambda reason: self._do_soon(self._break, name, reason),
+            on_pause=lambda reason: self._do_soon(self._pause, name, reason),
+            on_resume=lambda lost: self._do_soon(self._resume, name, lost),
+        )
         self._closing.callback(self._end, writer, name)
         self._reporter.add_sink(lambda report: writer.write(json_line(report)))
         if stat.S_ISFIFO(os.fstat(fd).st_mode):
@@ -53,16 +62,24 @@ class EventOutput:
 
     def _end(self, writer: LineWriter, name: str) -> None:
         if writer.close() and not self.broken:
-            self.broken = True
+            self.broken = self.lost_events = True
             write_message(f"{name}: {writer.describe_loss('event')}")
 
     def _note_left(self, fd: int, name: str) -> None:
         self._loop.remove_reader(fd)
         self._break(name, "its reader is gone")
 
-    def _break_soon(self, name: str, reason: str) -> None:
+    def _do_soon(self, report: Callable[[str, T], None], name: str, detail: T) -> None:
         with suppress(RuntimeError):  # The loop has ended.
-            self._loop.call_soon_threadsafe(self._break, name, reason)
+            self._loop.call_soon_threadsafe(report, name, detail)
+
+    def _pause(self, name: str, reason: str) -> None:
+        write_message(f"{name}: events can't be written now: {reason.lower()}; they wait until this is over")
+
+    def _resume(self, name: str, lost: int) -> None:
+        missing = f"{count_noun(lost, 'event')} before this one didn't fit into memory" if lost else "none is missing"
+        detail = f"{name}: events are written again; {missing}"
+        self._reporter.emit(WarningEvent(rule="events-resumed", detail=detail))
 
     def _break(self, name: str, reason: str) -> None:
         if not self.broken:

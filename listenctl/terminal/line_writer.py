@@ -1,6 +1,9 @@
 """Lines written in the background, so that a slow or stopped reader doesn't hold up a call."""
 
+import errno
 import os
+import stat
+import threading
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
@@ -14,22 +17,41 @@ from listenctl.terminal.printable_text import count_noun
 MAX_WAITING = 100_000
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 CLOSE_LIMIT = 2.0
+# Seconds until a line that the disk didn't take is written again.
+RETRY_AFTER = 1.0
+
+_PASSING = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EIO))
+"""Errors of a file on a disk, which can take lines again later."""
 
 
 class LineWriter:
     """
-    Write lines to a descriptor, in order.
+    Write lines to a descriptor, in order. While a disk is full, lines wait; those for which there is no room are lost.
 
     Args:
         on_broken: called once, in the writing thread, with the reason why nothing more can be written.
+        on_pause: called there with the reason why nothing can be written now.
+        on_resume: called there when this is over, with the number of lines that were lost meanwhile.
     """
 
-    def __init__(self, fd: int, encoding: str = "utf-8", on_broken: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        fd: int,
+        encoding: str = "utf-8",
+        on_broken: Callable[[str], None] = lambda _: None,
+        on_pause: Callable[[str], None] = lambda _: None,
+        on_resume: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self.lost = 0  # number of lines that were not written; those under way are counted when the writer is closed
         self.problem: str | None = None  # why nothing more can be written; None while it can
         self._fd = fd
         self._encoding = encoding
         self._on_broken = on_broken
+        self._on_pause = on_pause
+        self._on_resume = on_resume
+        self._paused_by = ""
+        self._closing = threading.Event()
+        self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
         self._unwritten = 0
         self._waiting: deque[str] = deque()
         self._writer = BackgroundWriter("lines", MAX_WAITING_BYTES)
@@ -45,6 +67,7 @@ class LineWriter:
 
     def close(self) -> int:
         """Write what is queued, without waiting for a reader that has stopped; return how many lines were lost."""
+        self._closing.set()
         self._writer.close(CLOSE_LIMIT)
         self.lost += self._unwritten + len(self._waiting)
         self._unwritten = 0
@@ -53,9 +76,8 @@ class LineWriter:
 
     def describe_loss(self, noun: str) -> str:
         """Return how many lines, each a ``noun``, were lost, and why."""
-        return (
-            f"{count_noun(self.lost, noun)} couldn't be written: {(self.problem or 'its reader has stopped').lower()}"
-        )
+        reason = self.problem or self._paused_by or "its reader has stopped"
+        return f"{count_noun(self.lost, noun)} couldn't be written: {reason.lower()}"
 
     def _write_waiting(self) -> None:
         if self.problem is not None:
@@ -71,7 +93,9 @@ class LineWriter:
             self._writer.release_bytes(taken)
         except OSError as exc:
             self.problem = exc.strerror or str(exc)
-            self._on_broken(self.problem)
+            # What a full disk didn't take at the end is counted by ``close``.
+            if not self._can_pass(exc):
+                self._on_broken(self.problem)
 
     def _write(self, lines: list[bytes]) -> None:
         ends = list(accumulate(map(len, lines)))
@@ -80,5 +104,28 @@ class LineWriter:
         self._unwritten = len(lines)
         while written < len(view):
             # A pipe takes all of a write of this size or nothing; how much of a longer write was taken is unknown.
-            written += os.write(self._fd, view[written : written + PIPE_BUF])
+            written += self._write_when_possible(view[written : written + PIPE_BUF])
             self._unwritten = len(lines) - bisect_right(ends, written)
+
+    def _write_when_possible(self, data: memoryview) -> int:
+        """Write some of ``data``, and wait for a disk that is full; at the end of the writer it is tried once more."""
+        lost_before: int | None = None
+        while True:
+            closing = self._closing.is_set()
+            try:
+                written = os.write(self._fd, data)
+            except OSError as exc:
+                if closing or not self._can_pass(exc):
+                    raise
+                if lost_before is None:
+                    lost_before = self.lost
+                    self._paused_by = exc.strerror or str(exc)
+                    self._on_pause(self._paused_by)
+                self._closing.wait(RETRY_AFTER)
+            else:
+                if lost_before is not None:
+                    self._on_resume(self.lost - lost_before)
+                return written
+
+    def _can_pass(self, problem: OSError) -> bool:
+        return self._is_file and problem.errno in _PASSING

@@ -83,6 +83,37 @@ async def test_a_full_disk_is_said_once(capsys: pytest.CaptureFixture[str]) -> N
     )
 
 
+async def test_events_of_a_full_disk_go_on_when_there_is_room(
+    tiny: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("listenctl.terminal.line_writer.RETRY_AFTER", 0.001)
+    monkeypatch.setattr("listenctl.terminal.line_writer.MAX_WAITING", 1)
+    said = list[str]()
+    async with asyncio.timeout(LIMIT):
+        with ExitStack() as closing:
+            output = Output(closing, tiny / "events")
+            resumed = asyncio.Event()
+            output.reporter.add_sink(lambda _: resumed.set(), {"warning"})
+            with pytest.raises(OSError, match="No space left"):
+                (tiny / "ballast").write_bytes(bytes(300_000))
+            output.reporter.emit(MessageEvent(type="first"))
+            while not said:
+                await asyncio.sleep(0)
+                said += [text] if (text := capsys.readouterr().err) else []
+            for number in range(3):
+                output.reporter.emit(MessageEvent(type=str(number)))
+            (tiny / "ballast").unlink()
+            await resumed.wait()
+
+    events = [json.loads(line) for line in (tiny / "events").read_text().splitlines()]
+    assert [event.get("type") for event in events] == ["first", "0", None]
+    assert events[-1]["rule"] == "events-resumed"
+    assert events[-1]["detail"].endswith("events are written again; 2 events before this one didn't fit into memory")
+    assert output.given_up == 0
+    assert output.events.lost_events
+    assert said[-1].endswith("events can't be written now: no space left on device; they wait until this is over\n")
+
+
 async def test_what_is_lost_at_the_very_end_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     with ExitStack() as closing:
         output = Output(closing, Path("/dev/full"))

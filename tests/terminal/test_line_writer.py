@@ -2,12 +2,15 @@
 
 import fcntl
 import os
+import queue
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from listenctl.terminal.line_writer import LineWriter
+from tests.helpers.server import LIMIT
 
 
 @pytest.fixture
@@ -83,3 +86,71 @@ def test_a_reader_that_stops_holds_nobody_up(
     assert lost == 100 - fcntl.fcntl(pipe[1], fcntl.F_GETPIPE_SZ) // 10_001
     assert os.read(pipe[0], 10_001) == b"x" * 10_000 + b"\n"
     os.close(pipe.pop(0))
+
+
+class Paused:
+    """A writer on a disk that is full, and what it reports."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("listenctl.terminal.line_writer.RETRY_AFTER", 0.001)
+        self.path, self._ballast = folder / "lines", folder / "ballast"
+        self.pauses, self.resumed = queue.SimpleQueue[str](), queue.SimpleQueue[int]()
+        self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self.writer = LineWriter(self._fd, on_pause=self.pauses.put, on_resume=self.resumed.put)
+        with pytest.raises(OSError, match="No space left"):
+            self._ballast.write_bytes(bytes(300_000))
+
+    def make_room(self) -> None:
+        self._ballast.unlink()
+
+    def close(self) -> int:
+        lost = self.writer.close()
+        os.close(self._fd)
+        return lost
+
+
+def test_lines_wait_while_the_disk_is_full(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paused = Paused(tiny, monkeypatch)
+    lines = [f"line {number} {'x' * 100}" for number in range(500)]
+
+    for line in lines[:-1]:
+        paused.writer.write(line)
+    reason = paused.pauses.get(timeout=LIMIT)
+    paused.make_room()
+    lost = paused.resumed.get(timeout=LIMIT)
+    paused.writer.write(lines[-1])
+
+    assert (reason, lost) == ("No space left on device", 0)
+    assert paused.close() == 0
+    # A line of which the full disk took a part is completed.
+    assert paused.path.read_text().splitlines() == lines
+    assert paused.pauses.empty()
+
+
+def test_lines_that_do_not_fit_into_memory_are_counted_and_the_others_written(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("listenctl.terminal.line_writer.MAX_WAITING", 10)
+    paused = Paused(tiny, monkeypatch)
+
+    paused.writer.write("first")
+    paused.pauses.get(timeout=LIMIT)
+    for number in range(25):
+        paused.writer.write(f"line {number}")
+    paused.make_room()
+
+    assert paused.resumed.get(timeout=LIMIT) == 15
+    assert paused.close() == 15
+    assert paused.path.read_text().splitlines() == ["first", *(f"line {number}" for number in range(10))]
+
+
+def test_a_disk_that_stays_full_delays_the_end_no_longer_than_a_try(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused = Paused(tiny, monkeypatch)
+
+    for number in range(3):
+        paused.writer.write(f"line {number}")
+
+    assert paused.close() == 3
+    assert paused.writer.problem == "No space left on device"

@@ -97,7 +97,7 @@ async def run_server(
             on_start(server.url)
             await _wait(server, patience)
     lost = server.lost_audio or (recorder is not None and recorder.lost_audio)
-    if lost or (dumper is not None and dumper.lost_frames):
+    if lost or output.lost_events or (dumper is not None and dumper.lost_frames):
         return ExitStatus.CHECK_FAILED
     if output.broken:
         return ExitStatus.FAILED

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from listenctl.protocol import peer_json
-from listenctl.protocol.audio import MAX_RATE, MIX_CHANNELS
+from listenctl.protocol.audio import MAX_RATE, MIN_RATE, MIX_CHANNELS
 
 if TYPE_CHECKING:
     from listenctl.protocol.json_repair import ObjectRepair
@@ -174,7 +174,7 @@ def _sample_rate(fields: Mapping[str, object]) -> tuple[int | None, list[str]]:
         return None, []
     value = fields["sampleRate"]
     rate = peer_json.parse_number(value)
-    if rate is None or rate != int(rate) or not 0 < rate <= MAX_RATE:
+    if rate is None or rate != int(rate) or not MIN_RATE <= rate <= MAX_RATE:
         return None, [f"sampleRate {_brief(value)} is unusable"]
     return int(rate), ["sampleRate was a string"] if isinstance(value, str) else []
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 SHUTDOWN_TIMEOUT = 5.0
 """Seconds for the connections to end; those that are left are cut."""
+CONVERSION_TIMEOUT = 5.0
+"""Seconds after a signal until recordings that are being converted to another format stay WAVs."""
 
 
 class Shutdown:
@@ -40,6 +42,12 @@ class Shutdown:
             connection.close(1001, "server is stopping")
         asyncio.get_running_loop().call_later(SHUTDOWN_TIMEOUT, self._cut_connections)
         self.check_connections()
+
+    def stop(self) -> None:
+        """Begin, because a signal wants the server to end soon: what takes long is given up then."""
+        self.begin()
+        if self._server.recorder is not None:
+            asyncio.get_running_loop().call_later(CONVERSION_TIMEOUT, self._server.recorder.stop_conversions)
 
     def begin_after_calls(self) -> None:
         """Accept no new calls, and begin when the live ones have ended."""

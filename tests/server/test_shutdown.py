@@ -1,10 +1,14 @@
+import asyncio
 import struct
 from pathlib import Path
 
 import pytest
 
+from listenctl.server.recording.call_recorder import FileRecorder
+from listenctl.server.shutdown import CONVERSION_TIMEOUT
 from tests.helpers.frames import HANDSHAKE, binary, close, text
 from tests.helpers.server import faster, read_sidecar, recorded_audio, running
+from tests.helpers.simulated_time import simulated_loop
 
 pytestmark = pytest.mark.simulated_time
 
@@ -60,3 +64,17 @@ async def test_stopping_waits_for_no_peer_for_ever_and_twice_is_once(tmp_path: P
 
     assert run.events.of("recording-saved")[0]["samples"] == 160
     assert [event["rule"] for event in run.events.of("warning")] == ["calls-cut"]
+
+
+async def test_after_a_signal_conversions_have_a_few_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped: list[float] = []
+    monkeypatch.setattr(FileRecorder, "stop_conversions", lambda _: stopped.append(simulated_loop().time()))
+    async with running(record=tmp_path) as run:
+        await run.call(METADATA)
+        run.server.shutdown.stop()
+        began = simulated_loop().time()
+        await asyncio.sleep(CONVERSION_TIMEOUT - 0.1)
+        assert stopped == []
+        await asyncio.sleep(0.2)
+
+    assert stopped == [began + CONVERSION_TIMEOUT]

@@ -91,7 +91,7 @@ async def run_server(
             urgent=FAILURE_EVENTS,
         )
         async with display as give_terminal_back, dumping(server, dump) as dumper:
-            ended_by = stop_at_signals(server.shutdown.begin, partial(_leave, give_terminal_back))
+            ended_by = stop_at_signals(server.shutdown.stop, partial(_leave, give_terminal_back))
             gc.freeze()  # Imported modules stay, so the collector can skip them.
             server.start()
             on_start(server.url)

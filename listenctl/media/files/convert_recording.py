@@ -7,22 +7,25 @@ import hashlib
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from listenctl.errors import ListenctlError
 from listenctl.media.files.libsndfile import disable_seeking
 from listenctl.media.files.new_files import create_new
 from listenctl.media.resampling import resample_blocks
+from listenctl.protocol.audio import MIN_RATE
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Block = NDArray[np.int16] | NDArray[np.float32]
+
+_BlockReader: TypeAlias = Callable[[Any], Iterator["Block"]]
 
 _BLOCK_SAMPLES = 16384
 # An MP3 without a LAME tag decodes to whole frames plus the delays of encoder and decoder.
@@ -76,8 +79,18 @@ class Conversion:
     warnings: tuple[str, ...] = ()
 
 
-def convert_wav(wav: Path, target: Path, kind: str, tags: Mapping[str, str] = NO_TAGS) -> Conversion:
-    """Convert a finished recording to ``target``; ``kind`` is one of ``CODECS``, ``tags`` as in ``recording_tags``."""
+def convert_wav(
+    wav: Path,
+    target: Path,
+    kind: str,
+    tags: Mapping[str, str] = NO_TAGS,
+    *,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> Conversion:
+    """
+    Convert a finished recording to ``target``; ``kind`` is one of ``CODECS``, ``tags`` as in ``recording_tags``. Once
+    ``is_stopped`` returns True, ListenctlError is raised, and only the WAV stays.
+    """
     import soundfile
 
     try:
@@ -85,21 +98,33 @@ def convert_wav(wav: Path, target: Path, kind: str, tags: Mapping[str, str] = NO
             # Except for raw, libsndfile can't read back the empty files that it writes.
             if not source.frames and kind != "raw":
                 return Conversion(wav, (f"{wav.name}: has no audio, so it stays a WAV and is not converted to {kind}",))
-            return Conversion(target, _convert(source, target, kind, tags))
+            return Conversion(target, _convert(source, target, kind, tags, is_stopped))
     except (soundfile.SoundFileError, OSError) as exc:
         # libsndfile doesn't name a full disk.
         problem = str(exc).replace("System error.", "system error, such as a full disk")
         raise ListenctlError(f"{target}: can't be converted from {wav.name}: {problem}; the WAV is kept") from exc
 
 
-def _convert(source: Any, target: Path, kind: str, tags: Mapping[str, str]) -> tuple[str, ...]:
+def _convert(
+    source: Any, target: Path, kind: str, tags: Mapping[str, str], is_stopped: Callable[[], bool]
+) -> tuple[str, ...]:
     codec = CODECS[kind]
     rate = codec.rate_for(source.samplerate)
+    if rate != source.samplerate and source.samplerate < MIN_RATE:
+        reason = f"{source.samplerate} Hz is too low to be resampled to {rate} Hz"
+        raise ListenctlError(f"{target}: can't be converted: {reason}; the WAV is kept")
+
+    def blocks_of(file: Any) -> Iterator["Block"]:
+        for block in _blocks(file, codec.dtype):
+            if is_stopped():
+                raise ListenctlError(f"{target}: the server was stopped before it was converted; the WAV is kept")
+            yield block
+
     fd, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=target.parent)
     part = Path(name)
     try:
-        written = _encode(source, part, codec, rate, tags)
-        difference = _difference(source, written, _decode(part, codec, written))
+        written = _encode(source, blocks_of, part, codec, rate, tags)
+        difference = _difference(source, written, _decode(part, blocks_of, codec, written))
         if difference:
             raise ListenctlError(f"{target}: {difference}; the WAV is kept")
         os.fsync(fd)
@@ -145,28 +170,29 @@ class _AudioDigest:
         return [math.sqrt(energy / max(1, self.samples)) for energy in self._energy]
 
 
-def _encode(source: Any, part: Path, codec: AudioCodec, rate: int, tags: Mapping[str, str]) -> _AudioDigest:
+def _encode(
+    source: Any, blocks_of: _BlockReader, part: Path, codec: AudioCodec, rate: int, tags: Mapping[str, str]
+) -> _AudioDigest:
     import soundfile
 
     tally = _AudioDigest(codec, rate, source.channels)
     with soundfile.SoundFile(part, "w", rate, source.channels, **codec.layout) as sink:
         for name, value in tags.items() if codec.container != "RAW" else ():
             setattr(sink, name, value)
-        blocks = _blocks(source, codec.dtype)
-        for block in resample_blocks(blocks, source.samplerate, rate, source.channels, codec.dtype):
+        for block in resample_blocks(blocks_of(source), source.samplerate, rate, source.channels, codec.dtype):
             sink.write(block)
             tally.add_block(block)
     return tally
 
 
-def _decode(part: Path, codec: AudioCodec, written: _AudioDigest) -> _AudioDigest:
+def _decode(part: Path, blocks_of: _BlockReader, codec: AudioCodec, written: _AudioDigest) -> _AudioDigest:
     import soundfile
 
     # Raw audio has no header; all other files say what they hold, and that is checked.
     layout = (written.sample_rate, written.channels) if codec.container == "RAW" else ()
     with soundfile.SoundFile(part, "r", *layout, **(codec.layout if layout else {})) as file:
         tally = _AudioDigest(codec, file.samplerate, file.channels)
-        for block in _blocks(file, codec.dtype):
+        for block in blocks_of(file):
             tally.add_block(block)
     return tally
 

@@ -15,6 +15,7 @@ from listenctl.events import EventFields, RecordingFailedEvent, RecordingSavedEv
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap import Gap
 from listenctl.server.calls.live_call_log import LiveCallLog
+from listenctl.server.recording.conversion_pool import ConversionPool
 from listenctl.server.recording.recording_queue import DiskBacklog, RecordingQueue
 from listenctl.server.recording.recording_writer import Piece, RecordingWriter, RecordSettings
 
@@ -79,6 +80,9 @@ class CallRecorder(Protocol):
     def flush(self, now: float) -> None:
         """Write what has been collected; called after each batch of reads."""
 
+    def stop_conversions(self) -> None:
+        """Leave recordings that are not converted yet as WAVs."""
+
     async def finish_recordings(self) -> None: ...
 
 
@@ -105,6 +109,7 @@ class FileRecorder:
         self._delayed = 0  # number of recordings that are finished later
         self._give_up_at = inf
         self._writer = BackgroundWriter("writer", MAX_WAITING_BYTES)
+        self._conversions = ConversionPool()
         self._finishers = ThreadPoolExecutor(max_workers=FINISHERS, thread_name_prefix="finisher")
 
     def start_recording(self, log: LiveCallLog) -> "FileRecording":
@@ -116,6 +121,7 @@ class FileRecorder:
             lambda event: self._results.add_job(partial(self._report, log, event)),
             self._writer.add_low_priority_job,
             self._loop.time,
+            self._conversions,
         )
         recording = FileRecording(self, writer, self._settings, log)
         self._live[recording] = None
@@ -129,6 +135,9 @@ class FileRecorder:
             self._writer.add_jobs(*self._jobs)
             self._jobs = []
         self._check_backlog(self._backlog.age(now))
+
+    def stop_conversions(self) -> None:
+        self._conversions.stop()
 
     async def finish_recordings(self) -> None:
         """Wait until every recording is finished, and end the threads."""

@@ -53,6 +53,9 @@ class PipeRecorder:
     def flush(self, now: float) -> None:
         """Do nothing: audio is written as it arrives."""
 
+    def stop_conversions(self) -> None:
+        """Do nothing: a pipe gets no other format."""
+
     async def finish_recordings(self) -> None:
         await asyncio.to_thread(self._writer.end, None)
         if self._log is not None and not self._broken:

@@ -21,6 +21,7 @@ from listenctl.media.files.wav_recording import Recording
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap import Gap
 from listenctl.server.calls.live_call_log import LiveCallLog
+from listenctl.server.recording.conversion_pool import ConversionPool
 from listenctl.server.recording.describe_recording import describe_recording
 
 RETRY_AFTER = 1.0
@@ -55,12 +56,14 @@ class RecordingWriter:
         report: Callable[[EventFields], None],
         add_later: Callable[[Job], None],
         clock: Callable[[], float],
+        conversions: ConversionPool,
     ) -> None:
         self._settings = settings
         self._log = log  # of the call, complete when ``finish_recording`` runs, because the sidecar is made from it
         self._report = report  # an event of the recording, from any thread
         self._add_later = add_later  # adds a job that can wait
         self._clock = clock
+        self._conversions = conversions
         self._sidecar: Sidecar | None = None  # of the finished recording, once the WAV is complete
         self._converted = False
         self._delayed = False
@@ -235,13 +238,13 @@ class RecordingWriter:
             self._report(RecordingFailedEvent(path=str(path), reason=f"{exc.strerror or exc}"))
 
     def _convert(self, recording: Recording, sidecar: Sidecar) -> Sidecar:
-        from listenctl.server.recording.conversion_pool import convert_in_background
-
         kind, extension = self._settings.destination.kind, self._settings.destination.extension
         tags = recording_tags(sidecar.metadata, sidecar.started)
         made: list[Conversion] = []
         try:
-            made.extend(convert_in_background(wav, wav.with_suffix(extension), kind, tags) for wav in recording.paths)
+            made.extend(
+                self._conversions.convert(wav, wav.with_suffix(extension), kind, tags) for wav in recording.paths
+            )
         except ListenctlError:
             # The sidecar names the WAVs, so all of them stay and nothing else does.
             for conversion in made:

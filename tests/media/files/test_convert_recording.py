@@ -200,3 +200,25 @@ def test_a_full_disk_is_an_error_and_leaves_the_wav(tmp_path: Path, kind: str) -
     assert "ListenctlError: " in done.stderr
     assert "system error, such as a full disk; the WAV is kept" in done.stderr
     assert list(tmp_path.iterdir()) == [wav]
+
+
+@pytest.mark.parametrize("kind", ["flac", "ogg", "mp3", "raw"])
+@pytest.mark.parametrize("looks", [0, 3, 12])
+def test_a_conversion_that_is_stopped_leaves_only_the_wav(kind: str, looks: int, tmp_path: Path) -> None:
+    wav = write(tmp_path / "a.wav", speech(8000, 1, seconds=20), 8000)
+    answers = iter([False] * looks + [True] * 100)
+
+    with pytest.raises(ListenctlError, match="the WAV is kept"):
+        convert_wav(wav, tmp_path / f"a.{kind}", kind, is_stopped=lambda: next(answers))
+
+    assert list(tmp_path.iterdir()) == [wav]
+
+
+@pytest.mark.parametrize("kind", ["ogg", "mp3"])
+def test_a_rate_that_would_grow_a_thousandfold_is_refused(kind: str, tmp_path: Path) -> None:
+    wav = write(tmp_path / "a.wav", speech(8000, 1), 1)
+
+    with pytest.raises(ListenctlError, match="1 Hz is too low to be resampled to 8000 Hz; the WAV is kept"):
+        convert_wav(wav, tmp_path / f"a.{kind}", kind)
+
+    assert list(tmp_path.iterdir()) == [wav]

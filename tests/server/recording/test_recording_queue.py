@@ -7,6 +7,7 @@ import pytest
 from listenctl.events import EventFields
 from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.server.recording import recording_queue
+from listenctl.server.recording.conversion_pool import ConversionPool
 from listenctl.server.recording.recording_queue import DiskBacklog, RecordingQueue
 from listenctl.server.recording.recording_writer import RecordingWriter, RecordSettings, join_pieces
 from tests.helpers.server import call_log
@@ -31,7 +32,8 @@ class OneQueue:
         self.events: list[EventFields] = []
         settings = RecordSettings(RecordingDestination.parse(f"{folder}/"))
         self.log = call_log('{"callSid": "a"}')
-        self.writer = RecordingWriter(settings, self.log, self.events.append, lambda _: None, lambda: 0.0)
+        report = self.events.append
+        self.writer = RecordingWriter(settings, self.log, report, lambda _: None, lambda: 0.0, ConversionPool())
         self.queue = RecordingQueue(self.writer, self.released.append)
 
 

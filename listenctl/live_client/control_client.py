@@ -13,6 +13,7 @@ from listenctl.errors import ListenctlError, NotFoundError, RefusedError
 from listenctl.json_lines import ReportedEvent
 from listenctl.live_client.attached_call import AttachedCall, close_error
 from listenctl.live_client.list_calls import PATIENCE, read_json_object, unreachable_error
+from listenctl.net.own_sockets import connect_privately
 from listenctl.protocol.opening_handshake import JAMBONZ_SUBPROTOCOL
 
 if TYPE_CHECKING:
@@ -66,14 +67,14 @@ async def _connected(path: Path, resource: str, patience: float) -> AsyncIterato
     # Where no server runs, the error needs none of these imports.
     if not os.access(path, os.F_OK):
         raise unreachable_error(path, FileNotFoundError())
-    from websockets.asyncio.client import unix_connect
+    from websockets.asyncio.client import connect
     from websockets.exceptions import InvalidHandshake, InvalidStatus
     from websockets.typing import Subprotocol
 
     try:
-        connection = await unix_connect(
-            path,
+        connection = await connect(
             f"ws://localhost{resource}",
+            sock=await connect_privately(path),
             subprotocols=[Subprotocol(JAMBONZ_SUBPROTOCOL)],
             compression=None,
             # A tool may be busy with a pipe or a terminal for a long time, and a server that dies closes the socket.

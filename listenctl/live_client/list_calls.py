@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from listenctl.errors import ListenctlError, NotFoundError, RefusedError
+from listenctl.net.own_sockets import ForeignSocketError
 from listenctl.net.runtime_folder import DEFAULT_NAME
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ def list_calls(path: Path, *, patience: float = PATIENCE) -> "CallListing":
 
 def _parse_listing(body: bytes) -> "CallListing | None":
     from listenctl.call_listing import CallListing
-    from listenctl.protocol.peer_json import decode
+    from listenctl.protocol.peer_json import UNBOUNDED, decode
 
-    value, _ = decode(body.decode(errors="replace")) or (None, 0)
+    value, _ = decode(body.decode(errors="replace"), max_items=UNBOUNDED) or (None, 0)
     return CallListing.parse(value)
 
 
@@ -58,6 +59,8 @@ def unreachable_error(path: Path, exc: Exception) -> ListenctlError:
             )
         case TimeoutError():
             return RefusedError(f"{path}: the server doesn't answer")
+        case ForeignSocketError():
+            return RefusedError(f"{path}: is not trusted: {exc.strerror}; set XDG_RUNTIME_DIR to a folder of your own")
         case PermissionError():
             return RefusedError(f"{path}: permission denied; run the command as the user who started the server")
         case OSError():

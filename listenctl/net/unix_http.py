@@ -1,8 +1,10 @@
-"""HTTP requests over a Unix socket."""
+"""HTTP requests over a Unix socket on which a process of our own user listens."""
 
 import http.client
 import socket
 from pathlib import Path
+
+from listenctl.net.own_sockets import check_owner
 
 
 def get_over_unix_socket(path: Path, resource: str, *, patience: float) -> tuple[int, bytes]:
@@ -25,3 +27,4 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
+        check_owner(self.sock, self._path)

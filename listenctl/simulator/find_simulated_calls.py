@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from listenctl.errors import NotFoundError
+from listenctl.net.own_sockets import connect_privately
 from listenctl.net.unix_http import get_over_unix_socket
 from listenctl.simulator.dtmf_requests import DtmfRequest, read_answer
 from listenctl.simulator.simulated_call_socket import RESOURCE, SimulatedCallEntry
@@ -27,12 +28,16 @@ def find_simulated_calls(folder: Path) -> list[SimulatedCallEntry]:
 
 
 async def request_dtmf(call: SimulatedCallEntry, request: DtmfRequest, on_digit: Callable[[], None]) -> bool:
-    from websockets.asyncio.client import unix_connect
+    from websockets.asyncio.client import connect
     from websockets.exceptions import InvalidHandshake, WebSocketException
 
     try:
-        async with unix_connect(
-            str(call.socket), f"ws://localhost{RESOURCE}", compression=None, ping_interval=None, close_timeout=1
+        async with connect(
+            f"ws://localhost{RESOURCE}",
+            sock=await connect_privately(call.socket),
+            compression=None,
+            ping_interval=None,
+            close_timeout=1,
         ) as connection:
             await connection.send(request.serialize())
             while (passed := read_answer(await connection.recv())) is None:

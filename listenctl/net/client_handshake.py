@@ -13,7 +13,7 @@ from websockets.utils import accept_key
 from listenctl.errors import RefusedError, UsageError
 from listenctl.net.server_address import CallTarget
 from listenctl.net.websocket_url import WebSocketUrl, resolve_websocket_url
-from listenctl.protocol.opening_handshake import basic_authorization
+from listenctl.protocol.opening_handshake import SUBPROTOCOLS, basic_authorization
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_HEAD_BYTES = 64 * 1024
@@ -160,7 +160,8 @@ def _subprotocol(answers: Sequence[str], offered: str | None) -> tuple[str | Non
     if not answers:
         if offered is None:
             return None, ()
-        return None, (f"answered without a subprotocol; jambonz accepts that, but a server should echo {offered}",)
+        advice = f", but a server should echo {offered}" if offered in SUBPROTOCOLS else ""
+        return None, (f"answered without a subprotocol; jambonz accepts that{advice}",)
     answer = ", ".join(answers)
     # jambonz offers exactly one name; a relay offers what its own client did.
     if answer not in map(str.strip, (offered or "").split(",")):

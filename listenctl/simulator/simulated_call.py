@@ -181,6 +181,9 @@ class SimulatedCall:
         self._log.report_connection(connection.handshake)
         self._log.report_start(streaming=self._exchange.playout.streams, damage=describe_damage(self._first_text))
         self._state = "live"
+        # The server may end the call before the first frame.
+        for fault in self._faults.begun_faults(0.0):
+            self._log.report_fault(fault)
         for digit in self._faults.early_digits:
             self._log.add_digit(digit)
             self._exchange.send_digit(digit, _DIGIT_SECONDS)

@@ -2,6 +2,7 @@ import asyncio
 import re
 import socket
 import ssl
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,14 @@ async def test_an_answer_without_a_subprotocol_is_taken_and_warned_of() -> None:
     assert connection.handshake.warnings == (
         "answered without a subprotocol; jambonz accepts that, but a server should echo audio.jambonz.org",
     )
+
+
+async def test_a_server_need_not_echo_a_subprotocol_that_is_not_jambonz_s() -> None:
+    async with serving(upgrading(b"")) as port:
+        connection = await connect(replace(target(port), subprotocol="wrong.example.org"), HeardMessages())
+        await finish(connection)
+
+    assert connection.handshake.warnings == ("answered without a subprotocol; jambonz accepts that",)
 
 
 async def test_what_is_odd_about_url_and_credentials_is_warned_of() -> None:

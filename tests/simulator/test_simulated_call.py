@@ -19,6 +19,7 @@ from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, OLD,
 from listenctl.protocol.listen_verb.listen_verb import ActionHook, BidirectionalAudio, ListenVerb
 from listenctl.simulator import simulated_audio
 from listenctl.simulator.call_snapshot import CallSnapshot
+from listenctl.simulator.injected_faults import parse_fault
 from listenctl.simulator.plan import CallPlan, DtmfPress
 from listenctl.simulator.simulated_call import SimulatedCall
 from listenctl.simulator.simulated_call_log import SimulatedCallResult
@@ -358,6 +359,15 @@ async def test_a_server_that_ends_the_connection_ends_the_call(
 
     assert stage.far_end.of(CLOSE) == echoed
     assert (result.end.by, result.end.code, result.end.reason) == end
+
+
+async def test_a_fault_is_reported_before_a_server_ends_the_call_over_it() -> None:
+    plan = CallPlan(target=NOWHERE, faults=(parse_fault("first-frame-cut"),))
+
+    stage, _ = await held(plan, FarEnd(answer=lambda key: accept(key) + b"\x88\x02\x03\xef"))
+
+    assert stage.event("fault")["name"] == "first-frame-cut"
+    assert stage.event("call-ended")["close_code"] == 1007
 
 
 async def test_unsent_audio_leaves_before_the_close_and_the_rest_is_lost() -> None:

@@ -75,7 +75,7 @@ def _received(ended: ReportedEvent, stream_rate: int | None) -> list[str]:
 
 def _commands(ended: ReportedEvent, verdicts: Sequence[JsonObject]) -> str:
     if not ended["commands"]:
-        return "none from the server"
+        return "none received"
     outcomes = Counter(_outcomes_of_commands(verdicts))
     counts = [f"{number} {outcome}" for outcome, number in outcomes.most_common()]
     if (others := ended["commands"] - outcomes.total()) > 0:

@@ -120,7 +120,8 @@ class Playout:
             case KillAudio():
                 self._mode.kill_audio()
             case MarkCommand() | ClearMarks() if not self.profile.streams:
-                self._report_unknown_type("mark" if isinstance(command, MarkCommand) else "clearMarks")
+                sentence = f"the profile {self.profile.name} has no marks"
+                self._outbox.add_verdict(CommandOutcome.IGNORED, VerdictReason.UNSUPPORTED, sentence)
             case MarkCommand(name=name):
                 self._mode.add_mark(name)
             case ClearMarks():

@@ -79,7 +79,7 @@ def test_summary_of_an_empty_call() -> None:
     assert summarize_call(ended, []).splitlines()[:4] == [
         "sent      0.00 s of audio from 1 frame, call of 10.25 s",
         "lateness  nothing was sent",
-        "commands  none from the server",
+        "commands  none received",
         "keys      none",
     ]
 

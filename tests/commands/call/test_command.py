@@ -14,7 +14,7 @@ URL = "ws://127.0.0.1:1/"
     [
         (["call"], "no URL to call"),
         (["call", "http:/x"], "http:/x"),
-        (["call", "ws://[::1]/"], "jambonz can't parse an IPv6 address"),
+        (["call", "ws://::1/"], "an IPv6 address must be in brackets"),
         (["call", URL, "--audio", "none.wav"], "none.wav"),
         (["call", URL, "--audio", "verb.json"], "verb.json"),
         (["call", URL, "--verb", "verb.json"], "verb.json"),

@@ -253,7 +253,7 @@ def test_old_takes_no_audio_and_knows_no_marks() -> None:
 
     assert not call.playout.streams
     assert words(*call.playout.take_audio(bytes(320))) == ["ignored unsupported"]
-    assert words(*call.playout.take_text(MARK), *call.playout.take_text(CLEAR)) == ["ignored unknown-type"] * 2
+    assert words(*call.playout.take_text(MARK), *call.playout.take_text(CLEAR)) == ["ignored unsupported"] * 2
     assert words(*call.playout.take_text(V7)) == ["played"]
 
 

@@ -9,10 +9,10 @@ from listenctl.inspection.call_observers import AudioRun, CallObserver
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.message_checks.application_message_checks import ApplicationMessageChecks
 from listenctl.inspection.message_checks.frame_checks import FrameChecks
-from listenctl.inspection.message_checks.handshake_checks import check_handshake
+from listenctl.inspection.message_checks.handshake_checks import check_handshake, check_missing_answer
 from listenctl.inspection.message_checks.jambonz_message_checks import JambonzMessageChecks
 from listenctl.inspection.message_checks.ping_and_close_checks import PingAndCloseChecks
-from listenctl.inspection.rule_catalogue import RULES
+from listenctl.inspection.rule_catalogue import RULES, Severity
 from listenctl.inspection.rule_violations import Culprit, MessagePlace, Violation, ViolationLog
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.protocol.audio import AudioFormat
@@ -101,6 +101,7 @@ class CallInspector:
         seconds = self._last if ended is None else ended
         self._detect_listen_call()
         self._check_handshake()
+        self._check_missing_answer(seconds)
         close = self._closing.closes.get(_JAMBONZ)
         self._application.finish_call(seconds, closed_at=close.at if close else None, whole=ended is not None)
         captured = self.session.request is not None or self._application.has_messages
@@ -239,6 +240,17 @@ class CallInspector:
             self._handshake_checked = True
             for rule, culprit, detail in check_handshake(self.session):
                 self._violations.add_violation_at(rule, MessagePlace(0.0), culprit, detail)
+
+    def _check_missing_answer(self, seconds: float) -> None:
+        session = self.session
+        followed = self._metadata or self._closes or self._incomplete_senders or self._application.has_messages
+        if session.request is None or session.response or session.started_midway or followed:
+            return
+        ended_by = self._closing.connection_ended_by
+        if found := check_missing_answer(seconds, ended_by):
+            # Only a server that could have answered made an error.
+            severity = Severity.INFO if ended_by is _JAMBONZ and found[0] is Culprit.JAMBONZ else None
+            self._violations.add_violation_at("handshake-unanswered", MessagePlace(0.0), *found, severity=severity)
 
     def _report(self, seconds: float) -> CallReport:
         received, application = self._received, self._application

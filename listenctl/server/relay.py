@@ -13,6 +13,7 @@ from websockets.frames import CloseCode
 
 from listenctl.net.client_connection import FLOOD, ConnectionEnd
 from listenctl.protocol.application_commands import Command, parse_command
+from listenctl.protocol.call_sharing.mark_and_clip_names import NAME_PREFIX
 from listenctl.protocol.call_sharing.shared_stream import SampleBoundaries
 from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 from listenctl.protocol.listen_session import ProtocolViolation
@@ -50,7 +51,7 @@ class Relay:
 
     def make_tools(self, server_rate: int | None) -> AttachedTools:
         """Return the tools beside the application; a random prefix keeps their names apart from those of others."""
-        prefix = f"lc-{secrets.token_hex(4)}-"
+        prefix = f"{NAME_PREFIX}{secrets.token_hex(4)}-"
         return AttachedTools(
             _RelayedToolConnection(self._jambonz, self._boundaries),
             clock=asyncio.get_running_loop().time,

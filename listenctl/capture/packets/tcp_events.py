@@ -49,6 +49,11 @@ class StreamEnding(StrEnum):
     FORGOTTEN = "forgotten"  # idle for long while very many others started
     CAPTURE = "capture"  # the capture ended first
 
+    @property
+    def is_seen(self) -> bool:
+        """Whether the stream itself ended; otherwise only what the capture has of it did."""
+        return self not in (StreamEnding.REPLACED, StreamEnding.FORGOTTEN, StreamEnding.CAPTURE)
+
 
 class MissingCause(StrEnum):
     NOT_CAPTURED = "not captured"

@@ -172,7 +172,7 @@ class WebSocketFinder:
         items: list[WebSocketEvent] = []
         if side.state is _State.SEARCH:
             items += self._resume(number, at, side.search.end_data())
-        elif side.state is _State.FRAMES and side.reader.held_bytes:
+        elif side.state is _State.FRAMES and side.reader.held_bytes and how.is_seen:
             cut = side.reader.incomplete_frame()
             detail = f"the stream ends ({how}) in {_describe_place(cut)}"
             items.append(BytesLost(at, self._sender(number), cut[1] if cut else None, detail))

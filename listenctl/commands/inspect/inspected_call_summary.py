@@ -258,8 +258,11 @@ _SOURCES = {
 
 
 def _clip_counts(report: CallReport) -> str:
-    done = sum(clip.done is not None for clip in report.clips)
-    return f"{len(report.clips)} sent, {done} with a playDone" if report.clips else ""
+    if not report.clips:
+        return ""
+    results = Counter(clip.result for clip in report.clips)
+    words = (("done", "played to the end"), ("killed", "killed"), (None, "without a playDone"))
+    return ", ".join([f"{len(report.clips)} sent", *(f"{results[how]} {text}" for how, text in words if results[how])])
 
 
 def _clip(clip: ClipRecord) -> str:
@@ -269,8 +272,9 @@ def _clip(clip: ClipRecord) -> str:
     rate = f" at {format_rate(clip.decoded_rate)}" if clip.decoded_rate else ""
     queued = ", queued" if clip.command.get("queue_play") is True else ""
     reason = f" ({printable(clip.reason, _MAX_ID)})" if clip.reason else ""
-    done = f"done at {format_moment(clip.done)}{reason}" if clip.done is not None else "no playDone"
-    wrong = f", {', '.join(clip.verdicts)}" if clip.verdicts else ""
+    done = f"{clip.result} at {format_moment(clip.done)}{reason}" if clip.done is not None else "no playDone"
+    verdicts = [verdict for verdict in clip.verdicts if verdict != clip.result]
+    wrong = f", {', '.join(verdicts)}" if verdicts else ""
     return f"{format_moment(clip.at)}  {name}: {kind}{rate}, {length}{queued}; {done}{wrong}"
 
 

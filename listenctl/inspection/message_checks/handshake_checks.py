@@ -10,10 +10,13 @@ from listenctl.capture.capture_events import CapturedSession
 from listenctl.capture.websocket.http_heads import SWITCHING, HttpHead
 from listenctl.inspection.rule_violations import Culprit, FoundViolation
 from listenctl.json_lines import JsonObject
+from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.opening_handshake import SUBPROTOCOLS
 
 _BASIC = re.compile(r"[Bb]asic [A-Za-z0-9+/]+={0,2}")
 _MAX_SHOWN = 60
+# jambonz gives up a little later (listenctl-protocol(7) 1.6).
+_ANSWER_TIME = 10.0
 
 
 def check_handshake(session: CapturedSession) -> Iterator[FoundViolation]:
@@ -24,8 +27,23 @@ def check_handshake(session: CapturedSession) -> Iterator[FoundViolation]:
         yield from _check_request(session, request)
     if response:
         yield from _check_response(request if response.headers else None, response)
-    elif request and not session.started_midway:
-        yield "handshake-unanswered", Culprit.APPLICATION, "the WebSocket request was not answered"
+
+
+def check_missing_answer(waited: float, ended_by: Sender | None) -> tuple[Culprit, str] | None:
+    """
+    Return who left a request without an answer, and a sentence; None if nobody did as far as the capture goes.
+
+    Args:
+        waited: seconds from the request to the end of the connection or of the capture.
+        ended_by: who ended the connection, None if nobody did.
+    """
+    if ended_by is Sender.APPLICATION:
+        return Culprit.APPLICATION, "the server ended the connection without an answer to the WebSocket request"
+    if waited >= _ANSWER_TIME:
+        return Culprit.APPLICATION, f"the WebSocket request was not answered within {waited:.1f} s"
+    if ended_by is Sender.JAMBONZ:
+        return Culprit.JAMBONZ, f"the client ended the connection after {waited:.2f} s, before an answer"
+    return None
 
 
 def describe_handshake(session: CapturedSession) -> JsonObject:

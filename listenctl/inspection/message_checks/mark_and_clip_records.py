@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 from listenctl.inspection.rule_violations import MessagePlace
 from listenctl.json_lines import MAX_TEXT, JsonObject
 from listenctl.protocol.application_commands import MarkCommand, PlayAudio
+from listenctl.protocol.call_sharing.mark_and_clip_names import is_generated_name
 from listenctl.protocol.jambonz_messages import Mark, PlayDone
 from listenctl.protocol.jambonz_model.command_verdicts import PlayoutOutbox, VerdictReason
 from listenctl.protocol.jambonz_model.profiles import Profile
@@ -39,6 +40,11 @@ class MarkRecord(_PlayoutRecord):
     answered: float | None = None
 
     @property
+    def is_of_tool(self) -> bool:
+        """Whether a tool that was attached to a server of listenctl sent it, for example to probe the call."""
+        return is_generated_name(self.name)
+
+    @property
     def round_trip(self) -> float | None:
         return None if self.answered is None else self.answered - self.at
 
@@ -68,6 +74,18 @@ class ClipRecord(_PlayoutRecord):
     reason: str | None = None
     played_ms: float | None = None
 
+    @property
+    def result(self) -> str | None:
+        """How it ended: ``done``, or ``killed`` if a killAudio stopped it; None if no playDone came."""
+        if self.done is None:
+            return None
+        return "killed" if VerdictReason.KILLED in self.verdicts else "done"
+
+    def add_verdict(self, at: float, reason: VerdictReason, *, finished: bool) -> None:
+        if reason is VerdictReason.KILLED and self.done is not None:
+            return  # It ended before the killAudio, a little earlier than expected.
+        super(ClipRecord, self).add_verdict(at, reason, finished=finished)
+
     def to_json(self) -> JsonObject:
         described = {name: value for name, value in self.command.items() if name != "type"}
         return {
@@ -77,6 +95,7 @@ class ClipRecord(_PlayoutRecord):
             "packet": self.packet,
             "seconds": _rounded(self.seconds),
             "played_rate": self.decoded_rate,
+            "result": self.result,
             "done": _rounded(self.done),
             "played_ms": self.played_ms,
             "reason": self.reason,

@@ -95,6 +95,21 @@ class PingAndCloseChecks:
         return next((at for at, _, how in self._ends if how not in _NOT_AN_END), None)
 
     @property
+    def connection_ended_by(self) -> Sender | None:
+        """The side that ended the TCP connection first; None if neither did as far as the capture goes."""
+        for _, sender, how in self._ends:
+            if sender is not None and how not in _NOT_AN_END and how != StreamEnding.RESET_BY_RECEIVER:
+                return sender
+        return None
+
+    @property
+    def _hidden_end(self) -> str | None:
+        """Why the end of the connection is not in the capture; None if it is."""
+        if not self._ends:
+            return "the capture ends"
+        return next((_NOT_AN_END[StreamEnding(how)] for _, _, how in self._ends if how in _NOT_AN_END), None)
+
+    @property
     def over(self) -> bool:
         """Whether neither side can send anything more."""
         senders = {sender for _, sender, _ in self._ends}
@@ -153,15 +168,18 @@ class PingAndCloseChecks:
         reply = next((close for close in self.closes.values() if close is not first), None)
         how = next((how for _, _, how in self._ends if how not in _NOT_AN_END), None)
         how = how or next((how for _, _, how in self._ends), None)
+        by = first.sender if first else self.connection_ended_by
+        # An answer may follow after the capture.
+        seen = self.both_captured and self.control_captured and not self._hidden_end
         at, code, reason = self._close_of_either_side or (None, None, None)
         if first:
             at, code, reason = first.at, None if first.code == _NO_CODE else first.code, first.reason
         return {
-            "by": str(first.sender) if first else self._connection_ended_by(),
+            "by": None if by is None else str(by),
             "time": None if at is None else round(at, 3),
             "code": code,
             "reason": reason,
-            "answered": reply is not None if (self.both_captured and self.control_captured) or reply else None,
+            "answered": reply is not None if seen or reply else None,
             "answer_delay": round(reply.at - first.at, 3) if reply and first else None,
             "connection": str(how) if how else None,
         }
@@ -217,25 +235,17 @@ class PingAndCloseChecks:
                     self._add_violation("pong-missing", sent_at, _PEER[sender], "did not answer a ping")
 
     def _check_end(self, at: float) -> None:
-        hidden = next((how for _, _, how in self._ends if how in _NOT_AN_END), None)
-        first = self._first_close
-        if not self._ends or hidden:
+        hidden, first = self._hidden_end, self._first_close
+        if hidden:
             if len(self.closes) < len(Sender):
-                reason = _NOT_AN_END[StreamEnding(hidden)] if hidden else "the capture ends"
-                self._violations.add_violation("capture-ends", at, Culprit.CAPTURE, f"{reason} before the call does")
+                self._violations.add_violation("capture-ends", at, Culprit.CAPTURE, f"{hidden} before the call does")
         elif first is None:
             if at - max(self._lost_at.values()) >= _CLOSE_LOST:
-                by = self._connection_ended_by()
+                by = self.connection_ended_by
                 detail = f"the connection ended ({self._ends[0][2]}) without a Close frame"
                 self._violations.add_violation("close-missing", at, Culprit(by) if by else Culprit.NETWORK, detail)
         elif len(self.closes) < len(Sender) and self.both_captured and self._lost_at[_PEER[first.sender]] < first.at:
             self._add_violation("close-unanswered", at, _PEER[first.sender], "does not answer the Close frame")
-
-    def _connection_ended_by(self) -> str | None:
-        for _, sender, how in self._ends:
-            if sender is not None and how not in _NOT_AN_END and how != StreamEnding.RESET_BY_RECEIVER:
-                return str(sender)
-        return None
 
     def _add_violation(self, rule: str, at: float, sender: Sender, detail: str) -> None:
         self._violations.add_violation(rule, at, Culprit(sender), detail)

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from listenctl.inspection.message_checks.mark_and_clip_records import MAX_RECORDS, ClipRecord, MarkRecord
 from listenctl.inspection.message_checks.stream_or_clips import CallMode
 from listenctl.inspection.rule_catalogue import Severity
 from listenctl.inspection.rule_violations import Culprit, MessagePlace, ViolationLog
@@ -91,6 +92,8 @@ _NEED_COMPLETE_CAPTURE = frozenset(
     }
 )
 _DEPEND_ON_MODE = ("stream-not-played", "clip-while-streaming")
+_ANSWER_TIME = 2.0
+"""Seconds in which jambonz answers marks and clips that it takes."""
 
 SentMessage = Command | bytes | None
 """A command or a binary message of the application; None for messages that are missing from the capture."""
@@ -131,6 +134,8 @@ class PlayoutChecks:
         self._killed_at: float | None = None
         self._first_underrun: float | None = None
         self._left = 0.0  # seconds not yet played at the end
+        # What is a fault only if the mode is the detected one, which later answers may refute.
+        self._mode_faults: list[tuple[str, MessagePlace, str]] = []
         self.ahead = 0.0  # maximum of buffered audio, in seconds
         self.underruns = 0
         self.underrun_seconds = 0.0  # of all underruns
@@ -162,6 +167,7 @@ class PlayoutChecks:
         if whole:
             self._left = self._playout.buffered + self._playout.held
             self._take_verdicts(at, self._playout.end_listen())
+        self._report_mode_faults(at)
         if self._first_underrun is not None:
             times = f"{self.underruns} times" if self.underruns > 1 else "once"
             detail = f"the stream ran empty {times}, for {self.underrun_seconds:.2f} s in total"
@@ -247,9 +253,24 @@ class PlayoutChecks:
             if place.record is not None:
                 place.record.add_verdict(at, verdict.reason, finished=verdict.outcome is CommandOutcome.FINISHED)
             rule = VERDICT_RULES.get(verdict.reason)
-            if rule and (self._complete or rule not in _NEED_COMPLETE_CAPTURE) and self._is_fault(verdict):
-                guessed = rule in _DEPEND_ON_MODE and not self._mode.stated and not self._is_proven()
-                self._add_violation(rule, place, verdict.sentence, severity=Severity.WARNING if guessed else None)
+            if rule is None or not self._is_fault(verdict):
+                continue
+            if rule in _DEPEND_ON_MODE:
+                if len(self._mode_faults) < MAX_RECORDS:
+                    self._mode_faults.append((rule, place, verdict.sentence))
+            elif self._complete or rule not in _NEED_COMPLETE_CAPTURE:
+                self._add_violation(rule, place, verdict.sentence)
+
+    def _report_mode_faults(self, at: float) -> None:
+        """Report what the mode makes a fault; in a mode that is a guess, what jambonz had the time to answer."""
+        guessed = not self._mode.stated and not self._is_proven()
+        for rule, place, sentence in self._mode_faults:
+            record = place.record
+            if isinstance(record, MarkRecord) and (record.result == "playout" or record.is_of_tool):
+                continue
+            length = (record.seconds or 0.0) if isinstance(record, ClipRecord) else 0.0
+            if not guessed or at - place.at - length > _ANSWER_TIME:
+                self._add_violation(rule, place, sentence, severity=Severity.WARNING if guessed else None)
 
     def _is_fault(self, verdict: Verdict) -> bool:
         if verdict.reason is VerdictReason.CALL_ENDED:

@@ -75,9 +75,10 @@ def lanes_of(report: CallReport, commands: Sequence[PlottedCommand]) -> list[Eve
     """Return the lanes that are not empty, the lowest first."""
     violations = report.violations[:_MAX_ITEMS]
     clips, marks, keys = report.clips[:_MAX_ITEMS], report.marks[:_MAX_ITEMS], report.keys[:_MAX_ITEMS]
+    ends = partial(_end_of_clip, report.seconds)
     lanes = (
         EventLane("rules", _levels([(one.at, one.at) for one in violations]), partial(_draw_violations, violations)),
-        EventLane("clips", _levels([(clip.at, _end_of_clip(clip)) for clip in clips]), partial(_draw_clips, clips)),
+        EventLane("clips", _levels([(clip.at, ends(clip)) for clip in clips]), partial(_draw_clips, clips, ends)),
         EventLane("commands", _levels([(one.at, one.at) for one in commands]), partial(_draw_commands, commands)),
         EventLane("marks", _levels([(mark.at, _end_of_mark(mark)) for mark in marks]), partial(_draw_marks, marks)),
         EventLane("keys", min(1, len(keys)), partial(_draw_keys, keys)),
@@ -127,15 +128,19 @@ def _draw_marks(marks: Sequence[MarkRecord], axes: "Axes", labels: LabelPlacemen
         axes.plot(end, level, shape, color=MARK, markerfacecolor=fill, markersize=6, markeredgewidth=1.4)
 
 
-def _draw_clips(clips: Sequence[ClipRecord], axes: "Axes", labels: LabelPlacement) -> None:
+def _draw_clips(
+    clips: Sequence[ClipRecord], ends: Callable[[ClipRecord], float], axes: "Axes", labels: LabelPlacement
+) -> None:
     for clip in clips:
-        end = _end_of_clip(clip)
+        end = ends(clip)
         seconds = "unreadable" if clip.seconds is None else f"{clip.seconds:.1f} s"
-        done = "" if clip.done is not None else " (no playDone)"
-        level = labels.place_item(clip.at, end, f"{clip.id or 'clip'} {seconds}{done}")
-        axes.plot([clip.at, end], [level, level], "-", color=CLIP, linewidth=3, solid_capstyle="butt", alpha=0.6)
+        how = "" if clip.result == "done" else f" ({clip.result or 'no playDone'})"
+        level = labels.place_item(clip.at, end, f"{clip.id or 'clip'} {seconds}{how}")
+        line = ":" if clip.result is None else "-"
+        axes.plot([clip.at, end], [level, level], line, color=CLIP, linewidth=3, solid_capstyle="butt", alpha=0.6)
         axes.plot(clip.at, level, "|", color=CLIP, markersize=9, markeredgewidth=1.6)
-        axes.plot(end, level, "x" if clip.done is None else "s", color=CLIP, markersize=5)
+        shape, fill = {"done": ("s", CLIP), "killed": ("s", "white")}.get(clip.result or "", ("x", CLIP))
+        axes.plot(end, level, shape, color=CLIP, markerfacecolor=fill, markersize=5)
 
 
 def _draw_commands(commands: Sequence[PlottedCommand], axes: "Axes", labels: LabelPlacement) -> None:
@@ -155,8 +160,10 @@ def _end_of_mark(mark: MarkRecord) -> float:
     return mark.at if mark.answered is None else mark.answered
 
 
-def _end_of_clip(clip: ClipRecord) -> float:
-    return clip.at + (clip.seconds or 0.0) if clip.done is None else clip.done
+def _end_of_clip(call_ends: float, clip: ClipRecord) -> float:
+    if clip.done is not None:
+        return clip.done
+    return max(clip.at, min(clip.at + (clip.seconds or 0.0), call_ends))
 
 
 def line_violations(violations: Sequence[Violation]) -> list[Violation]:

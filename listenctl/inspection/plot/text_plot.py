@@ -70,8 +70,9 @@ def _sides(plotted: PlottedCall, edges: NDArray[np.float64]) -> Iterator[tuple[s
 
 
 def _events(plotted: PlottedCall, report: CallReport, *, braille: bool) -> dict[str, list[tuple[float, str]]]:
-    marked, cleared, done, command = ("●", "○", "■", "▼") if braille else ("o", "c", "#", "v")
+    marked, cleared, done, killed, command = ("●", "○", "■", "□", "▼") if braille else ("o", "c", "#", "k", "v")
     answers = {"playout": marked, "cleared": cleared}
+    ends = {"done": done, "killed": killed}
     wrong = {Severity.ERROR: "X", Severity.WARNING: "!"}
     return {
         "keys": [
@@ -80,7 +81,7 @@ def _events(plotted: PlottedCall, report: CallReport, *, braille: bool) -> dict[
         "marks": [(mark.at, "|") for mark in report.marks]
         + [(mark.answered, answers.get(mark.result or "", "?")) for mark in report.marks if mark.answered is not None],
         "clips": [(clip.at, "|") for clip in report.clips]
-        + [(clip.done, done) for clip in report.clips if clip.done is not None],
+        + [(clip.done, ends[clip.result or "done"]) for clip in report.clips if clip.done is not None],
         "commands": [(one.at, command) for one in plotted.commands],
         # The worst is drawn last, over the others.
         "rules": [

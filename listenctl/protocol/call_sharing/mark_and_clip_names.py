@@ -3,6 +3,7 @@ Unique names on the wire for the marks and clips of attached tools: an answer fi
 early, twice or never (listenctl-protocol(7) 6.4). Names survive unescaped JSON and FreeSWITCH's command line.
 """
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -10,7 +11,16 @@ from typing import Generic, TypeVar
 MAX_OUTSTANDING = 1000
 """Unanswered marks and clips of one tool; also the clips whose order is tracked."""
 
+NAME_PREFIX = "lc-"
+"""Names on the wire begin with this; behind it a relay puts something random, because an application is beside it."""
+_GENERATED = re.compile(r"lc-(?:[0-9a-f]{8}-)?[mc][1-9][0-9]*")
+
 Own = TypeVar("Own")
+
+
+def is_generated_name(name: object) -> bool:
+    """Return whether a name looks like one that a server of listenctl gave to the mark or clip of an attached tool."""
+    return isinstance(name, str) and _GENERATED.fullmatch(name) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,12 @@ from listenctl.protocol.application_commands import (
     parse_command,
 )
 from listenctl.protocol.call_sharing.clip_queue import MAX_WAITING, MAX_WAITING_BYTES
-from listenctl.protocol.call_sharing.mark_and_clip_names import MAX_OUTSTANDING, GeneratedNames, PendingAnswer
+from listenctl.protocol.call_sharing.mark_and_clip_names import (
+    MAX_OUTSTANDING,
+    NAME_PREFIX,
+    GeneratedNames,
+    PendingAnswer,
+)
 from listenctl.protocol.call_sharing.shared_clips import Owned, SharedClips
 from listenctl.protocol.call_sharing.shared_stream import SharedStream
 from listenctl.protocol.call_sharing.sharing_actions import (
@@ -48,7 +53,7 @@ class SharedCall:
     def __init__(
         self,
         *,
-        prefix: str = "lc-",
+        prefix: str = NAME_PREFIX,
         alone: bool = True,
         server_rate: int | None = None,
         clock: Callable[[], float] = lambda: 0.0,

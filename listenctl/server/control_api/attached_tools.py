@@ -6,6 +6,7 @@ from typing import Protocol
 
 from listenctl.protocol.application_commands import Command, UnknownCommand, parse_command
 from listenctl.protocol.call_metadata import CallMetadata
+from listenctl.protocol.call_sharing.mark_and_clip_names import NAME_PREFIX
 from listenctl.protocol.call_sharing.shared_call import SharedCall
 from listenctl.protocol.call_sharing.sharing_actions import (
     Action,
@@ -73,7 +74,7 @@ class AttachedTools:
         *,
         clock: Callable[[], float],
         server_rate: int | None = None,
-        prefix: str = "lc-",
+        prefix: str = NAME_PREFIX,
         send_to_application: Callable[[bytes], None] | None = None,
     ) -> None:
         self._connection = connection

@@ -37,7 +37,7 @@ def test_call_with_clips_and_digits() -> None:
 
     lines = lines_of(report)
     assert line(report, "keys") == "5 at 0:09.2 (1600 ms)"
-    assert line(report, "clips") == "6 sent, 6 with a playDone"
+    assert line(report, "clips") == "6 sent, 5 played to the end, 1 killed"
     assert "           0:07.2  q1: raw at 16k, 0.50 s, queued; done at 0:08.2" in lines
     assert lines[-1] == "  problems none found"
 

@@ -2,9 +2,12 @@ from dataclasses import replace
 
 import pytest
 
+from listenctl.capture.capture_events import SessionClosed
+from listenctl.capture.packets.tcp_events import StreamEnding
 from listenctl.capture.websocket.http_heads import HttpHead
 from listenctl.inspection.message_checks.handshake_checks import check_handshake, describe_handshake
-from tests.helpers.inspected import JAMBONZ, REQUEST, RESPONSE, MadeUp, new_session, rules_in
+from listenctl.protocol.listen_session import Sender
+from tests.helpers.inspected import APPLICATION, BEGAN, JAMBONZ, REQUEST, RESPONSE, MadeUp, new_session, rules_in
 
 CREDENTIALS = b"authorization: Basic bGlzdGVuOnMzY3JldA==\r\n\r\n"
 
@@ -36,17 +39,51 @@ def test_rules_of_the_response(old: bytes, new: bytes, rules: list[str]) -> None
 @pytest.mark.parametrize(
     ("request_", "response", "rules"),
     [
-        (REQUEST, None, ["handshake-unanswered"]),
         # The capture starts later.
         (None, RESPONSE, []),
         # The client may not be jambonz.
         (*(head.replace(b"audio.jambonz.org", b"chat") for head in (REQUEST, RESPONSE)), ["subprotocol-unknown"]),
         (REQUEST[:-2] + b"Authorization: Bearer x\r\n\r\n", RESPONSE, ["authorization-malformed"]),
     ],
-    ids=["no response", "no request", "another subprotocol", "another scheme of authorization"],
+    ids=["no request", "another subprotocol", "another scheme of authorization"],
 )
 def test_rules_of_both_heads(request_: bytes | None, response: bytes | None, rules: list[str]) -> None:
     assert rules_of(request_, response) == rules
+
+
+@pytest.mark.parametrize(
+    ("waited", "ends", "found"),
+    [
+        # The capture stops while the server may still answer.
+        (0.017, [(None, StreamEnding.CAPTURE)], None),
+        (9.0, [(JAMBONZ, StreamEnding.CAPTURE), (None, StreamEnding.CAPTURE)], None),
+        (0.5, [(JAMBONZ, StreamEnding.RESET_BY_RECEIVER), (None, StreamEnding.CAPTURE)], None),
+        (10.4, [(JAMBONZ, StreamEnding.FIN)], ("error", "application")),
+        (12.0, [(None, StreamEnding.CAPTURE)], ("error", "application")),
+        (0.1, [(APPLICATION, StreamEnding.RST)], ("error", "application")),
+        # A caller who hangs up at once ends the connection, too.
+        (0.1, [(JAMBONZ, StreamEnding.FIN)], ("info", "jambonz")),
+    ],
+)
+def test_a_missing_answer_is_the_fault_of_who_could_have_answered(
+    waited: float, ends: list[tuple[Sender | None, StreamEnding]], found: tuple[str, str] | None
+) -> None:
+    call = MadeUp(session=new_session(response=None), metadata=None)
+    *earlier, (sender, how) = ends
+    for other, before in earlier:
+        call.inspector.feed_event(SessionClosed(BEGAN + waited, call.session, other, before))
+
+    report = call.end(waited, how=how, sender=sender)
+
+    violations = [one for one in report.violations if one.rule == "handshake-unanswered"]
+    assert [(one.severity, one.sender) for one in violations] == ([found] if found else [])
+
+
+def test_a_call_whose_answer_is_missing_from_the_capture_was_answered() -> None:
+    call = MadeUp(session=new_session(response=None))
+    call.listen(0.0, 1.0)
+
+    assert "handshake-unanswered" not in rules_in(call.close(12.0))
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ def test_a_stream_is_not_played_in_a_call_with_clips_or_by_an_old_media_server()
 def test_a_clip_in_a_stream_is_a_warning_while_the_mode_is_a_guess() -> None:
     clip: Step = (2.0, {"type": "playAudio", "data": {"audioContent": "AADoAw==", "audioContentType": "raw"}})
 
-    report = send(MadeUp(), [*paced(1.0, 2.0), (2.0, PAD), clip]).close(4.0)
+    report = send(MadeUp(), [*paced(1.0, 2.0), (2.0, PAD), clip]).close(5.0)
 
     assert [(one.rule, one.severity) for one in report.violations] == [
         ("stream-unproven", "info"),

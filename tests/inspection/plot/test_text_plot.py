@@ -11,6 +11,7 @@ from listenctl.inspection.settings import InspectionSettings
 from listenctl.protocol.listen_session import Sender
 from tests.helpers.frames import BINARY
 from tests.helpers.inspected import METADATA, MadeUp, new_session
+from tests.helpers.playout import play, tone
 
 LOUD = struct.pack("<hh", 16_000, -16_000) * 80
 
@@ -18,13 +19,13 @@ LOUD = struct.pack("<hh", 16_000, -16_000) * 80
 class DrawnCall(MadeUp):
     """A call that is drawn when it has ended."""
 
-    def __init__(self, metadata: dict[str, object] | None = None) -> None:
+    def __init__(self, metadata: dict[str, object] | None = None, *, plan: InspectionSettings | None = None) -> None:
         self._ended: list[tuple[PlottedCall, CallReport]] = []
         observer = PlotObserver(lambda plotted, report: self._ended.append((plotted, report)), max_calls=1)
         session = new_session()
         observer.on_session_opened(session)
         super().__init__(
-            InspectionSettings(stream_rate=8000), [observer], session=session, metadata=metadata or METADATA
+            plan or InspectionSettings(stream_rate=8000), [observer], session=session, metadata=metadata or METADATA
         )
 
     def drawn(self, at: float = 10.0, *, width: int = 100, braille: bool = True) -> list[TextPlotRow]:
@@ -100,3 +101,18 @@ def test_any_call_can_be_drawn(frames: list[tuple[float, Sender, int]], width: i
         call.frame(at, sender, BINARY, bytes([1]) * size)
 
     assert all(str(row).isprintable() for row in call.drawn(at + 1, width=width))
+
+
+@pytest.mark.parametrize(("braille", "shapes"), [(True, "|□|■|"), (False, "|k|#|")])
+def test_a_clip_looks_finished_only_if_it_was_played_to_its_end(braille: bool, shapes: str) -> None:
+    call = DrawnCall(plan=InspectionSettings(stream_rate=0))
+    for at, name in ((1.0, "killed"), (3.0, "done"), (6.0, "unanswered")):
+        call.say(at, play(tone(8000), id=name))
+        if name == "killed":
+            call.say(1.5, {"type": "killAudio"})
+        if name != "unanswered":
+            call.answer(at + 1.1, f'{{"type":"playDone","data":{{"id":"{name}"}}}}')
+
+    (clips,) = [row for row in call.drawn(braille=braille) if row.label == "clips"]
+
+    assert "".join(clips.text.split()) == shapes

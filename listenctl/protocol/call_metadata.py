@@ -22,6 +22,14 @@ _ALIASES = (
     ("customerData", "_customerData"),
     ("headers", "_sipHeaders"),
 )
+KNOWN_FIELDS = frozenset((
+    "sampleRate", "mixType", "callSid", "direction", "from", "to", "callId", "sbcCallid", "sipStatus",
+    "sipReason", "callStatus", "callerId", "accountSid", "applicationSid", "traceId", "fsSipAddress",
+    "fsPublicIp", "apiBaseUrl", "parentCallSid", "originatingSipIp", "originatingSipTrunkName",
+    "callTerminationBy", "duration", "customerData", "headers", "localSipAddress", "publicIp",
+    "_customerData", "_sipHeaders",
+))  # fmt: skip
+"""Fields that jambonz itself sends (listenctl-protocol(7) 2); a verb can add others."""
 _ALIAS = dict(_ALIASES) | {nested: name for name, nested in _ALIASES}
 _CALL_FIELDS = frozenset(("callSid", "sampleRate", "mixType"))
 _MESSAGE_TYPES = ("dtmf", "mark", "playDone", "session:summary")
@@ -70,7 +78,12 @@ class CallMetadata:
         return self.raw.decode("utf-8", "replace")
 
     def get_field(self, name: str) -> object:
-        return field_or_alias(self.fields, name)
+        """Return a field, or a field of a field, as in ``customerData.tenant``."""
+        value = field_or_alias(self.fields, name)
+        if value is not None:
+            return value
+        outer, dot, inner = name.partition(".")
+        return _inner_field(field_or_alias(self.fields, outer), inner) if dot else None
 
     @property
     def call_sid(self) -> str | None:
@@ -113,6 +126,15 @@ class CallMetadata:
     def _text(self, name: str) -> str | None:
         value = self.fields.get(name)
         return value if isinstance(value, str) and value else None
+
+
+def _inner_field(value: object, name: str) -> object:
+    if not isinstance(value, dict):
+        return None
+    if name in value:
+        return value[name]
+    outer, dot, inner = name.partition(".")
+    return _inner_field(value.get(outer), inner) if dot else None
 
 
 def field_or_alias(fields: Mapping[str, object], name: str) -> object:

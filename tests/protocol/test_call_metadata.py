@@ -74,6 +74,32 @@ def test_each_call_answers_to_the_names_of_the_other(raw: bytes, values: dict[st
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("customerData.tenant", "acme"),
+        ("customerData.list.0", None),
+        ("_customerData.deep.er", 1),
+        ("customerData.deep.er.still", None),
+        ("headers.X-A.b", "dotted"),
+        ("callSid.x", None),
+        ("a.b", "whole"),
+        ("customerData.", None),
+    ],
+)
+def test_a_field_of_a_field_is_named_with_a_dot(name: str, value: object) -> None:
+    metadata = CallMetadata.from_fields(
+        {
+            "callSid": "CS",
+            "customerData": {"tenant": "acme", "list": [1], "deep": {"er": 1}},
+            "headers": {"X-A.b": "dotted"},
+            "a.b": "whole",
+        }
+    )
+
+    assert metadata.get_field(name) == value
+
+
+@pytest.mark.parametrize(
     ("raw", "fields", "repairs"),
     [
         (

@@ -47,6 +47,7 @@ def serve(options: ServeOptions) -> int:
     Put the URL it prints into a `listen` verb of your jambonz application. On a terminal it shows live meters; with
     --json it prints each event as a JSON line.
     """
+    check_recording_options(options)
     responders = make_responders(options)
     upstream = read_upstream(options)
     if upstream is not None and responders:
@@ -156,12 +157,14 @@ def read_speaker(options: ServerOptions) -> "LocalMonitor | None":
 
 def prepare_dump_folder(text: str | None) -> Path | None:
     """Return the folder of the dumps, created if missing; raises UsageError if files can't be written there."""
+    from listenctl.media.files.recording_names import check_no_url
     from listenctl.server.dump.call_dumper import check_folder
 
     if text is None:
         return None
     if not text:
         raise UsageError("--dump is empty; give a folder, or . for this one")
+    check_no_url(text)
     check_folder(folder := Path(text))
     return folder
 
@@ -173,6 +176,15 @@ def read_stream_rate(value: int | None) -> int | None:
     if value is not None and stream_rate(value) is None:
         raise UsageError(f"--stream-rate {value}: give the rate in Hz, such as 8000, or 0 where calls play clips")
     return value
+
+
+def check_recording_options(options: ServeOptions) -> None:
+    """Raise UsageError if an option of recordings is given and nothing is recorded."""
+    if options.record is not None:
+        return
+    for name in ("format", "channels", "pauses", "fsync"):
+        if getattr(options, name) != getattr(ServerOptions, name):
+            raise UsageError(f"--{name} needs --record: calls are not recorded without it")
 
 
 def record_settings(options: ServerOptions, destination: str) -> "RecordSettings":

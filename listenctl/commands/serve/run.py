@@ -94,6 +94,9 @@ async def run_server(
             ended_by = stop_at_signals(server.shutdown.stop, partial(_leave, give_terminal_back))
             gc.freeze()  # Imported modules stay, so the collector can skip them.
             server.start()
+            for name in [] if recording is None else recording.destination.unknown_fields:
+                detail = f"{{{name}}} is no field of jambonz; names have `unknown` where the verb's metadata lacks it"
+                reporter.emit(WarningEvent(rule="unknown-field", detail=detail))
             on_start(server.url)
             await _wait(server, patience)
     lost = server.lost_audio or (recorder is not None and recorder.lost_audio)

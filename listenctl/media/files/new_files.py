@@ -94,6 +94,16 @@ def remove_new_file(new_file: NewFile) -> None:
     new_file.path.unlink(missing_ok=True)
 
 
+def check_writable(folder: Path) -> None:
+    """Create a folder if needed, and a file in it that vanishes; raises OSError if that fails."""
+    import tempfile
+
+    make_private_folder(folder)
+    fd, name = tempfile.mkstemp(prefix=".listenctl-", dir=folder)
+    os.close(fd)
+    Path(name).unlink()
+
+
 def write_all(fd: int, data: bytes, offset: int) -> None:
     written = os.pwrite(fd, data, offset)
     while written < len(data):

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from listenctl.errors import UsageError
+from listenctl.media.files.new_files import check_writable
+from listenctl.protocol.call_metadata import KNOWN_FIELDS
 
 FORMATS_BY_EXTENSION = {".wav": "wav", ".flac": "flac", ".ogg": "ogg", ".opus": "ogg", ".mp3": "mp3", ".raw": "raw"}
 UNKNOWN = "unknown"
@@ -17,6 +19,9 @@ _DEFAULT_NAME = "{callSid}.wav"
 _TOKEN = re.compile(r"{{|}}|{(?P<field>[^{}]*)}|(?P<stray>[{}])|[^{}]+")
 _FIELD = re.compile(r"[\w.-]+( [\w.-]+)*")
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,5}")
+_FILE_EXTENSION = re.compile(r"\.[a-z][a-z0-9]{1,4}")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_KNOWN_FIELDS = KNOWN_FIELDS | {"date", "time"}
 # Separators, and characters that Windows, network shares or shells don't accept in names.
 _UNSAFE = frozenset('/\\<>:"|?*')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
@@ -54,6 +59,7 @@ class RecordingDestination:
             return cls((), f".{kind or 'wav'}")
         if not text or "\0" in text:
             raise UsageError("the destination is empty or contains a NUL; give a folder, a name template or -")
+        check_no_url(text)
         pieces = parse_template(_with_file_name(text))
         name, extension = _cut_extension(pieces[-1])
         if kind not in (None, FORMATS_BY_EXTENSION[extension]):
@@ -68,7 +74,14 @@ class RecordingDestination:
     def kind(self) -> str:
         return FORMATS_BY_EXTENSION[self.extension]
 
+    @property
+    def unknown_fields(self) -> list[str]:
+        """The placeholders that jambonz doesn't fill, but the metadata of a verb can."""
+        names = [piece.name for piece in self.pieces if isinstance(piece, TemplateField)]
+        return [name for name in names if name.partition(".")[0] not in _KNOWN_FIELDS]
+
     def check_folder(self) -> None:
+        """Create the folder, as far as it is fixed; raises UsageError if files can't be created there."""
         if self.is_stdout:
             return
         fixed = self.pieces[0]
@@ -81,6 +94,10 @@ class RecordingDestination:
         if not os.access(folder, os.W_OK | os.X_OK):
             reason = "the file system is read-only" if os.statvfs(folder).f_flag & os.ST_RDONLY else "permission denied"
             raise UsageError(f"{folder}: recordings can't be written there: {reason}")
+        try:
+            check_writable(Path(fixed[: fixed.rfind("/") + 1] or "."))
+        except OSError as exc:
+            raise UsageError(f"{folder}: recordings can't be written there: {exc.strerror}") from exc
 
     def wav_path(self, lookup: Lookup, started: datetime) -> Path:
         text = "".join(
@@ -109,9 +126,31 @@ def parse_template(text: str) -> list[str | TemplateField]:
             continue
         if not _FIELD.fullmatch(token["field"]):
             raise _template_error(text, token.start(), f"{token[0]!r} names no metadata field")
+        if (meant := _meant_field(token["field"])) is not None:
+            raise UsageError(f"name template {text!r}: did you mean {{{meant}}} instead of {token[0]}?")
         pieces += [literal, TemplateField(token["field"])]
         literal = ""
     return [*pieces, literal]
+
+
+def check_no_url(text: str) -> None:
+    """Raise UsageError for `s3://bucket` and the like, which would become a folder named `s3:`."""
+    if scheme := _SCHEME.match(text):
+        raise UsageError(f"{text}: can't write to {scheme[0]}; give a folder, and copy finished files from there")
+
+
+def _meant_field(name: str) -> str | None:
+    """Return the field that ``name`` means but for capitals and underscores, None if it is one, or unlike all."""
+    outer, dot, inner = name.partition(".")
+    if outer in _KNOWN_FIELDS:
+        return None
+    plain = _plain(outer)
+    known = sorted(_KNOWN_FIELDS, key=lambda field: (field.startswith("_"), field))
+    return next((f"{field}{dot}{inner}" for field in known if _plain(field) == plain), None)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[_ -]", "", name).lower()
 
 
 def clean_for_file_name(value: object) -> str:
@@ -151,6 +190,8 @@ def _with_file_name(text: str) -> str:
     extension = PurePosixPath(text).suffix.lower()
     if "{" in text or "}" in text or extension in FORMATS_BY_EXTENSION or extension in _OTHER_AUDIO:
         return text
+    if _FILE_EXTENSION.fullmatch(extension) and not Path(text).is_dir():
+        return text  # It is refused with its extension, rather than made a folder.
     return f"{text}/{_DEFAULT_NAME}"
 
 
@@ -162,7 +203,8 @@ def _cut_extension(last: str | TemplateField) -> tuple[str, str]:
         return name[:start], extension
     if _EXTENSION.fullmatch(extension):
         raise UsageError(
-            f"can't record to {extension} files; end the name with one of {', '.join(FORMATS_BY_EXTENSION)}"
+            f"can't record to {extension} files; end the name with one of {', '.join(FORMATS_BY_EXTENSION)}, "
+            "or with / if it is a folder"
         )
     return name, ".wav"
 

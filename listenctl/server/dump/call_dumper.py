@@ -1,7 +1,6 @@
 """Dump every frame of every call: the event loop cuts the bytes into frames, a writer thread owns the open files."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,7 +12,7 @@ from listenctl.background_writer import BackgroundWriter, Job, LoopMailbox
 from listenctl.capture.formats.dump_line_format import DumpEnd, DumpFault, DumpHeader, DumpLoss
 from listenctl.errors import UsageError
 from listenctl.events import DumpFailedEvent, DumpSavedEvent, EventFields
-from listenctl.media.files.new_files import make_private_folder
+from listenctl.media.files.new_files import check_writable, make_private_folder
 from listenctl.media.files.recording_names import clean_for_file_name
 from listenctl.protocol.frames.raw_frame_reader import RawFrameReader
 from listenctl.protocol.listen_session import Sender
@@ -43,8 +42,10 @@ def check_folder(folder: Path) -> None:
         raise UsageError(f"{folder}: can't create the folder for dumps: {exc.strerror}") from exc
     if not folder.is_dir():
         raise UsageError(f"{folder}: not a folder, so dumps can't be written there")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(f"{folder}: dumps can't be written there: permission denied")
+    try:
+        check_writable(folder)
+    except OSError as exc:
+        raise UsageError(f"{folder}: dumps can't be written there: {(exc.strerror or str(exc)).lower()}") from exc
 
 
 @asynccontextmanager

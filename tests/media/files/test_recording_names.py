@@ -38,6 +38,8 @@ def name(text: str, fields: Mapping[str, object] = CALL, *, kind: str | None = N
         ("{{{callSid}}}.wav", "{CS-A}.wav"),
         ("a{{b", "a{b.wav"),
         ("{nothing}/{customerData}.mp3", "unknown/unknown.wav"),
+        ("out.d/", "out.d/CS-A.wav"),
+        ("2026.11.30", "2026.11.30/CS-A.wav"),
     ],
 )
 def test_destination_names_the_file(text: str, path: str) -> None:
@@ -64,6 +66,16 @@ def test_format_is_that_of_the_option_or_else_of_the_extension(
     assert (destination.extension, destination.kind) == (extension, finished)
 
 
+def test_a_folder_may_look_like_a_file_if_it_exists(tmp_path: Path) -> None:
+    (tmp_path / "example.com").mkdir()
+
+    assert name(f"{tmp_path}/example.com") == f"{tmp_path}/example.com/CS-A.wav"
+
+
+def test_fields_that_only_a_verb_can_add_are_known() -> None:
+    assert RecordingDestination.parse("{date}/{tenant}-{customerData.a}-{callSid}.wav").unknown_fields == ["tenant"]
+
+
 def test_dash_is_stdout() -> None:
     assert RecordingDestination.parse("-").is_stdout
     assert not RecordingDestination.parse("./-").is_stdout
@@ -79,6 +91,13 @@ def test_dash_is_stdout() -> None:
         ("{}.wav", None, r"column 1: '\{\}' names no metadata field"),
         ("{date:%Y}.wav", None, "names no metadata field"),
         ("{a/b}.wav", None, "names no metadata field"),
+        ("{callsid}.wav", None, r"did you mean \{callSid\} instead of \{callsid\}\?"),
+        ("{FROM}/{callSid}", None, r"did you mean \{from\}"),
+        ("{call_sid}", None, r"did you mean \{callSid\}"),
+        ("{customerdata.tenant}/", None, r"did you mean \{customerData.tenant\}"),
+        ("s3://bucket/{callSid}.wav", None, "can't write to s3://; give a folder"),
+        ("https://example.com/calls/", None, "can't write to https://"),
+        ("out.wave", None, r"can't record to \.wave files.*, or with / if it is a folder"),
         ("{callSid}.m4a", None, r"can't record to \.m4a files; end the name with one of \.wav, \.flac"),
         ("calls/", "m4a", "format 'm4a' is unknown; use one of flac, mp3, ogg, raw, wav"),
         ("-", "flac", "only wav and raw can be written to stdout"),

@@ -117,6 +117,11 @@ class CallMetadata:
         return not _CALL_FIELDS.isdisjoint(self.fields)
 
     @property
+    def is_member_tap(self) -> bool:
+        """Whether this is the tap of a room member: one channel and no mix type (listenctl-protocol(7) 2.5)."""
+        return self.mix_type is None and "memberId" in self.fields and "room" in self.fields
+
+    @property
     def is_message(self) -> bool:
         """Whether the text is a message instead; bare drachtio clients send no metadata (listenctl-protocol(7) 2)."""
         if self.describes_call:

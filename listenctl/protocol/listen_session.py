@@ -306,7 +306,9 @@ def _audio_format_of(metadata: CallMetadata, default: AudioFormat) -> tuple[Audi
         faults.append(f"no usable sampleRate; assuming {default.sample_rate}")
     else:
         audio_format = replace(audio_format, sample_rate=metadata.sample_rate)
-    if metadata.mix_type is None:
+    if metadata.is_member_tap:
+        audio_format = replace(audio_format, channels=1)
+    elif metadata.mix_type is None:
         faults.append(f"no usable mixType; assuming {default.channels} channel{'s' * (default.channels > 1)}")
     else:
         audio_format = replace(audio_format, channels=MIX_CHANNELS[metadata.mix_type])

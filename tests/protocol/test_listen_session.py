@@ -156,6 +156,16 @@ def test_a_first_text_that_is_a_message_starts_the_call_with_defaults() -> None:
     assert events[-1] == MessageReceived(0, Dtmf("2", "1600"))
 
 
+def test_the_tap_of_a_room_member_is_mono_whatever_the_server_assumes() -> None:
+    session = ListenSession(started_at=0.0, default_format=AudioFormat(8000, 2))
+    raw = b'{"room":"r","memberId":7,"callSid":"c","accountSid":"a","tag":"","sampleRate":16000}'
+
+    events = session.receive_message(Sender.JAMBONZ, TextMessage(raw), 0.0)
+
+    assert session.metadata is not None
+    assert events == [CallStarted(session.metadata, AudioFormat(16_000, 1))]
+
+
 @pytest.mark.parametrize(
     ("raw", "audio_format", "found"),
     [

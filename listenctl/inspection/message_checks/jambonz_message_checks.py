@@ -284,7 +284,7 @@ def _check_first_text(metadata: CallMetadata) -> Iterator[tuple[str, str]]:
         yield "sample-rate-missing", "there is no valid sampleRate"
     elif metadata.sample_rate % _RATE_STEP:
         yield "sample-rate-odd", f"sampleRate is {metadata.sample_rate}"
-    if metadata.mix_type is None:
+    if metadata.mix_type is None and not metadata.is_member_tap:
         yield "mix-type-missing", "there is no valid mixType"
     if metadata.call_sid is None:
         yield "call-sid-missing", "there is no callSid"

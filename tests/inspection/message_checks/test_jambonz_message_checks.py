@@ -23,6 +23,7 @@ WIRE_FRAME = 328
         (b'{"mixType":"mono","callSid":"c"}', ["sample-rate-missing"]),
         (b'{"sampleRate":8000,"mixType":"both","callSid":"c"}', ["mix-type-missing"]),
         (b'{"sampleRate":8000,"mixType":"mono"}', ["call-sid-missing"]),
+        (b'{"room":"r","memberId":1,"callSid":"c","sampleRate":8000}', []),
         (b"{}", ["sample-rate-missing", "mix-type-missing", "call-sid-missing"]),
     ],
 )
@@ -30,7 +31,7 @@ def test_rules_of_the_first_text(raw: bytes, rules: list[str]) -> None:
     report = MadeUp(metadata=raw).close(1.0)
 
     assert rules_in(report) == rules
-    assert {one.sender for one in report.violations} == {"jambonz"}
+    assert {one.sender for one in report.violations} <= {"jambonz"}
 
 
 def test_audio_without_metadata_is_a_violation_and_counted() -> None:

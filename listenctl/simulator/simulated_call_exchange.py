@@ -4,6 +4,7 @@ Audio made before the connection waits in jambonz's send buffer, and leaves in o
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import count
 
 from listenctl.errors import ListenctlError
@@ -16,9 +17,11 @@ from listenctl.protocol.application_commands import Disconnect
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.frames.websocket_messages import TextMessage
 from listenctl.protocol.jambonz_messages import Dtmf
-from listenctl.protocol.jambonz_model.playout import Playout, PlayoutTick
+from listenctl.protocol.jambonz_model.command_verdicts import Verdict, VerdictReason
+from listenctl.protocol.jambonz_model.playout import TICKS_PER_SECOND, Playout, PlayoutTick
 from listenctl.protocol.jambonz_model.profiles import PlayDoneForm
 from listenctl.protocol.jambonz_model.send_buffer import SendBuffer
+from listenctl.protocol.jambonz_model.stream_playout import SENDING_TICKS
 from listenctl.protocol.listen_session import CommandSent, ListenSession, MessageReceived, Sender
 from listenctl.simulator.call_limits import CallLimits
 from listenctl.simulator.injected_faults import InjectedFaults
@@ -27,6 +30,9 @@ from listenctl.simulator.simulated_audio import CallFrame, SimulatedAudio
 from listenctl.simulator.simulated_call_log import SimulatedCallLog
 
 _RTP_UNITS_PER_MS = 8
+_TICK = 1 / TICKS_PER_SECOND
+_HASTE = frozenset((VerdictReason.TOO_SOON, VerdictReason.TAIL_HELD, VerdictReason.UNANSWERED))
+"""Verdicts on when messages arrived; they accuse nobody where we took them late."""
 
 
 class CallTime:
@@ -134,6 +140,7 @@ class CallExchange:
         self._sent_meter = LevelMeasurer(plan.audio_format)
         self._heard_meter = LevelMeasurer(AudioFormat(plan.verb.sample_rate, 1))
         self._received_bytes = 0
+        self._lateness = 0.0  # of the latest frame, in seconds
         self.connection: ClientConnection | None = None
         self.over = False  # set it to make no further frame
         self.exceeded_limit = ""
@@ -207,13 +214,15 @@ class CallExchange:
         self._log.report_dtmf(message, self._time.elapsed)
 
     def end_playout(self) -> None:
-        self._log.report_verdicts(self.playout.end_listen(), self._time.elapsed)
+        verdicts = self._excuse(self.playout.end_listen(), late=self._lateness > SENDING_TICKS * _TICK)
+        self._log.report_verdicts(verdicts, self._time.elapsed)
 
     def _take_frame(self, frame: CallFrame, lateness: float) -> None:
         elapsed = self._time.connected_for
         connected = self.connection is not None
         for fault in self._faults.begun_faults(elapsed) if connected else ():
             self._log.report_fault(fault)
+        self._lateness = lateness
         for tick in frame.ticks:
             self._answer(tick)
         self._throttle_reading(elapsed)
@@ -233,7 +242,20 @@ class CallExchange:
             answered = self._session.receive_message(Sender.JAMBONZ, sent, self._time.elapsed)
             round_trips = [event.round_trip for event in answered if isinstance(event, MessageReceived)]
             self._log.report_answer(message, self._time.elapsed, round_trips[0] if round_trips else None)
-        self._log.report_verdicts(tick.verdicts, self._time.elapsed)
+        verdicts = self._excuse(tick.verdicts, late=self._lateness > _TICK)
+        self._log.report_verdicts(verdicts, self._time.elapsed)
+
+    def _excuse(self, verdicts: Sequence[Verdict], *, late: bool) -> Sequence[Verdict]:
+        """Return the verdicts, without those against the server that our own lateness may have caused."""
+        why = "this machine was late" if late else "" if self._faults.read_rate is None else "slow-reader read it late"
+        if not why:
+            return verdicts
+        return [
+            replace(verdict, wrong=False, sentence=f"{verdict.sentence}; perhaps only because {why}")
+            if verdict.wrong and verdict.reason in _HASTE
+            else verdict
+            for verdict in verdicts
+        ]
 
     def _throttle_reading(self, elapsed: float) -> None:
         if self.connection is None or self._faults.read_rate is None:

@@ -197,6 +197,36 @@ async def test_a_late_frame_does_not_delay_those_after_it() -> None:
     assert ended["lateness_ms"]["p50"] == pytest.approx(0, abs=0.1)
 
 
+KILL = b'{"type":"killAudio"}'
+
+
+@pytest.mark.parametrize(
+    ("pause", "block", "faults", "wrong"),
+    [
+        (0.002, 0.0, (), 1),
+        (0.1, 0.0, (), 0),
+        (0.1, 0.269, (), 0),
+        (0.002, 0.0, ("slow-reader=1000000",), 0),
+    ],
+    ids=["too soon", "in time", "in time, but we are late", "we read late"],
+)
+async def test_audio_after_a_kill_is_too_soon_only_if_that_is_the_servers_doing(
+    pause: float, block: float, faults: tuple[str, ...], wrong: int
+) -> None:
+    verb = ListenVerb(bidirectional=STREAMING)
+    plan = CallPlan(target=NOWHERE, verb=verb, duration=2.0, faults=tuple(map(parse_fault, faults)))
+    sound = tone(3200)
+    far_end = FarEnd({0.0: audio(tone(24_000)), 1.005: command(KILL), 1.005 + pause: audio(sound)})
+
+    stage = Stage(plan, far_end)
+    await stage.hold({1.001: lambda _: simulated_loop().advance(block)} if block else None)
+
+    too_soon = [one for one in stage.events.of("verdict") if one["reason"] == "too-soon"]
+    assert len(too_soon) == (pause == 0.002 or block > 0)
+    assert sum(one["wrong"] for one in too_soon) == wrong
+    assert all("perhaps only because" in one["detail"] for one in too_soon) == (wrong == 0)
+
+
 @pytest.mark.parametrize("mix_type", ["stereo", "mixed"])
 async def test_streamed_audio_is_heard_but_not_sent_back(mix_type: str) -> None:
     plan = CallPlan(target=NOWHERE, verb=ListenVerb(mix_type=mix_type, bidirectional=STREAMING), duration=1.0)

@@ -43,6 +43,8 @@ class Relay:
         self._waiting: deque[TextMessage | BinaryMessages] = deque()
         self._upstream_end: ConnectionEnd | None = None
         self._ended = False
+        self._given_up = False  # whether too much waits for the application
+        self._dropped_bytes = 0  # of messages that came after the connection to the application had ended
         upstream.relay = self
 
     @property
@@ -62,6 +64,8 @@ class Relay:
 
     def take_jambonz_message(self, message: TextMessage | BinaryMessages) -> None:
         """Pass on a message of jambonz, or several of one size."""
+        if not self._upstream.connection.is_open:
+            self._dropped_bytes += len(message.data)
         if isinstance(message, BinaryMessages):
             size = message.message_bytes
             for at in range(0, size * message.messages, size) if size else (0,) * message.messages:
@@ -73,8 +77,11 @@ class Relay:
             self._call.tools.take_jambonz_text(message.data)
         if self._upstream.connection.unsent > MAX_TO_APPLICATION:
             self._upstream.drop()
-            limit = MAX_TO_APPLICATION // 1024 // 1024
-            self._jambonz.break_off(f"the application doesn't read: {limit} MiB wait for it")
+            reason = f"the application doesn't read: {MAX_TO_APPLICATION // 1024 // 1024} MiB wait for it"
+            if not self._given_up:
+                self._given_up = True
+                self._call.take_event(ProtocolViolation(self._call.session.position, "relay-stopped", reason))
+            self._jambonz.break_off(reason)
 
     def end_call(self, end: LiveCallEnd) -> None:
         """End the connection to the application as the call has ended."""
@@ -84,6 +91,13 @@ class Relay:
             self._upstream.drop()
         else:
             self._upstream.close(end.code, end.reason)
+
+    def note_unsent(self, unsent: int) -> None:
+        """Report what jambonz sent and the application didn't read, unless it was the application that ended."""
+        if self._upstream_end is None or self._given_up:
+            lost = unsent + (self._dropped_bytes if self._given_up else 0)
+            if lost:
+                self._call.note_unrelayed(lost)
 
     def take_application_end(self, end: ConnectionEnd) -> None:
         """End the call as the application has, after everything that it sent before."""

@@ -170,10 +170,18 @@ class UpstreamConnection:
 
     async def _wait_closed(self) -> None:
         """Wait as long as the application reads what is left, and then until it closes."""
+        try:
+            await self._wait_read()
+        finally:
+            # Closing drops what is left.
+            if self.relay is not None:
+                self.relay.note_unsent(self.connection.unsent)
+        await self.connection.wait_closed(CLOSE_TIMEOUT)
+
+    async def _wait_read(self) -> None:
         clock = asyncio.get_running_loop().time
         least, until = self.connection.unsent, clock() + CLOSE_TIMEOUT
         while self.connection.unsent and clock() < until:
             await asyncio.sleep(POLL_INTERVAL)
             if self.connection.unsent < least:
                 least, until = self.connection.unsent, clock() + CLOSE_TIMEOUT
-        await self.connection.wait_closed(CLOSE_TIMEOUT)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -28,7 +29,7 @@ from tests.helpers.scripted_server import (
     recorded_frames,
     relaying,
 )
-from tests.helpers.server import Peer, recorded_audio, reset_connection, until
+from tests.helpers.server import Peer, read_sidecar, recorded_audio, reset_connection, until
 from tests.helpers.simulated_time import simulated_loop
 
 pytestmark = pytest.mark.simulated_time
@@ -208,12 +209,33 @@ async def test_an_application_that_never_reads_ends_the_call_and_not_the_recordi
         await peer.close()
         saved = await relayed.run.events.wait_for("recording-saved")
         ended = await relayed.run.events.wait_for("call-ended")
+        await relayed.run.events.wait_for_warning("relay-lost")
         done.set()
 
+    warnings = {warning["rule"]: warning["detail"] for warning in relayed.run.events.of("warning")}
+    assert warnings["relay-stopped"] == ended["close_reason"]
+    assert re.match(r"the application didn't read the last \d\.\d MB that jambonz sent", warnings["relay-lost"])
+    assert "relay-stopped" in [warning["rule"] for warning in read_sidecar(saved)["warnings"]]
+    assert relayed.run.server.lost_audio
     assert ending.result() == b""
     assert ended["closed_by"] == "nobody"
     assert ended["close_reason"] == "the application doesn't read: 1 MiB wait for it"
     assert len(recorded_audio(saved)) == sent * 32_000
+
+
+@pytest.mark.parametrize("read", [True, False])
+async def test_what_waits_at_the_end_of_a_call_is_lost_unless_it_is_read(read: bool) -> None:
+    done = asyncio.Event()
+
+    async with relaying() if read else relaying(lambda _: done.wait()) as relayed:
+        peer = await relayed.run.call(METADATA, *[binary(bytes(32_000))] * 300, close())
+        await relayed.run.events.wait_for("call-ended")
+        await peer.read_to_end()
+        await asyncio.sleep(60)
+        done.set()
+
+    assert [event["rule"] for event in relayed.run.events.of("warning")] == ["relay-lost"] * (not read)
+    assert relayed.run.server.lost_audio is not read
 
 
 # Ends.

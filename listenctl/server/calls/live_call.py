@@ -41,6 +41,7 @@ from listenctl.server.calls.live_call_log import (
     describe_completeness,
 )
 from listenctl.server.recording.call_recorder import CallRecording
+from listenctl.terminal.printable_text import format_size
 
 if TYPE_CHECKING:
     from listenctl.server.control_api.attached_tools import AttachedTools
@@ -138,6 +139,13 @@ class LiveCall:
             self.tools.end_call()
         if self.dump is not None:
             self.dump.end_call(now)
+
+    def note_unrelayed(self, size: int) -> None:
+        """Report that ``size`` bytes of jambonz, frame headers included, were not passed on to the application."""
+        self._server.lost_audio = True
+        if self.log is not None:
+            detail = f"the application didn't read the last {format_size(size)} that jambonz sent; they are lost for it"
+            self._report(WarningEvent(rule="relay-lost", detail=detail))
 
     def _start_call(self, event: CallStarted) -> None:
         log = self.log = self._server.start_log(self, event)

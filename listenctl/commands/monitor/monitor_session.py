@@ -152,6 +152,7 @@ class Monitor:
             while True:
                 problem = await self._play_until_dropped(call)
                 self._print_message(f"{call.id[:_MAX_NAME]}: {problem}; reconnecting")
+                self.sound.note_interruption()
                 await asyncio.sleep(_RECONNECT_DELAY)
         except NotFoundError as exc:
             if self._wanted is not None:
@@ -177,6 +178,7 @@ class Monitor:
         if notice is None:
             self._take_late_metadata(call, attachment, message)
         elif seconds := call.add_skipped(notice.data.get("dropped_samples")):
+            self.sound.note_missing(seconds)
             self._print_message(
                 f"{call.id[:_MAX_NAME]}: {seconds:.1f} s of sound skipped, because this computer was too slow"
             )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from listenctl.commands.monitor.monitored_call import MonitoredCall
-from listenctl.errors import ListenctlError, UsageError
+from listenctl.errors import CheckFailedError, ListenctlError, UsageError
 from listenctl.media.channel_layout import ChannelLayout, ChannelMap
 from listenctl.media.devices.mixer import DEVICE_RATE, CallMixer, ChannelChoice, stereo_gains
 from listenctl.media.devices.playback_device import PlaybackDevice, PlaybackState
@@ -50,6 +50,8 @@ class MonitorSound:
         self._saver: AudioWriter | None = None
         self._saved_call: ChannelMap | None = None
         self._saved_mix: CallMixer | None = None
+        self._missing = 0.0  # seconds that the saved file lacks, as far as is known
+        self._interrupted = False  # whether it lacks sound of unknown length
 
     @property
     def status(self) -> tuple[str, bool]:
@@ -103,6 +105,7 @@ class MonitorSound:
             self._saver.write_audio(to_pcm(self._saved_mix.take_frames(min(due, _MAX_LATE))))
             if due > _MAX_LATE:
                 self._print_message(f"{due / DEVICE_RATE:.1f} s skipped, because this process was stopped or too slow")
+                self.note_missing((due - _MAX_LATE) / DEVICE_RATE)
                 await self._write_silence(self._saver, due - _MAX_LATE)
 
     async def _write_silence(self, saver: AudioWriter, samples: int) -> None:
@@ -115,12 +118,27 @@ class MonitorSound:
             await asyncio.to_thread(saver.wait_until_written)
 
     def close(self) -> None:
-        """Finish the saved file; this blocks. Raises ListenctlError if a part couldn't be written."""
+        """Finish the saved file; this blocks. Raises CheckFailedError if a part of the sound isn't in it."""
         for mixer in (self._mixer, self._saved_mix):
             if mixer is not None:
                 mixer.remove_calls()
-        if self._saver is not None:
-            self._saver.close()
+        if self._saver is None:
+            return
+        self._saver.close()
+        if self._missing or self._interrupted:
+            missing = f"{self._missing:.1f} s of sound" if self._missing else "sound"
+            raise CheckFailedError(
+                f"{self._options.save}: {missing} is missing in it, because this computer was too slow"
+                + (" and the connection to the server was interrupted" if self._interrupted else "")
+            )
+
+    def note_missing(self, seconds: float) -> None:
+        """Remember that the saved file lacks sound."""
+        self._missing += seconds
+
+    def note_interruption(self) -> None:
+        """Remember that the saved file lacks sound of unknown length."""
+        self._interrupted = True
 
     def set_played_calls(self, calls: Sequence[MonitoredCall]) -> None:
         """Play these calls, from left to right."""

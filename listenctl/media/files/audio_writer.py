@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from listenctl.background_writer import BackgroundWriter
-from listenctl.errors import ListenctlError, UsageError
+from listenctl.errors import CheckFailedError, UsageError
 from listenctl.media.files.new_files import NewFile, create_new
 from listenctl.media.files.wav_recording import WavFile
 from listenctl.protocol.audio import SAMPLE_BYTES, AudioFormat
@@ -79,9 +79,9 @@ class AudioWriter:
         if isinstance(self.error, BrokenPipeError):
             return
         if self.error:
-            raise ListenctlError(f"{self._name}: the end of the audio is missing: {self.error.strerror}; make room")
+            raise CheckFailedError(f"{self._name}: the end of the audio is missing: {self.error.strerror}; make room")
         if self.lost_bytes or not ended:
-            raise ListenctlError(f"{self._name}: audio is missing because the disk or the reader was too slow")
+            raise CheckFailedError(f"{self._name}: audio is missing because the disk or the reader was too slow")
 
     def _append(self, pcm: bytes) -> None:
         if self.error is not None:

@@ -6,7 +6,6 @@ The result gets its name only after it was decoded and compared with the WAV, so
 import hashlib
 import math
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from listenctl.errors import ListenctlError
 from listenctl.media.files.libsndfile import disable_seeking
-from listenctl.media.files.new_files import create_new
+from listenctl.media.files.unnamed_file import give_name, unnamed_file
 from listenctl.media.resampling import resample_blocks
 from listenctl.protocol.audio import MIN_RATE
 
@@ -120,31 +119,16 @@ def _convert(
                 raise ListenctlError(f"{target}: the server was stopped before it was converted; the WAV is kept")
             yield block
 
-    fd, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=target.parent)
-    part = Path(name)
-    try:
-        written = _encode(source, blocks_of, part, codec, rate, tags)
-        difference = _difference(source, written, _decode(part, blocks_of, codec, written))
+    with unnamed_file(target.parent) as part:
+        written = _encode(source, blocks_of, part.path, codec, rate, tags)
+        difference = _difference(source, written, _decode(part.path, blocks_of, codec, written))
         if difference:
             raise ListenctlError(f"{target}: {difference}; the WAV is kept")
-        os.fsync(fd)
-        _publish(part, target)
-    finally:
-        os.close(fd)
-        part.unlink(missing_ok=True)
+        os.fsync(part.fd)
+        give_name(part, target)
     if rate == source.samplerate:
         return ()
     return (f"{target.name}: {codec.subtype} can't hold {source.samplerate} Hz, resampled to {rate} Hz",)
-
-
-def _publish(part: Path, target: Path) -> None:
-    """Rename a file to a free name, which an empty file reserves, because not every file system has hard links."""
-    os.close(create_new(target))
-    try:
-        part.replace(target)
-    except OSError:
-        target.unlink()
-        raise
 
 
 class _AudioDigest:

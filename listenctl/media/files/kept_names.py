@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from listenctl.media.files.new_files import FILE_MODE, create_new, create_numbered, write_all
+from listenctl.media.files.unnamed_file import link_open_file
 
 PAGE = 4096
 _COPY_BYTES = 1024 * 1024
@@ -77,7 +78,7 @@ def restore_name(fd: int, path: Path) -> Path:
     try:
         part.unlink(missing_ok=True)
         try:
-            link_unnamed(fd, part)
+            link_open_file(fd, part)
         except OSError:
             _copy(fd, part)
         part.rename(name)
@@ -87,16 +88,6 @@ def restore_name(fd: int, path: Path) -> Path:
                 left.unlink()
         raise
     return name
-
-
-def link_unnamed(fd: int, path: Path | str) -> None:
-    """Give an open file a name that nothing has; raises FileExistsError, or FileNotFoundError if it was deleted."""
-    # Only with a folder descriptor does Python pass on that the link in /proc is to be followed.
-    root = os.open("/", os.O_PATH | os.O_CLOEXEC)
-    try:
-        os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=root, follow_symlinks=True)
-    finally:
-        os.close(root)
 
 
 def _copy(fd: int, path: Path) -> None:

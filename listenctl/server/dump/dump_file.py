@@ -15,6 +15,7 @@ from listenctl.capture.formats.dump_line_format import (
     header_line,
 )
 from listenctl.events import DumpFailedEvent, DumpSavedEvent, EventFields, WarningEvent
+from listenctl.media.files.kept_names import keeps_name, restore_name
 from listenctl.media.files.new_files import create_numbered, write_all
 from listenctl.protocol.timeline import TimedFrame
 
@@ -62,10 +63,23 @@ class DumpFile:
     def finish_dump(self) -> None:
         if self._fd is None:
             return
-        os.close(self._fd)
-        self._fd = None
+        fd, self._fd = self._fd, None
+        try:
+            self._restore_name(fd)
+        except OSError as exc:
+            self._report(DumpFailedEvent(path=str(self._path), reason=f"it was deleted: {exc.strerror or exc}"))
+            return
+        finally:
+            os.close(fd)
         path, frames = str(self._path), self._frames
         self._report(DumpSavedEvent(path=path, frames=frames, bytes=self._size, lost_frames=self._lost))
+
+    def _restore_name(self, fd: int) -> None:
+        if keeps_name(fd, self._path):
+            return
+        self._path = restore_name(fd, self._path)
+        detail = f"the dump was deleted or moved while the call lasted; it is restored as {self._path}"
+        self._report(WarningEvent(rule="dump-restored", detail=detail))
 
     def _open(self) -> int:
         if self._fd is None:

@@ -14,6 +14,7 @@ import soundfile
 from listenctl.background_task import background_task
 from listenctl.commands.monitor.command import MonitorOptions
 from listenctl.commands.monitor.monitor_sound import MonitorSound
+from listenctl.errors import CheckFailedError
 from listenctl.media.pacing import Pacer
 from tests.helpers.cli import Service, listenctl_beside
 from tests.helpers.control import Controlled, controlled
@@ -183,7 +184,8 @@ async def test_time_while_stopped_is_saved_as_silence_and_reported(tmp_path: Pat
         await until(lambda: bool(messages))
         await asyncio.sleep(1)
         passed = simulated_loop().time() - begin
-    await asyncio.to_thread(sound.close)
+    with pytest.raises(CheckFailedError, match=r"saved\.wav: \d\d\.\d s of sound is missing in it, because this comp"):
+        await asyncio.to_thread(sound.close)
 
     saved, rate = soundfile.read(path)
     assert messages == ["61.5 s skipped, because this process was stopped or too slow"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from listenctl.errors import ListenctlError, UsageError
+from listenctl.errors import CheckFailedError, UsageError
 from listenctl.media.files.audio_writer import AudioWriter, StereoRecording
 from listenctl.protocol.audio import AudioFormat
 from tests.helpers.server import mode_of, until
@@ -71,7 +71,7 @@ def test_a_disk_that_is_full_is_an_error_in_the_end() -> None:
     writer.write_audio(PCM)
     assert told.wait(30)
 
-    with pytest.raises(ListenctlError, match="stdout: the end of the audio is missing: No space left"):
+    with pytest.raises(CheckFailedError, match="stdout: the end of the audio is missing: No space left"):
         writer.close()
     os.close(fd)
 
@@ -102,7 +102,7 @@ def test_a_reader_that_has_stopped_is_not_waited_for(monkeypatch: pytest.MonkeyP
     assert [writer.write_audio(bytes(1 << 20)) for _ in range(3)] == [True, True, False]
     writer.wait_until_written()
     assert writer.lost_bytes == 1 << 20
-    with pytest.raises(ListenctlError, match="stdout: audio is missing because the disk or the reader was too slow"):
+    with pytest.raises(CheckFailedError, match="stdout: audio is missing because the disk or the reader was too slow"):
         writer.close()
 
     os.close(reading)
@@ -156,6 +156,6 @@ async def test_a_recording_can_be_played_during_the_call_and_a_full_disk_is_an_e
     monkeypatch.setattr(os, "pwrite", pwrite)
     recording.add_audio(LEFT, RIGHT)
 
-    with pytest.raises(ListenctlError, match="the end of the audio is missing: No space left on device"):
+    with pytest.raises(CheckFailedError, match="the end of the audio is missing: No space left on device"):
         await recording.close()
     assert channels_of(path) == (LEFT[:8000], RIGHT[:8000])

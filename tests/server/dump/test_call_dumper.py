@@ -1,6 +1,7 @@
 """Dumps of calls: every frame of both directions is there, whatever the peer, the disk and the end are like."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -327,6 +328,21 @@ async def test_a_full_disk_costs_the_frames_it_did_not_take_and_not_the_call(tin
     assert len(dump.payloads(THEM)) + dump.lost == sent + 2
     assert len(dump.frames) == event["frames"]
     assert on.dumper.lost_frames
+
+
+async def test_a_dump_that_is_deleted_during_a_call_is_restored(tmp_path: Path) -> None:
+    folder = tmp_path / "dumps"
+    folder.mkdir()
+    async with dumping_server(folder) as on:
+        peer = await on.run.call(text(METADATA), binary(BLOCK))
+        await until(lambda: any(path.stat().st_size for path in folder.iterdir()))
+        shutil.rmtree(folder)
+        await peer.send(binary(BLOCK), close())
+        event, dump = await on.saved()
+
+    assert Path(event["path"]).parent == folder
+    assert (len(dump.payloads(THEM)), event["lost_frames"]) == (4, 0)
+    assert [warning["rule"] for warning in on.run.events.of("warning")] == ["dump-restored"]
 
 
 async def test_what_a_slow_disk_leaves_behind_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

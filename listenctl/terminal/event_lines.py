@@ -79,7 +79,7 @@ def format_event(report: ReportedEvent, style: TextStyle) -> str:
     kind = _KINDS.get(event)
     text = printable(kind.describe(report) if kind else "", _MAX_TEXT)
     text = style.paint(text, RED) if is_wrong_verdict(report) else text
-    call = printable(_short_id(report["call"] or ""), _MAX_ID)
+    call = printable(short_call_id(report["call"] or ""), _MAX_ID)
     words = [_clock_time(report["ts"]), style.paint(event, _color(report)), style.paint(call, DIM), text]
     line = " ".join(word for word in words if word)
     return style.encodable(line)
@@ -108,7 +108,7 @@ def _succeeded(status: int | None) -> bool:
     return status is not None and 200 <= status < 300
 
 
-def _short_id(call: str) -> str:
+def short_call_id(call: str) -> str:
     """Return the first group of an id of jambonz; any other id is returned whole."""
     return f"{uuid[1]}…{uuid[2] or ''}" if (uuid := _UUID.fullmatch(call)) else call
 

@@ -27,6 +27,8 @@ _HOLD_DECAY_DB = 20.0
 _HOLD_TIME = 1.5
 _CLIP_TIME = 2.0
 _MAX_WINDOWS = 100
+# Steps of a scale in dB, and the cells that each needs at least.
+_SCALE_STEPS, _SCALE_ROOM = (10, 20, 30, 60), 6
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
@@ -142,14 +144,44 @@ class _ChannelBallistics:
 
 def draw_bars(channels: Sequence[ChannelLevel], width: int, style: TextStyle) -> str:
     """Draw the channels of a call in exactly ``width`` cells; if there is room, two are labelled L and R."""
-    labels = ("L ", "R ") if len(channels) == 2 and width >= 20 else ("",) * len(channels)
-    gap = "  " if labels[0] else " "
-    room = width - len(gap) * (len(labels) - 1) - sum(map(len, labels))
-    bar = max(0, room // len(labels))
+    labels, gap, bar, rest = _bar_layout(len(channels), width)
     drawn = [
         style.paint(label, "2") + draw_bar(channel, bar, style) for label, channel in zip(labels, channels, strict=True)
     ]
-    return gap.join(drawn) + " " * (room - bar * len(labels))
+    return gap.join(drawn) + " " * rest
+
+
+def draw_scale(channels: int, width: int) -> str:
+    """Return a scale in dB for above the bars of ``draw_bars``, or nothing if it doesn't fit."""
+    labels, gap, bar, _ = _bar_layout(channels, width)
+    scale = _scale(bar)
+    return gap.join(" " * len(label) + scale for label in labels) if scale else ""
+
+
+def scale_ends(style: TextStyle) -> str:
+    return f"{SCALE_FLOOR_DB:.0f}{'…' if style.unicode else '..'}0 dB"
+
+
+def _bar_layout(channels: int, width: int) -> tuple[Sequence[str], str, int, int]:
+    """Return the labels of the bars, the gap between two, the width of each, and how many cells are left."""
+    labels = ("L ", "R ") if channels == 2 and width >= 20 else ("",) * channels
+    gap = "  " if labels[0] else " "
+    room = width - len(gap) * (channels - 1) - sum(map(len, labels))
+    bar = max(0, room // channels)
+    return labels, gap, bar, room - bar * channels
+
+
+def _scale(width: int) -> str:
+    step = next((step for step in _SCALE_STEPS if width * step >= _SCALE_ROOM * -SCALE_FLOOR_DB), 0)
+    if not step:
+        return ""
+    cells = [" "] * width
+    for db in range(int(SCALE_FLOOR_DB), 1, step):
+        text = str(db)
+        begin = round(_position(db) * width - len(text) / 2)
+        begin = max(0, min(begin, width - len(text)))
+        cells[begin : begin + len(text)] = text
+    return "".join(cells)
 
 
 def draw_level(state: CallState, channels: Sequence[ChannelLevel], width: int, style: TextStyle) -> str:

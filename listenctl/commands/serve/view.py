@@ -5,16 +5,28 @@ The live view of a server: the URL and totals at the top, then a row for each ca
 """
 
 import asyncio
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TextIO
 
+from listenctl.json_lines import ReportedEvent
 from listenctl.media.measure_levels import LevelMeasurer, Levels
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.server import ListenServer
-from listenctl.terminal.level_meter import STATE_COLORS, CallState, ChannelLevel, DelayedMeter, draw_level
+from listenctl.terminal.event_lines import short_call_id
+from listenctl.terminal.keypresses import KeypressReader, can_read_keys
+from listenctl.terminal.level_meter import (
+    STATE_COLORS,
+    CallState,
+    ChannelLevel,
+    DelayedMeter,
+    draw_level,
+    draw_scale,
+    scale_ends,
+)
 from listenctl.terminal.live_view import LiveView
 from listenctl.terminal.printable_text import (
     BOLD,
@@ -30,8 +42,10 @@ from listenctl.terminal.printable_text import (
     format_size,
 )
 from listenctl.terminal.screen import FRAME_TIME, TerminalSize
+from listenctl.terminal.scrolled_rows import ScrolledRows
 
 _MAX_PARTY = 24
+_MAX_ID = 16
 _MAX_LEVEL = 60
 # Minimum width of the level beside long names.
 _LEVEL_SHARE = 13
@@ -58,6 +72,15 @@ class CallRow:
     state: CallState = "live"
     recording: str = ""
     warnings: int = 0
+    lost: bool = False  # whether jambonz or we lost audio; a pause is no loss
+    recording_failed: bool = False
+
+    @property
+    def trouble(self) -> int:
+        """How far down a call may be when not all calls fit: 0 has lost audio, 1 is worth a look, 2 is well."""
+        if self.lost or self.recording_failed:
+            return 0
+        return 1 if self.warnings or self.gap_seconds > 0 or self.state == "paused" else 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +98,15 @@ class ServerSnapshot:
     calls: Sequence[CallRow] = ()
 
 
-def render_server(view: ServerSnapshot, size: TerminalSize, now: float, style: TextStyle) -> list[str]:
+def render_server(
+    view: ServerSnapshot, size: TerminalSize, now: float, style: TextStyle, scroll: ScrolledRows | None = None
+) -> list[str]:
     """Return ``view`` as lines, none longer than the columns and no more than the rows of ``size``."""
     columns, rows = size
+    scroll = scroll or ScrolledRows()
     head = [_address(view, columns, style), _totals(view, columns, style)]
-    body = _table(view.calls, (columns, rows - len(head)), now, style) if view.calls else _waiting(view, columns, style)
+    room = (columns, rows - len(head))
+    body = _table(view.calls, room, now, style, scroll) if view.calls else _waiting(view, columns, style)
     return (head + body)[: max(0, rows)]
 
 
@@ -111,17 +138,20 @@ def _waiting(view: ServerSnapshot, columns: int, style: TextStyle) -> list[str]:
     return lines
 
 
-def _table(calls: Sequence[CallRow], size: tuple[int, int], now: float, style: TextStyle) -> list[str]:
+def _table(
+    calls: Sequence[CallRow], size: TerminalSize, now: float, style: TextStyle, scroll: ScrolledRows
+) -> list[str]:
     columns, rows = size
     roomy = rows >= 6
-    visible = rows - 2 if roomy else rows
-    shown = calls[: visible if len(calls) <= visible else max(0, visible - 1)]
+    room = max(0, rows - 2 if roomy else rows)
+    visible = scroll.visible(len(calls), room)
+    if len(calls) > room:
+        calls = sorted(calls, key=lambda call: call.trouble)
+    shown = calls[visible.start : visible.stop]
     layout = _Layout(shown, columns, style)
     lines = ["", style.paint(layout.titles(), DIM)] if roomy else []
     lines += [layout.row(call, now) for call in shown]
-    if len(shown) < len(calls):
-        lines.append(style.more_line(len(calls) - len(shown), columns))
-    return lines
+    return lines + scroll.count_others(visible, len(calls), columns, style)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +172,10 @@ class _Layout:
         self._style = style
         self._width = columns
         self._columns = [column for column in _COLUMNS if column.shown_from <= columns]
-        spare = max(0, columns - 2 - sum(column.width + 2 for column in self._columns))
+        longest_id = max((cell_width(_short_id(call, style)) for call in calls), default=0)
+        self._id = min(_MAX_ID, max(_ID.width, longest_id))
+        spare = max(0, columns - 2 - sum(self._taken(column) + 2 for column in self._columns))
+        self._channels = {len(call.channels) for call in calls if call.channels and call.state == "live"}
         longest = max((cell_width(_parties(call, style)) for call in calls), default=0)
         # In steps of four, so that the columns rarely move when a call begins or ends.
         wanted = max(16, -(-longest // 4) * 4)
@@ -155,7 +188,8 @@ class _Layout:
         parts = ["  " + self._style.fit(f"CALLER {arrow} CALLEE", self._parties)]
         for column in self._columns:
             width = self._cell_width(column)
-            parts.append(self._style.fit(column.title.rjust(width) if column.right else column.title, width))
+            title = self._scale(width) if column is _LEVEL else column.title
+            parts.append(self._style.fit(title.rjust(width) if column.right else title, width))
         return self._style.cut("  ".join(parts).rstrip(), self._width)
 
     def row(self, call: CallRow, now: float) -> str:
@@ -166,17 +200,37 @@ class _Layout:
         parts += [column.draw(call, now, self._cell_width(column), self._style) for column in self._columns]
         return "  ".join(parts)
 
+    def _scale(self, width: int) -> str:
+        """Return a scale for the bars; where some calls have one bar and others two, only what is at its ends."""
+        if not self._channels:
+            return _LEVEL.title
+        if len(self._channels) > 1:
+            return scale_ends(self._style)
+        (channels,) = self._channels
+        return draw_scale(channels, width) or _LEVEL.title
+
     def _cell_width(self, column: _Column) -> int:
-        return self._level if column is _LEVEL else column.width
+        return self._level if column is _LEVEL else self._taken(column)
+
+    def _taken(self, column: _Column) -> int:
+        return self._id if column is _ID else column.width
 
 
 def _mark(call: CallRow, style: TextStyle) -> str:
     filled, hollow = ("●", "○") if style.unicode else ("*", "o")
-    return style.paint(filled if call.recording else hollow, STATE_COLORS[call.state])
+    return style.paint(filled if call.recording else hollow, RED if call.recording_failed else STATE_COLORS[call.state])
 
 
 def _parties(call: CallRow, style: TextStyle) -> str:
     return style.join_parties(call.caller, call.callee, _MAX_PARTY) or style.cut(call.id, _MAX_PARTY)
+
+
+def _short_id(call: CallRow, style: TextStyle) -> str:
+    return style.cut(style.encodable(short_call_id(call.id)), _MAX_ID)
+
+
+def _draw_id(call: CallRow, _now: float, width: int, style: TextStyle) -> str:
+    return style.paint(style.fit(_short_id(call, style), width), DIM)
 
 
 def _draw_format(call: CallRow, _now: float, width: int, style: TextStyle) -> str:
@@ -212,13 +266,15 @@ def _draw_file(call: CallRow, _now: float, width: int, style: TextStyle) -> str:
 
 
 _LEVEL = _Column("LEVEL", 0, 20, _draw_level)
+_ID = _Column("ID", 9, 60, _draw_id)
 _COLUMNS = (
-    _Column("FORMAT", 10, 72, _draw_format),
+    _ID,
+    _Column("FORMAT", 10, 92, _draw_format),
     _Column("TIME", 8, 48, _draw_time, right=True),
     _LEVEL,
     _Column("DTMF", 4, 64, _draw_dtmf),
     _Column("GAPS", 7, 32, _draw_gap, right=True),
-    _Column("WARN", 4, 90, _draw_warnings, right=True),
+    _Column("WARN", 4, 100, _draw_warnings, right=True),
     _Column("FILE", 28, 132, _draw_file),
 )
 
@@ -227,13 +283,26 @@ class ServerView(LiveView):
     """Show a server and its calls on a terminal until cancelled."""
 
     def __init__(self, server: ListenServer, stream: TextIO, style: TextStyle, title: str) -> None:
-        super().__init__(stream, style, lambda size, now: render_server(self._snapshot(), size, now, style))
+        keys = None
+        if can_read_keys(sys.stdin):
+            # No key ends the server: that takes a signal such as that of Ctrl-C.
+            keys = KeypressReader(sys.stdin.fileno(), _ignore, lambda: None, self._press_key)
+        super().__init__(
+            stream, style, lambda size, now: render_server(self._snapshot(), size, now, style, self._scroll), keys
+        )
+        self._scroll = ScrolledRows(has_keys=keys is not None)
+        self._failed: set[str] = set()  # live calls whose recording has failed
         self._server = server
         self._title = title
         self._loop = asyncio.get_running_loop()
         self._meters: dict[str, DelayedMeter] = {}
         self._delay = server.settings.read_interval + FRAME_TIME
         server.watchers.append(self)
+
+    def add_event(self, report: ReportedEvent) -> None:
+        super().add_event(report)
+        if report["event"] == "recording-failed" and report["call"] is not None:
+            self._failed.add(report["call"])
 
     def start_meter(self, log: LiveCallLog) -> LevelMeasurer:
         """Return the measurer of a call that begins."""
@@ -249,6 +318,7 @@ class ServerView(LiveView):
         now = self._loop.time()
         live = {call.log.id: call.log for call in server.live if call.log is not None}
         self._meters = {name: meter for name, meter in self._meters.items() if name in live}
+        self._failed.intersection_update(live)
         recorder = server.recorder
         return ServerSnapshot(
             url=server.url,
@@ -276,7 +346,16 @@ class ServerView(LiveView):
             state=_state(log),
             recording=call.recording.path if call.recording else "",
             warnings=log.warnings,
+            lost=log.ledger.lost_samples > 0,
+            recording_failed=log.id in self._failed,
         )
+
+    def _press_key(self, key: str) -> None:
+        self._scroll.press_key(key)
+
+
+def _ignore(_: str) -> None:
+    """Ignore the key of a phone."""
 
 
 def _state(log: LiveCallLog) -> CallState:

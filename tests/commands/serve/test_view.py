@@ -4,6 +4,7 @@ import io
 import re
 from dataclasses import replace
 from pathlib import Path
+from uuid import NAMESPACE_DNS, uuid5
 
 import pytest
 from hypothesis import given
@@ -58,9 +59,9 @@ def test_wide_view_shows_everything() -> None:
         "ws://127.0.0.1:3000/  recording to recordings/",
         "2 live · 12 in total · 1 failed · gaps 2.1 s · 1:02:03 recorded, 38.2 MB",
         "",
-        "  CALLER → CALLEE               FORMAT          TIME  LEVEL                      DTMF     GAPS  WARN",
-        "● 15083084809 → 15084901000     8k mono         0:42  ████████████▌·······│····  5           -",
-        "● 15083084809 → 15084901000     16k stereo      0:42  L ████▌··│·  R █████CLIP   5       2.1 s     3",
+        "  CALLER → CALLEE               ID         FORMAT          TIME  -60…0 dB        DTMF     GAPS  WARN",
+        "● 15083084809 → 15084901000     7f1c       8k mono         0:42  ███████····│··  5           -",
+        "● 15083084809 → 15084901000     8a2d       16k stereo      0:42  ███·│· █████!   5       2.1 s     3",
     ]
 
 
@@ -69,7 +70,7 @@ def test_narrow_view_keeps_names_levels_and_gaps() -> None:
         "ws://127.0.0.1:3000/  recording to reco…",
         "2 live · 12 in total · 1 failed",
         "",
-        "  CALLER → CALL…  LEVEL             GAPS",
+        "  CALLER → CALL…  -60…0 dB          GAPS",
         "● 15083084809 →…  ██████▌···│··        -",
         "● 15083084809 →…  ███·│· █████!    2.1 s",
     ]
@@ -80,7 +81,7 @@ def test_ascii_view_holds_no_other_character() -> None:
 
     assert all(line.isascii() for line in lines)
     assert lines[0] == "ws://127.0.0.1:3000/  nach /ton/gr??e"
-    assert lines[4].startswith("* 15083084809 -> 15084901000    8k mono         0:42  #############.......|....  5")
+    assert lines[4].startswith("* 15083084809 -> 15084901000    7f1c       8k mono         0:42  #######....|..  5 ")
 
 
 def test_without_calls_it_says_how_to_send_one() -> None:
@@ -106,6 +107,43 @@ def test_calls_that_do_not_fit_are_counted(calls: int, shown: int, last: str) ->
     assert len(lines) == 12
     assert sum(line.startswith("●") for line in lines) == shown
     assert lines[-1].startswith(last)
+
+
+def test_calls_of_one_kind_have_a_scale_over_their_bars() -> None:
+    mono = draw(replace(SERVER, calls=(MONO,)), 120)
+    stereo = draw(replace(SERVER, calls=(STEREO, replace(MONO, state="paused"))), 120)
+
+    # 0 is over the last cell of each bar, -60 over the first.
+    assert mono[3].partition("TIME  ")[2].startswith("-60       -40        -20         0  DTMF")
+    assert mono[4].partition("0:42  ")[2].startswith("█████████████████··········│······  5")
+    assert stereo[3].partition("TIME  ")[2].startswith("  -60   -30    0    -60   -30    0  DTMF")
+    assert stereo[4].partition("0:42  ")[2].startswith("L ███████····│··  R ██████████CLIP  5")
+
+
+TROUBLES = (
+    replace(MONO, id="well", gap_seconds=0.0),
+    replace(MONO, id="warned", warnings=1),
+    replace(MONO, id="lossy", gap_seconds=1.0, lost=True),
+    replace(MONO, id="stuck", state="paused"),
+    replace(MONO, id="unwritten", recording_failed=True),
+)
+
+
+def shown_ids(lines: list[str]) -> list[str]:
+    return [words[4] for line in lines if (words := line.split())[:1] in (["●"], ["○"])]
+
+
+def test_calls_in_trouble_come_first_where_not_all_fit() -> None:
+    view = replace(SERVER, calls=TROUBLES)
+
+    assert shown_ids(draw(view, 80, rows=9)) == ["well", "warned", "lossy", "stuck", "unwritten"]
+    assert shown_ids(draw(view, 80, rows=8)) == ["lossy", "unwritten", "warned"]
+
+
+def test_a_call_has_the_id_by_which_events_and_commands_name_it() -> None:
+    calls = (replace(MONO, id="7f1c22a4-5b6d-4e7f-8a9b-0c1d2e3f4a5b~2"), replace(MONO, id="x" * 50))
+
+    assert shown_ids(draw(replace(SERVER, calls=calls), 80)) == ["7f1c22a4…~2", "x" * 15 + "…"]
 
 
 @pytest.mark.parametrize(
@@ -163,6 +201,8 @@ calls = st.builds(
     state=st.sampled_from(["live", "paused", "waiting"]),
     recording=hostile,
     warnings=st.integers(0, 100_000),
+    lost=st.booleans(),
+    recording_failed=st.booleans(),
 )
 views = st.builds(
     ServerSnapshot,
@@ -215,7 +255,8 @@ def recorded_call(parties: str, audio: str, age: float, *levels: tuple[float, fl
     caller, callee = parties.split(" to ")
     rate, mix_type = audio.split()
     channels = tuple(ChannelLevel(level, peak, clipped=peak >= 0) for level, peak in levels)
-    return CallRow(caller, NOW - age, caller, callee, int(rate), mix_type, channels=channels, recording="call.wav")
+    call = str(uuid5(NAMESPACE_DNS, caller))
+    return CallRow(call, NOW - age, caller, callee, int(rate), mix_type, channels=channels, recording="call.wav")
 
 
 PICTURED_CALLS = (
@@ -244,8 +285,8 @@ PICTURED = ServerSnapshot(
 
 def draw_picture() -> str:
     """Return the picture as SVG."""
-    console = Console(record=True, width=100, file=io.StringIO(), force_terminal=True)
-    for line in render_server(PICTURED, (100, 12), NOW, TextStyle()):
+    console = Console(record=True, width=120, file=io.StringIO(), force_terminal=True)
+    for line in render_server(PICTURED, (120, 12), NOW, TextStyle()):
         console.print(Text.from_ansi(line), no_wrap=True)
     picture = console.export_svg(title="listenctl record", unique_id="listenctl")
     # A picture in a page must not fetch fonts, and the reader's own will do.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from listenctl.commands.live_calls.live_call_options import ServerNameOptions, socket_of
-from listenctl.commands.shared_options import output, waiting, with_options
+from listenctl.commands.shared_options import output, run_async, waiting, with_options
 from listenctl.errors import UsageError
 
 
@@ -29,7 +29,7 @@ def calls(options: CallsOptions) -> int:
     if options.watch and not sys.stdout.isatty():
         raise UsageError("--watch needs a terminal")
     if options.watch:
-        watch_calls(lambda: list_calls(socket, patience=options.timeout), sys.stdout)
+        return run_async(watch_calls(lambda: list_calls(socket, patience=options.timeout), sys.stdout))
     print_calls(list_calls(socket, patience=options.timeout), sys.stdout, as_json=options.json)
     return 0
 

@@ -1,13 +1,12 @@
 """The live calls of a server as a table."""
 
 import os
-import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import suppress
+from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from listenctl.errors import signal_status
 from listenctl.json_lines import json_line
@@ -20,9 +19,10 @@ from listenctl.terminal.printable_text import (
     lay_out,
     printable,
 )
-from listenctl.terminal.screen import Screen, TerminalSize, terminal_size
+from listenctl.terminal.screen import TerminalSize, terminal_size
+from listenctl.terminal.scrolled_rows import ScrolledRows
 from listenctl.terminal.standard_streams import write_line
-from listenctl.terminal.stop_signals import STOP_SIGNALS
+from listenctl.terminal.stop_signals import stop_at_signals
 
 if TYPE_CHECKING:
     from listenctl.call_listing import CallListing, ListedCall
@@ -43,33 +43,46 @@ def print_calls(listing: "CallListing", stream: TextIO, *, as_json: bool) -> Non
         write_line(stream, line)
 
 
-def watch_calls(list_calls: Callable[[], "CallListing"], stream: TextIO) -> NoReturn:
-    """Draw the calls every second, until interrupted or until the server ends."""
+async def watch_calls(list_calls: Callable[[], "CallListing"], stream: TextIO) -> int:
+    """Draw the calls every second, until interrupted, until the server ends, or until q is pressed."""
+    import asyncio
+
+    from listenctl.terminal.keypresses import KeypressReader, can_read_keys
+    from listenctl.terminal.live_view import LiveView
+
     style = TextStyle.of_stream(stream, os.environ)
-    with closing(Screen(stream, style, clock=time.monotonic)) as screen:
-        signal.signal(signal.SIGTSTP, lambda *_: _suspend(screen))
-        for stop in STOP_SIGNALS:
-            signal.signal(stop, lambda number, _: sys.exit(signal_status(number)))
-        while True:
-            _draw(screen, list_calls(), style)
-            time.sleep(_WATCH_INTERVAL)
+    stopped = asyncio.Event()
+    has_keys = can_read_keys(sys.stdin)
+    scroll = ScrolledRows(has_keys=has_keys)
+    keys = KeypressReader(sys.stdin.fileno(), lambda _: None, stopped.set, scroll.press_key) if has_keys else None
+    listing = await asyncio.to_thread(list_calls)
+    view = LiveView(stream, style, lambda size, _: screen_lines(listing, style, size, scroll), keys)
+    received = stop_at_signals(stopped.set, view.close)
+    async with view.drawn():
+        while not stopped.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopped.wait(), _WATCH_INTERVAL)
+                break
+            listing = await asyncio.to_thread(list_calls)
+    return signal_status(received[0]) if received else 0
 
 
-def _draw(screen: Screen, listing: "CallListing", style: TextStyle) -> None:
-    screen.draw_lines(lambda size, _: screen_lines(listing, style, size))
-
-
-def screen_lines(listing: "CallListing", style: TextStyle, size: TerminalSize) -> list[str]:
-    """Return a line about the server and the table; calls that don't fit are counted."""
+def screen_lines(
+    listing: "CallListing", style: TextStyle, size: TerminalSize, scroll: ScrolledRows | None = None
+) -> list[str]:
+    """Return a line about the server and the table; if not all calls fit, those that lack audio come first."""
     columns, rows = size
-    server = listing.server
+    scroll = scroll or ScrolledRows()
+    server, calls = listing.server, listing.calls
     recording = ", recording" if server.recording else ""
-    head = style.cut(f"{server.url}: {len(listing.calls)} live{recording}", columns)
-    lines = live_calls_table(listing, style, columns)
-    room = max(1, rows - 1)
-    if len(lines) > room:
-        lines = [*lines[: room - 1], style.cut(f"and {len(lines) - room + 1} more", columns)]
-    return [head, *lines]
+    head = style.cut(f"{server.url}: {len(calls)} live{recording}", columns)
+    room = max(0, rows - 2)
+    if len(calls) > room:
+        calls = sorted(calls, key=lambda call: call.gap_seconds <= 0)
+    heading, *lines = live_calls_table(replace(listing, calls=calls), style, columns)
+    shown = scroll.visible(len(lines), room)
+    others = scroll.count_others(shown, len(lines), columns, style)
+    return [head, heading, *lines[shown.start : shown.stop], *others][: max(0, rows)]
 
 
 def live_calls_table(listing: "CallListing", style: TextStyle, columns: int | None) -> list[str]:
@@ -126,8 +139,3 @@ def _row(call: "ListedCall", style: TextStyle) -> tuple[str, ...]:
         call.recording or "-",
     )
     return tuple(style.encodable(printable(str(cell))) for cell in cells)
-
-
-def _suspend(screen: Screen) -> None:
-    screen.close()
-    os.kill(os.getpid(), signal.SIGSTOP)

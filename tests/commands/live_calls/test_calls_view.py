@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from listenctl.call_listing import CallListing, ListedCall, ListedServer
 from listenctl.commands.live_calls.calls_view import live_calls_table, screen_lines, unique_prefixes
 from listenctl.terminal.printable_text import TextStyle
+from listenctl.terminal.scrolled_rows import ScrolledRows
 from listenctl.terminal.stop_signals import STOP_SIGNALS
 from tests.helpers.cli import listenctl_beside
 from tests.helpers.control import SERVER, fake_control, live_call
@@ -83,9 +84,22 @@ def test_calls_that_dont_fit_on_the_screen_are_counted() -> None:
     lines = screen_lines(calls, PLAIN, (100, 6))
 
     assert lines[0] == "ws://127.0.0.1:3000/: 10 live"
-    assert [line.split()[0] for line in lines[1:]] == ["CALL", "call-0", "call-1", "call-2", "and"]
-    assert lines[-1] == "and 7 more"
+    assert [line.split()[0] for line in lines[1:]] == ["CALL", "call-0", "call-1", "call-2", "…"]
+    assert lines[-1] == "… and 7 more"
     assert len(screen_lines(calls, PLAIN, (100, 12))) == 12
+
+
+def test_calls_that_lack_audio_come_first_where_not_all_fit() -> None:
+    calls = listing(*(live_call(f"call-{i}") | {"gap_seconds": float(i == 2)} for i in range(4)))
+    scroll = ScrolledRows(has_keys=True)
+
+    def shown(rows: int) -> list[str]:
+        return [line.split()[0] for line in screen_lines(calls, PLAIN, (100, rows), scroll)[2:]]
+
+    assert shown(6) == ["call-0", "call-1", "call-2", "call-3"]
+    assert shown(5) == ["call-2", "call-0", "…"]
+    scroll.press_key("↓")
+    assert shown(5) == ["call-0", "call-1", "…"]
 
 
 def test_call_without_parties() -> None:
@@ -110,6 +124,21 @@ async def test_watch_redraws_calls_and_restores_the_terminal(number: int, tmp_pa
     assert "1 live" in drawn
     assert drawn.endswith("\x1b[?25h")
     assert "Traceback" not in drawn
+
+
+async def test_keys_scroll_and_end_the_table(tmp_path: Path) -> None:
+    async with (
+        fake_control(tmp_path, calls=[live_call(f"call-{i:02}") for i in range(40)]),
+        on_terminal("calls", "--watch", home=tmp_path, owned=True) as terminal,
+    ):
+        await terminal.until("arrow keys scroll")
+        terminal.type("\x1b[C\x1b[C")
+        await terminal.until("call-39")
+        terminal.type("q")
+        drawn = await terminal.to_end()
+
+    assert terminal.process.returncode == 0
+    assert drawn.endswith("\x1b[?25h")
 
 
 async def test_watch_without_a_server_is_status_4(tmp_path: Path) -> None:

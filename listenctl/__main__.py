@@ -9,7 +9,6 @@ import gc
 import os
 import sys
 
-from listenctl import __version__
 from listenctl.errors import ExitStatus
 
 # Type checkers take this name for true; importing it from typing would take longer than the rest of --version.
@@ -65,8 +64,10 @@ def _main() -> int:
 
 
 def _print_version() -> int:
+    from listenctl.installed_versions import describe_versions
+
     try:
-        sys.stdout.write(f"listenctl {__version__}\n")
+        sys.stdout.write(describe_versions())
         sys.stdout.flush()
     except OSError as exc:
         from listenctl.terminal.standard_streams import discard_stdout

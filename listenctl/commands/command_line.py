@@ -16,7 +16,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
-from listenctl import __version__
 from listenctl.errors import ExitStatus, ListenctlError
 from listenctl.terminal.standard_streams import write_message, write_stdout
 
@@ -138,11 +137,13 @@ def _root(
             help="Settings file [default: ~/.config/listenctl/config.toml, else below /etc/xdg]",
         ),
     ] = None,
-    version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and exit.")] = False,
+    version: Annotated[bool, typer.Option("--version", "-V", help="Print the versions of listenctl, Python and the libraries, and exit.")] = False,
 ) -> None:
     """Receive, record and simulate the audio streams of jambonz calls (the listen protocol)."""
     if version:
-        typer.echo(f"listenctl {__version__}")
+        from listenctl.installed_versions import describe_versions
+
+        typer.echo(describe_versions(), nl=False)
         raise typer.Exit
     from listenctl.commands.config_sources import read_defaults
 

@@ -13,6 +13,7 @@ from typer.core import TyperArgument
 from listenctl import __version__
 from listenctl.__main__ import main
 from listenctl.commands.command_line import COMMANDS, command_group, run_command_line
+from listenctl.installed_versions import describe_versions
 from listenctl.media.files.wav_header import wav_header
 from listenctl.protocol.audio import AudioFormat
 from listenctl.server.check_credentials import CredentialsFile, verify_password
@@ -58,7 +59,9 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_the_version_is_told(option: str, tmp_path: Path) -> None:
     run = listenctl(option, home=tmp_path)
 
-    assert (run.returncode, run.stdout, run.stderr) == (0, f"listenctl {__version__}\n", "")
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.splitlines()[0] == f"listenctl {__version__}"
+    assert run.stdout == describe_versions()
 
 
 def test_an_interrupt_while_modules_are_imported_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ def _installed_versions() -> dict[str, str]:
     found: dict[str, str] = {}
     for folder in sys.path:
         try:
-            entries = os.listdir(folder or ".")
+            entries = os.listdir(folder or ".")  # noqa: PTH208 - importing pathlib takes as long as all of this
         except OSError:
             continue
         for entry in entries:

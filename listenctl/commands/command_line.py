@@ -137,7 +137,10 @@ def _root(
             help="Settings file [default: ~/.config/listenctl/config.toml, else below /etc/xdg]",
         ),
     ] = None,
-    version: Annotated[bool, typer.Option("--version", "-V", help="Print the versions of listenctl, Python and the libraries, and exit.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", "-V", help="Print the versions of listenctl, Python and the libraries, and exit."),
+    ] = False,
 ) -> None:
     """Receive, record and simulate the audio streams of jambonz calls (the listen protocol)."""
     if version:

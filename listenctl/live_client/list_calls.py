@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from listenctl.errors import ListenctlError, NotFoundError, RefusedError
 from listenctl.net.own_sockets import ForeignSocketError
-from listenctl.net.runtime_folder import DEFAULT_NAME
+from listenctl.net.runtime_folder import DEFAULT_NAME, running_servers
 
 if TYPE_CHECKING:
     from listenctl.call_listing import CallListing
@@ -52,10 +52,13 @@ def read_json_object(text: str | bytes) -> dict[str, Any] | None:
 def unreachable_error(path: Path, exc: Exception) -> ListenctlError:
     match exc:
         case FileNotFoundError() | ConnectionRefusedError():
+            if others := running_servers(path.parent):
+                return NotFoundError(
+                    f"no server named {path.stem} is running, but {', '.join(others)}; choose one with --name"
+                )
             name = "" if path.stem == DEFAULT_NAME else f" --name {path.stem}"
             return NotFoundError(
-                f"no server named {path.stem} is running (no socket at {path}); "
-                f"start one with `listenctl serve{name}`, or give --name"
+                f"no server named {path.stem} is running (no socket at {path}); start one with `listenctl serve{name}`"
             )
         case TimeoutError():
             return RefusedError(f"{path}: the server doesn't answer")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from listenctl.errors import UsageError
+from listenctl.net.own_sockets import check_owner
 
 DEFAULT_NAME = "default"
 MAX_PATH_BYTES = 107
@@ -21,6 +22,25 @@ def socket_path(name: str, environ: Mapping[str, str], uid: int) -> Path:
     if not _NAME.fullmatch(name):
         raise UsageError(f"--name {name[:80]!r}: use 1 to 64 of the characters A-Z a-z 0-9 . _ -")
     return _checked(_folder(environ, uid) / f"{name}.sock", "give a shorter --name, or ")
+
+
+def running_servers(folder: Path) -> list[str]:
+    """Return the names of our servers whose control sockets are in ``folder``; one that crashed left its socket."""
+    names = sorted(path.stem for path in folder.glob("*.sock") if _NAME.fullmatch(path.stem))
+    return [name for name in names if _is_open(folder / f"{name}.sock")]
+
+
+def _is_open(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+            check_owner(probe, path)
+        except BlockingIOError:  # A busy server has not accepted others yet.
+            return True
+        except OSError:
+            return False
+    return True
 
 
 def calls_folder(environ: Mapping[str, str], uid: int) -> Path:

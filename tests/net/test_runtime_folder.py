@@ -1,9 +1,17 @@
+import socket
 from pathlib import Path
 
 import pytest
 
 from listenctl.errors import UsageError
-from listenctl.net.runtime_folder import call_socket_path, calls_folder, prepare_folder, socket_path
+from listenctl.net.runtime_folder import (
+    call_socket_path,
+    calls_folder,
+    listen_privately,
+    prepare_folder,
+    running_servers,
+    socket_path,
+)
 
 
 def test_the_socket_is_in_the_runtime_folder() -> None:
@@ -68,3 +76,24 @@ def test_simulated_calls_have_a_folder_beside_the_sockets_of_servers() -> None:
     assert call_socket_path(folder, 4711) == Path("/run/user/1000/listenctl/calls/4711.sock")
     with pytest.raises(UsageError, match="at most 107 bytes"):
         call_socket_path(Path("/" + "x" * 100), 4711)
+
+
+def test_a_server_that_crashed_is_not_running(tmp_path: Path) -> None:
+    listen_privately(tmp_path / "crashed.sock", backlog=1).close()
+    (tmp_path / "no-socket.sock").touch()
+    (tmp_path / "calls").mkdir()
+    with (
+        listen_privately(tmp_path / "b.sock", backlog=1),
+        listen_privately(tmp_path / "a.sock", backlog=1),
+        listen_privately(tmp_path / "odd name.sock", backlog=1),
+    ):
+        assert running_servers(tmp_path) == ["a", "b"]
+    assert running_servers(tmp_path / "missing") == []
+
+
+def test_a_server_that_is_busy_is_running(tmp_path: Path) -> None:
+    path = tmp_path / "busy.sock"
+    with listen_privately(path, backlog=0), socket.socket(socket.AF_UNIX) as waiting:
+        waiting.connect(str(path))
+
+        assert running_servers(tmp_path) == ["busy"]

@@ -24,7 +24,7 @@ CommandTimeout = Annotated[float, waiting("Exit with status 124 after this many 
 class ServerNameOptions:
     """The server."""
 
-    name: Annotated[str, server("Name of the running server", metavar="NAME")] = DEFAULT_NAME
+    name: Annotated[str | None, server("Name of the server, if several are running", metavar="NAME")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +36,25 @@ class RecipientOptions(ServerNameOptions):
     json: Annotated[bool, output("Print one JSON object")] = False
 
 
-def socket_of(options: ServerNameOptions) -> Path:
-    from listenctl.net.runtime_folder import socket_path
+def socket_of(options: ServerNameOptions, *, is_needed: bool = True) -> Path:
+    """
+    Return the control socket of the named server, or of the only one that is running.
 
-    return socket_path(options.name, os.environ, os.getuid())
+    Args:
+        is_needed: several servers are an error; otherwise the one with the default name is meant.
+
+    Raises:
+        UsageError: a name is needed, or this one is invalid.
+    """
+    from listenctl.net.runtime_folder import running_servers, socket_path
+
+    default = socket_path(options.name or DEFAULT_NAME, os.environ, os.getuid())
+    if options.name is not None:
+        return default
+    servers = running_servers(default.parent)
+    if len(servers) > 1 and is_needed:
+        raise UsageError(f"several servers are running: {', '.join(servers)}; choose one with --name")
+    return default.with_name(f"{servers[0]}.sock") if len(servers) == 1 else default
 
 
 def recipient_of(options: RecipientOptions, *, endless: bool = False) -> "Recipient":

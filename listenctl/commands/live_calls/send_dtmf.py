@@ -105,7 +105,8 @@ def digits_recipient(options: SendDtmfOptions) -> "Recipient":
     check_call(options.target)
     _refuse(options, _URL_ONLY)
     return Recipient(
-        socket=socket_of(options),
+        # A simulated call needs no server.
+        socket=socket_of(options, is_needed=False),
         call=options.target,
         timeout=options.timeout,
         json=options.json,

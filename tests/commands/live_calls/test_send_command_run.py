@@ -91,7 +91,7 @@ async def test_no_server_is_status_4(command: list[str], tmp_path: Path) -> None
 
     printed = (
         f"listenctl: no server named night is running (no socket at {tmp_path}/listenctl/night.sock); "
-        "start one with `listenctl serve --name night`, or give --name\n"
+        "start one with `listenctl serve --name night`\n"
     )
     assert (done.returncode, done.stdout, done.stderr) == (4, "", printed)
 

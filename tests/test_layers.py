@@ -25,7 +25,7 @@ HEIGHTS = {
     "background_task": 0,
     "background_writer": 0,
     "errors": 0,
-    "installed_versions": 0,
+    "installed_versions": 1,
     "json_lines": 0,
     "percentiles": 0,
     "protocol": 1,

@@ -6,7 +6,7 @@ that jambonz rejects the application only where both validators do, that of 0.9 
 import json
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from listenctl.errors import UsageError
@@ -23,26 +23,26 @@ class VerbJson:
     fields: Mapping[str, object]
     path: str  # place of the object in the document, such as ``[1].dial.listen``
     where: str
+    checked: bool = True  # whether both validators check the types of the members
 
     @classmethod
-    def from_value(cls, value: object, path: str, where: str) -> Self:
+    def from_value(cls, value: object, path: str, where: str, *, rejected: bool = True) -> Self:
+        """Return an object; ``rejected`` is whether both validators reject anything else."""
         if not isinstance(value, dict):
-            # The validator of 0.9 takes an array for an object.
-            claim = "" if isinstance(value, list) else REJECTED
-            raise UsageError(f"{where}: {path} {_wrong('an object', value, claim)}")
+            raise UsageError(f"{where}: {path} {_wrong('an object', value, rejected=rejected)}")
         return cls(value, path, where)
 
     def get_string(self, name: str) -> str | None:
         value = self.fields.get(name)
         if isinstance(value, str) or name not in self.fields:
             return value if isinstance(value, str) else None
-        raise self.member_error(name, _wrong("a string", value))
+        raise self.member_error(name, _wrong("a string", value, rejected=self.checked))
 
     def get_flag(self, name: str) -> bool | None:
         value = self.fields.get(name)
         if isinstance(value, bool) or name not in self.fields:
             return value if isinstance(value, bool) else None
-        raise self.member_error(name, _wrong("true or false", value))
+        raise self.member_error(name, _wrong("true or false", value, rejected=self.checked))
 
     def get_number(self, name: str) -> float | None:
         """Return a number, None if the member is missing or 0, which jambonz treats alike."""
@@ -50,7 +50,7 @@ class VerbJson:
             return None
         value = self.fields[name]
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.member_error(name, _wrong("a number", value))
+            raise self.member_error(name, _wrong("a number", value, rejected=self.checked))
         if value < 0 or not math.isfinite(value):
             raise self.member_error(name, f"must not be negative: {value}")
         return value or None
@@ -64,18 +64,24 @@ class VerbJson:
             raise self.member_error(name, f"must be a whole number up to {most}, not {value:g}")
         return int(value)
 
-    def get_choice(self, name: str, choices: Collection[str], *, claim: str = REJECTED) -> str | None:
+    def get_choice(self, name: str, choices: Collection[str]) -> str | None:
         value = self.fields.get(name)
         if isinstance(value, str) and value in choices:
             return value
         if name not in self.fields:
             return None
-        raise self.member_error(name, _wrong(f"one of {', '.join(choices)}", value, claim))
+        raise self.member_error(name, _wrong(f"one of {', '.join(choices)}", value, rejected=self.checked))
 
-    def get_object(self, name: str) -> Self | None:
-        """Return an object, None if the member is missing or null, which the validator accepts as an object."""
+    def get_object(self, name: str, *, rejected: bool = True) -> Self | None:
+        """
+        Return an object, None if the member is missing or null, which the validator of 0.9 accepts as an object;
+        ``rejected`` is as in ``from_value``.
+        """
         value = self.fields.get(name)
-        return None if value is None else self.from_value(value, f"{self.path}.{name}", self.where)
+        if value is None:
+            return None
+        found = self.from_value(value, f"{self.path}.{name}", self.where, rejected=rejected and self.checked)
+        return found if self.checked else replace(found, checked=False)
 
     def unknown_members(self, known: Collection[str]) -> list[str]:
         """Return the paths of the members that are not ``known``; jambonz accepts ``_`` anywhere."""
@@ -110,7 +116,7 @@ def _fault(text: str) -> str:
     return "is not readable as JSON: a constant such as NaN, or too many levels"
 
 
-def _wrong(wanted: str, value: object, claim: str = REJECTED) -> str:
+def _wrong(wanted: str, value: object, *, rejected: bool) -> str:
     brief = peer_json.encode(value)
     shown = brief if len(brief) <= _VALUE_IN_ERROR else f"{brief[:_VALUE_IN_ERROR]}…"
-    return f"must be {wanted}, not {shown}" + (f"; {claim}" if claim else "")
+    return f"must be {wanted}, not {shown}" + (f"; {REJECTED}" if rejected else "")

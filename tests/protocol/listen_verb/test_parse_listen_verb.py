@@ -86,8 +86,11 @@ def test_stream_in_a_config_is_said_to_be_never_read() -> None:
         ),
         ([listen(), 5], "[1] must be an object, not 5; jambonz rejects the application"),
         ("listen", 'the verb must be an object, not "listen"; jambonz rejects the application'),
+        ({"config": 5}, "config must be an object, not 5"),
+        ([{"verb": "room", "stream": {"url": 5}}], "[0].room.stream.url must be a string, not 5"),
+        ({"url": URL, "metadata": 5}, "the body.metadata must be an object, not 5"),
         ({"listen": 5}, "listen must be an object, not 5; jambonz rejects the application"),
-        ({"verb": "dial", "listen": []}, "dial.listen must be an object, not []"),
+        ({"verb": "dial", "listen": []}, "dial.listen must be an object, not []; jambonz rejects the application"),
     ],
 )
 def test_a_document_that_starts_no_listen_is_refused(document: object, problem: str) -> None:

@@ -280,8 +280,7 @@ class JambonzConnection:
 
     def _catch_up(self, data: bytes | None, now: float) -> None:
         """Judge what has arrived by ``now``; ``data`` is the last read."""
-        unobserved = self._schedule.catch_up(now)
-        if self._call is not None:
+        if (unobserved := self._schedule.catch_up(now)) and self._call is not None:
             self._call.session.ledger.add_unobserved(unobserved)
         if data == b"":
             self._end_stream(now)
@@ -313,7 +312,8 @@ class JambonzConnection:
         messages = frames.receive_data(data)
         if call.dump is not None:
             call.dump.add_data(Sender.JAMBONZ, data[: len(data) - len(frames.left)], now)
-        small_frames = 1 + frames.small_frames  # Reads of a few bytes cost as much.
+        # Reads of a few bytes cost as much as a frame.
+        small_frames = frames.small_frames + self._schedule.at_once
         for message in messages:
             if isinstance(message, ControlFrame):
                 continue
@@ -327,12 +327,17 @@ class JambonzConnection:
                 small_frames += len(events)
                 if tools is not None:
                     tools.take_jambonz_text(message.data)
-        audio = session.audio_format.duration_of(session.position - position)
-        self._frame_rate.add_frames(small_frames, now, audio)
+        if small_frames:
+            audio = session.audio_format.duration_of(session.position - position)
+            self._frame_rate.add_frames(small_frames, now, audio)
         if frames.used_library:
-            self._flush()
-            if self._protocol.close_rcvd is not None or self._protocol.parser_exc is not None:
-                self._finish_call(now)
+            self._answer_frames(now)
+
+    def _answer_frames(self, now: float) -> None:
+        """Send what the library answers to the last frames, and end the call if one of them ends it."""
+        self._flush()
+        if self._protocol.close_rcvd is not None or self._protocol.parser_exc is not None:
+            self._finish_call(now)
 
     def _take_events(self, call: LiveCall, events: Sequence[SessionEvent], now: float) -> None:
         for event in events:

@@ -1,6 +1,7 @@
 """When a connection is read: in batches, by one timer for all connections, or as soon as data arrives."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -10,6 +11,11 @@ from listenctl.protocol.audio import AudioFormat
 TICK = 0.1
 SPOKES = 16
 
+
+CATCH_UP = 0.0
+"""What a visit returns that has left something to do: the next one is soon, but after those that are due."""
+CATCH_UP_TIME = TICK / 2
+"""Seconds of a tick for visits that catch up."""
 
 Visit: TypeAlias = Callable[[float], float | None]
 """Does what is due; returns the seconds until the next visit, at most a turn of the wheel, None for the last one."""
@@ -22,6 +28,7 @@ class TimingWheel:
         self._loop = loop
         self._after_tick = after_tick
         self._spokes: list[list[Visit]] = [[] for _ in range(SPOKES)]
+        self._behind: deque[Visit] = deque()
         self._at = 0
         self._due = 0.0
         self._count = 0
@@ -45,15 +52,25 @@ class TimingWheel:
         self._at = (self._at + 1) % SPOKES
         spoke, self._spokes[self._at] = self._spokes[self._at], []
         for visit in spoke:
-            # A visit that takes long delays the next one.
-            delay = visit(self._loop.time())
-            if delay is None:
-                self._count -= 1
-            else:
-                ahead = min(SPOKES - 1, max(1, round(delay / TICK)))
-                self._spokes[(self._at + ahead) % SPOKES].append(visit)
+            self._visit(visit)
+        until = self._loop.time() + CATCH_UP_TIME
+        for _ in range(len(self._behind)):
+            if self._loop.time() >= until:
+                break
+            self._visit(self._behind.popleft())
         self._after_tick(self._loop.time())
         self._schedule()
+
+    def _visit(self, visit: Visit) -> None:
+        # A visit that takes long delays the next one.
+        delay = visit(self._loop.time())
+        if delay is None:
+            self._count -= 1
+        elif delay == CATCH_UP:
+            self._behind.append(visit)
+        else:
+            ahead = min(SPOKES - 1, max(1, round(delay / TICK)))
+            self._spokes[(self._at + ahead) % SPOKES].append(visit)
 
 
 READ_SIZE = 56 * 1024
@@ -105,7 +122,7 @@ class ReadSchedule:
             self._update()
 
     def fall_behind(self, now: float) -> None:
-        """Read once a tick, because more has arrived than one visit may take."""
+        """Read once a tick, if there is time, because more has arrived than one visit may take."""
         if self._behind_since is None:
             self._behind_since = now
             self._update()
@@ -129,7 +146,7 @@ class ReadSchedule:
     def _update(self) -> None:
         behind = self._behind_since is not None
         at_once = (self._wants_at_once or self._stalled) and not behind
-        self.interval = TICK if behind else CHECK_INTERVAL if at_once else self._next_interval
+        self.interval = CATCH_UP if behind else CHECK_INTERVAL if at_once else self._next_interval
         if at_once != self.at_once:
             self.at_once = at_once
             self._socket.call_when_readable(self._read_now if at_once else None)

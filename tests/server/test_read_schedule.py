@@ -1,9 +1,15 @@
 import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from listenctl.server.read_schedule import SPOKES, TICK, TimingWheel
+from listenctl.protocol.audio import AudioFormat
+from listenctl.server.read_schedule import CATCH_UP, SPOKES, TICK, ReadSchedule, TimingWheel
 from tests.helpers.simulated_time import START, simulated_loop
+
+if TYPE_CHECKING:
+    from listenctl.net.nonblocking_socket import NonblockingSocket
 
 pytestmark = pytest.mark.simulated_time
 
@@ -92,3 +98,75 @@ async def test_a_late_event_loop_does_not_shift_the_wheel() -> None:
     await asyncio.sleep(9 * TICK)
 
     assert visit.ticks == [1, 7.5, 11, 16]
+
+
+class SlowVisit(Visit):
+    """Takes some time, as far as the clock of the loop says."""
+
+    def __init__(self, seconds: float, delay: float, *, rounds: int) -> None:
+        super().__init__(*[delay / TICK] * rounds, None)
+        self._seconds = seconds
+
+    def __call__(self, now: float) -> float | None:
+        simulated_loop().advance(self._seconds)
+        return super().__call__(now)
+
+
+async def test_visits_that_catch_up_share_half_a_tick_after_the_others_and_take_turns() -> None:
+    wheel = new_wheel()
+    slow = [SlowVisit(TICK / 4, CATCH_UP, rounds=4) for _ in range(6)]
+    usual = Visit(1)
+
+    for visit in [*slow, usual]:
+        wheel.add_visit(visit, TICK)
+    await asyncio.sleep(40 * TICK)
+
+    # All are visited once before they are known to be slow; from then on two fit into each tick.
+    assert [len(visit.ticks) for visit in slow] == [5] * 6
+    for number in range(1, 5):
+        assert max(visit.ticks[number] for visit in slow) - min(visit.ticks[number] for visit in slow) < 4
+    late = [after - before for before, after in zip(usual.ticks[2:], usual.ticks[3:], strict=False)]
+    assert max(late) <= 1.5
+
+
+class NoSocket:
+    """A socket of which nobody reads."""
+
+    def __init__(self) -> None:
+        self.is_watched = False
+
+    def call_when_readable(self, callback: Callable[[], object] | None) -> None:
+        self.is_watched = callback is not None
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_connection_that_is_behind_is_read_in_ticks_until_it_has_caught_up(at_once: bool) -> None:
+    socket = NoSocket()
+    schedule = ReadSchedule(cast("NonblockingSocket", socket), lambda: None)
+    schedule.set_format(AudioFormat(8000, 1), 0.7)
+    if at_once:
+        schedule.read_at_once()
+    before = (schedule.interval, socket.is_watched)
+
+    schedule.visit(10.0)
+    schedule.fall_behind(10.0)
+    schedule.read_at_once() if at_once else schedule.read_in_batches()
+    assert (schedule.interval, socket.is_watched) == (CATCH_UP, False)
+    assert schedule.visit(13.0) == 0.0
+    schedule.fall_behind(13.0)
+
+    assert schedule.catch_up(14.0) == 4.0
+    assert (schedule.interval, socket.is_watched) == before
+    assert schedule.catch_up(15.0) == 0.0
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_visit_that_is_overdue_says_for_how_long(at_once: bool) -> None:
+    schedule = ReadSchedule(cast("NonblockingSocket", NoSocket()), lambda: None)
+    schedule.set_format(AudioFormat(8000, 1), 0.7)
+    if at_once:
+        schedule.read_at_once()
+
+    assert schedule.visit(10.0) == 0.0
+    assert schedule.visit(10.0 + schedule.interval + 0.4) == 0.0
+    assert schedule.visit(15.0) == pytest.approx(15.0 - 10.4 - 2 * schedule.interval)

@@ -26,7 +26,6 @@ from listenctl.protocol.frames.frame_format import (
     parse_sizes,
 )
 from listenctl.protocol.frames.frame_rate_limit import FRAMES_PER_TURN, SMALL_FRAME
-from listenctl.protocol.frames.raw_frame_reader import RawFrameReader
 from listenctl.protocol.frames.websocket_messages import BinaryMessages, ControlFrame, ReceivedMessage, TextMessage
 
 # Longer frames (the burst after a stall) are rare and arrive in many reads; the library collects those without copying
@@ -34,6 +33,8 @@ from listenctl.protocol.frames.websocket_messages import BinaryMessages, Control
 MAX_FAST_PAYLOAD = 32 * 1024
 # Frames examined in one pass. Without a limit, a stream of alternating sizes would be examined whole for each frame.
 MAX_RUN = 64
+# Frames that are not taken any more whose audio is counted; a flood has more, but hardly any audio.
+MAX_COUNTED = 10_000
 
 
 @lru_cache(maxsize=64)
@@ -117,9 +118,7 @@ class ClientFrameReader:
         if self.left or unread:
             following = (self._rest + self.left + unread)[self._missing :]
             self._rest = self.left = b""
-            frames = RawFrameReader().feed(following)
-            whole = sum(len(frame.payload) for frame in frames if frame.opcode in (Opcode.BINARY, Opcode.CONT))
-            return whole + self.undelivered_audio()
+            return _audio_bytes(following) + self.undelivered_audio()
         head = self._frame if self._missing or refused else self._rest
         sizes = parse_sizes(head)
         begun = 0
@@ -207,6 +206,19 @@ class ClientFrameReader:
             return
         data, self._message = bytes(self._message), None
         yield TextMessage(data) if self._opcode is Opcode.TEXT else BinaryMessages(data, len(data), 1)
+
+
+def _audio_bytes(data: bytes) -> int:
+    """Return the bytes of audio in the whole frames that ``data`` begins with, at least those of the first frames."""
+    audio = at = 0
+    for _ in range(MAX_COUNTED):
+        sizes = parse_sizes(data, at)
+        if sizes is None or at + sum(sizes) > len(data):
+            break
+        if data[at] & OPCODE_BITS in (Opcode.BINARY, Opcode.CONT):
+            audio += sizes[1]
+        at += sum(sizes)
+    return audio
 
 
 def _frame_bytes(data: bytes, at: int) -> int | None:

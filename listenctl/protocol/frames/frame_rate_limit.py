@@ -13,7 +13,7 @@ FRAME_RATE = 1000.0
 MOST_SAVED = 5000.0
 """Small frames that may arrive at once: a backlog of a minute, with a mark every 20 ms."""
 FLOOD_AFTER = 5.0
-"""Seconds for which a peer may exceed the rate before it floods."""
+"""Seconds for which a peer may exceed the rate, without a pause, before it floods."""
 SMALL_FRAME = 64
 """Bytes below which a binary frame is small: 10 ms of audio have at least 160."""
 
@@ -32,21 +32,23 @@ class FrameRateLimit:
         """Count small frames that arrived with ``audio`` seconds of audio."""
         self._refill(now, audio)
         self._left -= frames
-        if self._left > 0:
-            self._exceeded_since = None
-        elif self._exceeded_since is None:
+        if self._left <= 0 and self._exceeded_since is None:
             self._exceeded_since = now
 
     def may_read(self, now: float) -> bool:
-        """Return whether the peer may be read; ``add_frames`` alone says that it keeps to the rate again."""
+        """Return whether the peer may be read now."""
         if self._exceeded_since is None:
             return True
         self._refill(now, 0.0)
         return self._left > 0
 
     def is_flooded(self, now: float) -> bool:
+        self._refill(now, 0.0)
         return self._exceeded_since is not None and now - self._exceeded_since >= FLOOD_AFTER
 
     def _refill(self, now: float, audio: float) -> None:
         self._left = min(MOST_SAVED, self._left + FRAME_RATE * max(now - self._updated_at, audio))
         self._updated_at = now
+        # What a flood leaves until it is read again is far less.
+        if self._left >= MOST_SAVED / 2:
+            self._exceeded_since = None

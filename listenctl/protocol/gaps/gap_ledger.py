@@ -127,6 +127,7 @@ class GapLedger:
     def add_unobserved(self, seconds: float) -> None:
         """Record that we didn't read for ``seconds``: what is missing after that may have been sent."""
         self.unobserved += seconds
+        self._rate_meter.restart()
 
     def add_refused(self, audio_bytes: int) -> None:
         """Record the audio of a last message that we don't take; a cut frame of the usual size is no loss."""

@@ -48,6 +48,11 @@ class RateMeter:
         self.due = inf
         return rate
 
+    def restart(self) -> None:
+        """Measure anew, because we were too late ourselves to know when the audio arrived."""
+        self._measured_at = None
+        self._rate = self._agreeing = 0
+
     def measured_at_the_end(self) -> int | None:
         """Return the rate of a short call, of which only the last measurements are known to agree."""
         return self._rate if self._rate and self._agreeing >= SURE_AT_THE_END and self.due != inf else None

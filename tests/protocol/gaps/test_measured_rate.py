@@ -1,6 +1,7 @@
 import pytest
 
 from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.gaps.gap_ledger import GapLedger
 from listenctl.protocol.gaps.measured_rate import RateMeter
 
 
@@ -31,3 +32,16 @@ def test_a_short_call_is_measured_at_its_end() -> None:
         assert meter.measure(at, round(at * 32_000)) is None
 
     assert meter.measured_at_the_end() == 16_000
+
+
+@pytest.mark.parametrize("late", [0.0, 0.65])
+def test_what_a_late_server_measures_is_no_rate(late: float) -> None:
+    ledger = GapLedger(AudioFormat(8000, 1), 0.0)
+    for number in range(20):
+        if late:
+            ledger.add_unobserved(late)
+        ledger.add_messages(320, 65)
+        ledger.find_gaps(0.65 * number)
+
+    ledger.end_call(13.0)
+    assert ledger.measured_rate == (None if late else 16_000)

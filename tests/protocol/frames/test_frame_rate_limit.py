@@ -1,0 +1,47 @@
+import pytest
+
+from listenctl.protocol.frames.frame_rate_limit import FLOOD_AFTER, FRAME_RATE, MOST_SAVED, FrameRateLimit
+
+
+def seconds_until_flood(rate: float, *, audio: float = 0.0, most: float = 60.0) -> float | None:
+    """Return after how long a peer floods that sends ``rate`` small frames and ``audio`` seconds of audio a second."""
+    limit = FrameRateLimit(0.0)
+    sent = read = 0.0
+    for tick in range(round(most * 10)):
+        now = tick / 10
+        sent += rate / 10
+        if limit.may_read(now):
+            # As a turn on the event loop.
+            taken = min(sent - read, 256)
+            read += taken
+            limit.add_frames(round(taken), now, taken / rate * audio)
+        if limit.is_flooded(now):
+            return now
+    return None
+
+
+@pytest.mark.parametrize("rate", [1, 100, FRAME_RATE])
+def test_what_a_call_needs_is_no_flood(rate: float) -> None:
+    assert seconds_until_flood(rate) is None
+
+
+@pytest.mark.parametrize("rate", [2 * FRAME_RATE, 10 * FRAME_RATE, 1e6])
+def test_a_flood_is_known_after_some_seconds_however_slowly_it_is_read(rate: float) -> None:
+    seconds = seconds_until_flood(rate)
+
+    assert seconds is not None
+    assert FLOOD_AFTER < seconds < 3 * FLOOD_AFTER
+
+
+def test_audio_that_is_replayed_faster_explains_more_frames() -> None:
+    assert seconds_until_flood(2 * FRAME_RATE, audio=2.0) is None
+
+
+def test_a_burst_is_no_flood_later() -> None:
+    limit = FrameRateLimit(0.0)
+    limit.add_frames(round(MOST_SAVED) + 500, 0.0)
+
+    assert not limit.may_read(0.1)
+    assert not limit.is_flooded(0.1)
+    assert limit.may_read(1.0)
+    assert not limit.is_flooded(100.0)

@@ -286,6 +286,36 @@ async def test_a_burst_of_five_seconds_at_64_khz_is_one_message(tmp_path: Path) 
     assert recorded_audio(saved) == burst
 
 
+@pytest.mark.parametrize("at_once", [False, True], ids=["in batches", "at once"])
+@pytest.mark.parametrize(("late", "kind"), [(True, "unknown"), (False, "pause")])
+async def test_silence_while_the_server_is_late_is_unknown(
+    late: bool, kind: str, at_once: bool, tmp_path: Path
+) -> None:
+    async def speak(seconds: float) -> None:
+        for number in range(round(50 * seconds)):
+            await peer.send(binary(later(number % 100)))
+            await asyncio.sleep(0.02)
+
+    async with running(faster(read_interval=0.7), record=tmp_path) as run:
+        peer = await run.call(METADATA)
+        await run.events.wait_for("call-started")
+        for connection in run.server.connections:
+            connection.read_at_once(at_once)
+        await speak(2)
+        if late:
+            simulated_loop().advance(3)
+        else:
+            await asyncio.sleep(3)
+        await speak(3)
+        await peer.send(close())
+        saved = await run.events.wait_for("recording-saved")
+
+    missing = {gap["kind"]: gap["length"] for gap in run.events.of("gap") if gap["missing"] > 0}
+    assert max(missing, key=lambda kind: missing[kind]) == kind
+    assert sum(missing.values()) == pytest.approx(3, abs=0.7)
+    assert saved["complete"] is (kind == "pause")
+
+
 SMALL_FRAMES = {
     "empty texts": text(""),
     "glued texts": text('{"event":"dtmf","dtmf":"1","duration":"1600"}' * 100),

@@ -69,6 +69,8 @@ class ClientConnection:
         self, opened: OpenedConnection, callbacks: ClientConnectionCallbacks, *, limit_frames: bool = False
     ) -> None:
         self.handshake = opened.handshake
+        self.unsent_at_close = 0
+        """Bytes that the server never took, with the headers of their frames."""
         self._socket = opened.socket
         self._socket.on_drained = self._on_drained
         self._callbacks = callbacks
@@ -254,6 +256,7 @@ class ClientConnection:
             self._close()
 
     def _close(self, detail: str = "") -> None:
+        self.unsent_at_close += self._socket.unsent
         self._socket.close()
         self._closed.set()
         self._end(ConnectionEnd("nobody", None, detail=detail))

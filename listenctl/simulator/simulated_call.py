@@ -24,6 +24,8 @@ from listenctl.simulator.simulated_call_log import SimulatedCallLog, SimulatedCa
 CLOSE_TIMEOUT = 5.0
 """Seconds to wait for the server after Close; jambonz doesn't wait, but only then do we know that all was received."""
 _DIGIT_SECONDS = DIGIT_MS / 1000
+_CLOSE_BYTES = 8
+"""The Close frame, which waits behind the audio."""
 
 
 class SimulatedCall:
@@ -71,7 +73,7 @@ class SimulatedCall:
         result = self._log.end_call(
             self._end,
             elapsed=self._time.elapsed,
-            unsent_samples=self.plan.audio_format.samples_in(self._sender.buffer.waiting_bytes),
+            unsent_samples=self.plan.audio_format.samples_in(self._unsent_bytes()),
             taken=taken,
             cause=self._cause,
             stalled=not self._faults.allows_sending(self._time.connected_for),
@@ -208,6 +210,13 @@ class SimulatedCall:
         shuts_down = self._faults.closing_mode is ClosingMode.SHUT_DOWN
         self._exchange.end_playout()
         return await self._connection.wait_closed(self._faults.shutdown_timeout if shuts_down else CLOSE_TIMEOUT)
+
+    def _unsent_bytes(self) -> int:
+        """Return the bytes of audio that never left; what waits behind a reset is our own doing."""
+        waiting = self._sender.buffer.waiting_bytes
+        if self._connection is None or self._faults.closing_mode is ClosingMode.ABORT:
+            return waiting
+        return waiting + max(0, self._connection.unsent_at_close - _CLOSE_BYTES)
 
     async def _call_action_hook(self) -> None:
         """Call the action hook, as jambonz does even for a listen that never began (listenctl-protocol(7) 7)."""

@@ -71,6 +71,8 @@ class FarEnd:
     ) -> None:
         self.called_at = 0.0
         self.frames: list[WireFrame] = []
+        self.rest = b""
+        """The begin of a frame whose end never came."""
         self.left = False
         """The client has ended its side."""
         self._actions = actions or {}
@@ -100,6 +102,7 @@ class FarEnd:
         with suppress(ConnectionError):
             while data := await reader.read(65_536):
                 self.frames += cutter.feed(data)
+                self.rest = cutter.rest
         self.left = True
         if self.of(CLOSE):
             writer.write(b"\x88\x02\x03\xe8")
@@ -412,6 +415,19 @@ async def test_unsent_audio_leaves_before_the_close_and_the_rest_is_lost() -> No
     assert result.lost_samples > 0
     assert len(stage.far_end.audio) == 4 * result.samples
     assert result.taken
+
+
+async def test_what_a_server_never_takes_was_not_sent() -> None:
+    verb = ListenVerb(mix_type="stereo", sample_rate=48_000)
+    plan = CallPlan(target=NOWHERE, verb=verb, call_rate=48_000, caller="tone:440", duration=60.0)
+
+    stage, result = await held(plan, FarEnd(pause=(0.1, 66.0)))
+
+    # The message that the server was taking came in part.
+    arrived = len(stage.far_end.audio) + len(stage.far_end.rest)
+    assert 4 * result.samples == pytest.approx(arrived, abs=64)
+    assert result.samples + result.lost_samples == 60 * 48_000
+    assert not result.taken
 
 
 async def test_a_server_that_never_ends_its_side_has_not_taken_the_call() -> None:

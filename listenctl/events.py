@@ -119,6 +119,17 @@ class ServerStartedEvent(EventFields):
 
 
 @json_object
+class ServerEndedEvent(EventFields):
+    """``lost_seconds`` did not arrive, ``unrecorded_seconds`` arrived but are not in the recordings."""
+
+    event: ClassVar[str] = "server-ended"
+    calls: int
+    complete_calls: int
+    lost_seconds: float
+    unrecorded_seconds: float
+
+
+@json_object
 class CallStartedEvent(EventFields):
     """``metadata_valid`` is None where no metadata came."""
 

@@ -14,6 +14,7 @@ from listenctl.terminal.printable_text import (
     RED,
     YELLOW,
     TextStyle,
+    count_noun,
     format_moment,
     format_rate,
     format_seconds,
@@ -122,6 +123,15 @@ def _server_started(report: ReportedEvent) -> str:
     doing = "recording calls" if report["recording"] else "accepting calls"
     relaying = f" → {report['upstream']}" if report.get("upstream") else ""
     return f"{doing} at {report['url']}{relaying}"
+
+
+def _server_ended(report: ReportedEvent) -> str:
+    if not report["calls"]:
+        return "no calls"
+    missing = report["lost_seconds"] + report["unrecorded_seconds"]
+    parts = [count_noun(report["calls"], "call"), f"{report['complete_calls']} complete"]
+    parts += [f"{format_seconds(missing)} missing"] if missing else []
+    return ", ".join(parts)
 
 
 def _call_started(report: ReportedEvent) -> str:
@@ -273,6 +283,7 @@ class _Kind(NamedTuple):
 
 _KINDS = {
     "server-started": _Kind(_server_started),
+    "server-ended": _Kind(_server_ended, lasting=True),
     "call-started": _Kind(_call_started),
     "dtmf": _Kind(lambda report: f"{report['digit']} at {format_moment(report['time'])}"),
     "dtmf-tone": _Kind(_dtmf_tone),

@@ -18,6 +18,7 @@ from listenctl.server.recording.call_recorder import CallRecorder, FileRecorder
 from listenctl.server.recording.pipe_recorder import PipeRecorder
 from listenctl.server.recording.recording_writer import RecordSettings
 from listenctl.server.server import ListenServer
+from listenctl.server.server_totals import COUNTED_EVENTS, ServerTotals
 from listenctl.server.settings import ServerSettings
 from listenctl.server.shutdown import end_at_once
 from listenctl.terminal.event_lines import FAILURE_EVENTS, LASTING_EVENTS
@@ -90,21 +91,29 @@ async def run_server(
             quiet=options.quiet or options.json,
             urgent=FAILURE_EVENTS,
         )
-        async with display as give_terminal_back, dumping(server, dump) as dumper:
-            ended_by = stop_at_signals(server.shutdown.stop, partial(_leave, give_terminal_back))
-            gc.freeze()  # Imported modules stay, so the collector can skip them.
-            server.start()
-            for name in [] if recording is None else recording.destination.unknown_fields:
-                detail = f"{{{name}}} is no field of jambonz; names have `unknown` where the verb's metadata lacks it"
-                reporter.emit(WarningEvent(rule="unknown-field", detail=detail))
-            on_start(server.url)
-            await _wait(server, patience)
+        totals = ServerTotals(recording=recorder is not None)
+        reporter.add_sink(totals.take_event, COUNTED_EVENTS)
+        async with display as give_terminal_back:
+            async with dumping(server, dump) as dumper:
+                ended_by = stop_at_signals(server.shutdown.stop, partial(_leave, give_terminal_back))
+                gc.freeze()  # Imported modules stay, so the collector can skip them.
+                server.start()
+                _warn_of_unknown_fields(recording, reporter)
+                on_start(server.url)
+                await _wait(server, patience)
+            reporter.emit(totals.describe())
     lost = server.lost_audio or (recorder is not None and recorder.lost_audio)
     if lost or output.lost_events or (dumper is not None and dumper.lost_frames):
         return ExitStatus.CHECK_FAILED
     if output.broken:
         return ExitStatus.FAILED
     return signal_status(ended_by[0]) if ended_by and server.shutdown.was_cut_short else 0
+
+
+def _warn_of_unknown_fields(recording: RecordSettings | None, reporter: Reporter) -> None:
+    for name in [] if recording is None else recording.destination.unknown_fields:
+        detail = f"{{{name}}} is no field of jambonz; names have `unknown` where the verb's metadata lacks it"
+        reporter.emit(WarningEvent(rule="unknown-field", detail=detail))
 
 
 def _sound_reporter(reporter: Reporter) -> "Callable[[PlaybackState], None]":

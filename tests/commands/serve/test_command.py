@@ -62,10 +62,11 @@ async def test_each_event_is_a_json_line_with_what_all_have(tmp_path: Path) -> N
     events = [json.loads(line) for line in lines]
     assert status == 0
     assert said == ""
-    assert [event["event"] for event in events] == ["call-started", "levels", "call-ended"]
+    assert [event["event"] for event in events] == ["call-started", "levels", "call-ended", "server-ended"]
     for event in events:
         assert list(event)[:5] == ["v", "ts", "event", "call", "call_sid"]
-        assert (event["v"], event["call"], event["call_sid"]) == (1, "CS-A", "CS-A")
+        call = None if event["event"] == "server-ended" else "CS-A"
+        assert (event["v"], event["call"], event["call_sid"]) == (1, call, call)
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", event["ts"])
 
 
@@ -81,7 +82,7 @@ async def test_without_json_people_read_lines_without_colour_or_escapes(tmp_path
     assert "[31mevil" in said
     assert (tmp_path / "log").stat().st_mode & 0o777 == 0o600
     events = [json.loads(line)["event"] for line in (tmp_path / "log").read_text().splitlines()]
-    assert events == ["server-started", "call-started", "call-ended"]
+    assert events == ["server-started", "call-started", "call-ended", "server-ended"]
 
 
 async def test_quiet_says_nothing(tmp_path: Path) -> None:

@@ -51,10 +51,10 @@ class CallInspector:
         settings: InspectionSettings,
         observers: Sequence[CallObserver],
         *,
-        make_id: Callable[[str | None], str] = lambda call_sid: call_sid or "unknown-1",
+        make_id: Callable[[str | None, bool], str] = lambda call_sid, _listens: call_sid or "unknown-1",
     ) -> None:
         self.session = session
-        self._make_id = make_id  # returns the id of the call for its callSid, if it has one
+        self._make_id = make_id  # returns the id for a callSid, if there is one, and whether this may be a call
         self._observers = observers
         self._listen = ListenSession(started_at=0.0, default_format=AudioFormat(8000, 1))
         self._timeline = Timeline(self._listen)
@@ -260,7 +260,7 @@ class CallInspector:
         listens = self.session.is_listen is not False
         marks, clips = application.marks, application.clips
         return CallReport(
-            call=self._make_id(self._metadata.call_sid if self._metadata else None),
+            call=self._make_id(self._metadata.call_sid if self._metadata else None, listens),
             session=self.session,
             seconds=seconds,
             metadata=self._metadata,

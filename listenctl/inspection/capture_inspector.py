@@ -61,9 +61,9 @@ class CaptureInspector:
         self._reports.append(report)
         return report
 
-    def _make_id(self, call_sid: str | None) -> str:
-        base = call_sid or "unknown"
+    def _make_id(self, call_sid: str | None, listens: bool) -> str:
+        base = (call_sid if listens else None) or ("unknown" if listens else "other")
         self._ids[base] += 1
-        if call_sid is None:
-            return f"unknown-{self._ids[base]}"
+        if call_sid is None or not listens:
+            return f"{base}-{self._ids[base]}"
         return base if self._ids[base] == 1 else f"{base}~{self._ids[base]}"

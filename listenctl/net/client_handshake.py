@@ -13,6 +13,7 @@ from websockets.utils import accept_key
 from listenctl.errors import RefusedError, UsageError
 from listenctl.net.server_address import CallTarget
 from listenctl.net.websocket_url import WebSocketUrl, resolve_websocket_url
+from listenctl.protocol.hide_secrets import shown_subprotocols
 from listenctl.protocol.opening_handshake import SUBPROTOCOLS, basic_authorization
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -165,8 +166,9 @@ def _subprotocol(answers: Sequence[str], offered: str | None) -> tuple[str | Non
     answer = ", ".join(answers)
     # jambonz offers exactly one name; a relay offers what its own client did.
     if answer not in map(str.strip, (offered or "").split(",")):
-        echo = "none was offered" if offered is None else f"echo {offered}"
-        raise RefusedError(f"answered with subprotocol {answer}; jambonz closes the connection at once; {echo}")
+        echo = "none was offered" if offered is None else f"echo {shown_subprotocols(offered)}"
+        shown = shown_subprotocols(answer)
+        raise RefusedError(f"answered with subprotocol {shown}; jambonz closes the connection at once; {echo}")
     return answer, ()
 
 

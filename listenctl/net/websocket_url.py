@@ -10,6 +10,7 @@ from ipaddress import AddressValueError, IPv6Address
 from urllib.parse import urljoin
 
 from listenctl.errors import UsageError
+from listenctl.protocol.hide_secrets import shown_target, shown_url
 
 MAX_HOST_CHARACTERS = 512
 MAX_PATH_CHARACTERS = 4096
@@ -33,11 +34,13 @@ class WebSocketUrl:
     warnings: tuple[str, ...] = field(default=(), compare=False)  # what is unusual about the URL
 
     def __str__(self) -> str:
+        """Return the URL to show: what looks like a secret in its query is hidden."""
+        path = shown_target(self.path)
         if self.socket:
-            return f"{_UNIX}{self.socket}:{self.path}"
+            return f"{_UNIX}{self.socket}:{path}"
         port = "" if self.port == _default_port(self.secure) else f":{self.port}"
         host = f"[{self.host.replace('%', '%25')}]" if ":" in self.host else self.host
-        return f"{'wss' if self.secure else 'ws'}://{host}{port}{self.path}"
+        return f"{'wss' if self.secure else 'ws'}://{host}{port}{path}"
 
     @property
     def host_header(self) -> str:
@@ -53,19 +56,25 @@ class WebSocketUrl:
 def parse_websocket_url(url: str) -> WebSocketUrl:
     """Parse a URL as jambonz does; raises UsageError if ``url`` is invalid, or jambonz would misread it."""
     if _CONTROL.search(url):
-        raise UsageError(f"{url!r}: a URL must not contain control characters; {_FORM}")
+        raise UsageError(f"{shown_url(url)!r}: a URL must not contain control characters; {_FORM}")
     if url.startswith(_UNIX):
         return _parse_unix_url(url)
     scheme = _SCHEME.match(url)
     if scheme is None or scheme[1] not in (name := scheme[1].lower(), name.upper()) or name not in _SCHEMES:
-        raise UsageError(f"{url}: must begin with ws://, wss://, http:// or https:// (lower or upper case); {_FORM}")
+        raise UsageError(
+            f"{shown_url(url)}: must begin with ws://, wss://, http:// or https:// (lower or upper case); {_FORM}"
+        )
     for character in "|'":
         if character in url:
-            raise UsageError(f"{url}: jambonz cuts a URL at {character}; write %{ord(character):02X} instead")
+            raise UsageError(
+                f"{shown_url(url)}: jambonz cuts a URL at {character}; write %{ord(character):02X} instead"
+            )
     authority, slash, path = url[scheme.end() :].partition("/")
     host, port = _split_authority(url, authority, _default_port(_SCHEMES[name]))
     if len(path) >= MAX_PATH_CHARACTERS:
-        raise UsageError(f"{url[:80]}…: the path is longer than {MAX_PATH_CHARACTERS} characters, the limit of jambonz")
+        raise UsageError(
+            f"{shown_url(url)[:80]}…: the path is longer than {MAX_PATH_CHARACTERS} characters, the limit of jambonz"
+        )
     warnings = (*_host_warnings(host), *(_path_warnings(path) if slash else ()))
     return WebSocketUrl(_SCHEMES[name], host, port, "/" + path, warnings=warnings)
 
@@ -75,22 +84,22 @@ def resolve_websocket_url(url: str, base: WebSocketUrl | None) -> WebSocketUrl:
     if _SCHEME.match(url) or url.startswith(_UNIX):
         return parse_websocket_url(url)
     if base is None:
-        raise UsageError(f"{url}: the URL is relative, and the application's URL is unknown; {_FORM}")
+        raise UsageError(f"{shown_url(url)}: the URL is relative, and the application's URL is unknown; {_FORM}")
     if _CONTROL.search(url):
-        raise UsageError(f"{url!r}: a URL must not contain control characters")
+        raise UsageError(f"{shown_url(url)!r}: a URL must not contain control characters")
     if url.startswith("/") and not url.startswith("//"):
         origin = replace(base, path="", warnings=())
         return parse_websocket_url(f"{origin}{url}")
     if base.socket:
-        raise UsageError(f"{url}: can't be resolved against the URL of a Unix socket; begin it with /")
-    return parse_websocket_url(urljoin(str(base), url))
+        raise UsageError(f"{shown_url(url)}: can't be resolved against the URL of a Unix socket; begin it with /")
+    return parse_websocket_url(urljoin(f"{replace(base, path='', warnings=())}{base.path}", url))
 
 
 def _parse_unix_url(url: str) -> WebSocketUrl:
     """Parse ``ws+unix:/SOCKET:/PATH`` as Node's ``ws`` does; without a path it is ``/``."""
     socket, _, path = re.sub(r"^//(?=/)", "", url.removeprefix(_UNIX)).partition(":")
     if not socket or (path and not path.startswith("/")):
-        raise UsageError(f"{url}: names no Unix socket and path; give ws+unix:/SOCKET:/PATH")
+        raise UsageError(f"{shown_url(url)}: names no Unix socket and path; give ws+unix:/SOCKET:/PATH")
     return WebSocketUrl(False, "localhost", _default_port(False), path or "/", socket, _path_warnings(path))
 
 
@@ -107,21 +116,24 @@ def _split_authority(url: str, authority: str, default_port: int) -> tuple[str, 
         )
     if "?" in authority or "#" in authority:
         at = min(index for mark in "?#" if (index := authority.find(mark)) >= 0)
-        raise UsageError(
-            f"{url}: jambonz sends a query only after a /; write {authority[:at]}/{authority[at:]} after the scheme"
-        )
+        better = f"{authority[:at]}/{shown_target(authority[at:])}"
+        raise UsageError(f"{shown_url(url)}: jambonz sends a query only after a /; write {better} after the scheme")
     literal = _LITERAL.fullmatch(authority)
     if literal is None and (authority.startswith("[") or authority.count(":") > 1):
-        raise UsageError(f"{url}: an IPv6 address must be in brackets, as in ws://[::1]:3000/")
+        raise UsageError(f"{shown_url(url)}: an IPv6 address must be in brackets, as in ws://[::1]:3000/")
     host, colon, digits = _split_literal(url, *literal.groups()) if literal else authority.partition(":")
     if not host or not host.isascii() or re.search(r"\s", host):
-        raise UsageError(f"{url}: no host that jambonz can resolve (write a non-ASCII one as xn--…); {_FORM}")
+        raise UsageError(
+            f"{shown_url(url)}: no host that jambonz can resolve (write a non-ASCII one as xn--…); {_FORM}"
+        )
     if len(host) > MAX_HOST_CHARACTERS:
-        raise UsageError(f"{url[:80]}…: the host is longer than {MAX_HOST_CHARACTERS} characters, the limit of jambonz")
+        raise UsageError(
+            f"{shown_url(url)[:80]}…: the host is longer than {MAX_HOST_CHARACTERS} characters, the limit of jambonz"
+        )
     if not colon:
         return host, default_port
     if not re.fullmatch(r"[0-9]{1,9}", digits) or not 0 < int(digits) <= MAX_PORT:
-        raise UsageError(f"{url}: the port must be a number from 1 to {MAX_PORT}; {_FORM}")
+        raise UsageError(f"{shown_url(url)}: the port must be a number from 1 to {MAX_PORT}; {_FORM}")
     return host, int(digits)
 
 
@@ -131,9 +143,9 @@ def _split_literal(url: str, address: str, rest: str) -> tuple[str, str, str]:
     try:
         IPv6Address(host)
     except AddressValueError as exc:
-        raise UsageError(f"{url}: {address} is no IPv6 address: {exc}") from exc
+        raise UsageError(f"{shown_url(url)}: {address} is no IPv6 address: {exc}") from exc
     if rest and not rest.startswith(":"):
-        raise UsageError(f"{url}: only a port can follow an IPv6 address; {_FORM}")
+        raise UsageError(f"{shown_url(url)}: only a port can follow an IPv6 address; {_FORM}")
     return host, rest[:1], rest[1:]
 
 

@@ -17,6 +17,7 @@ from listenctl.media.dtmf_detector import MIN_DTMF_RATE, CallDtmfDetector
 from listenctl.net.listening_sockets import is_own_address, listen
 from listenctl.net.nonblocking_socket import NonblockingSocket, TlsSocket, TlsStream
 from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.hide_secrets import shown_subprotocols, shown_target
 from listenctl.protocol.listen_session import CallStarted, ListenSession
 from listenctl.server.accept_connections import ConnectionAcceptor
 from listenctl.server.calls.live_call import LevelWatcher, LiveCall
@@ -126,8 +127,9 @@ class ListenServer:
         return HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, reason)
 
     def report_refusal(self, remote: str, target: str | None, refusal: HandshakeRefusal) -> None:
+        shown = None if target is None else shown_target(target)
         self.reporter.emit(
-            ConnectionRefusedEvent(remote=remote, target=target, status=refusal.status, reason=refusal.reason)
+            ConnectionRefusedEvent(remote=remote, target=shown, status=refusal.status, reason=refusal.reason)
         )
 
     def start_call(self, connection: JambonzConnection, session: ListenSession) -> LiveCall:
@@ -156,8 +158,8 @@ class ListenServer:
         return LiveCallLog(
             id=self._ids.claim_id(started.metadata.call_sid),
             remote=connection.remote,
-            target=connection.target or "/",
-            subprotocol=connection.subprotocol,
+            target=shown_target(connection.target or "/"),
+            subprotocol=shown_subprotocols(connection.subprotocol, (self.settings.subprotocol,)),
             started_at=self.unix_clock() - (self._loop.time() - call.started_at),
             metadata=started.metadata,
             audio_format=started.audio_format,

@@ -277,7 +277,7 @@ def _subprotocol_selector(
             if name in known:
                 return name
         if offered:
-            raise NegotiationError(f"this server speaks {' and '.join(known)}, not {', '.join(offered)}")
+            raise NegotiationError(f"this server speaks {' and '.join(known)}, and the client offers none of them")
         return None
 
     return select

@@ -23,6 +23,7 @@ from listenctl.net.client_handshake import ClientHandshake
 from listenctl.percentiles import Histogram
 from listenctl.protocol.application_commands import Command
 from listenctl.protocol.call_metadata import CallMetadata
+from listenctl.protocol.hide_secrets import shown_subprotocols, shown_url
 from listenctl.protocol.jambonz_messages import Dtmf, Mark, PlayDone
 from listenctl.protocol.jambonz_model.command_verdicts import Verdict
 from listenctl.protocol.jambonz_model.send_buffer import HEADER_SLIP
@@ -89,7 +90,7 @@ class SimulatedCallLog:
             ConnectedEvent(
                 url=str(self._plan.target.address),
                 remote=handshake.remote,
-                subprotocol=handshake.subprotocol,
+                subprotocol=shown_subprotocols(handshake.subprotocol),
                 handshake_ms={name: round(time * 1000, 1) for name, time in times.items()},
                 redirects=list(handshake.redirects),
                 tls=self._plan.target.address.secure,
@@ -178,7 +179,7 @@ class SimulatedCallLog:
         self._emit(message_event(message, time=round(time, 3), round_trip=round_trip))
 
     def report_action_hook(self, url: str, answer: HookAnswer) -> None:
-        self._emit(ActionHookEvent(url=url, status=answer.status, detail=answer.detail))
+        self._emit(ActionHookEvent(url=shown_url(url), status=answer.status, detail=answer.detail))
 
     def end_call(
         self, end: ConnectionEnd, *, elapsed: float, unsent_samples: int, taken: bool, cause: str, stalled: bool = False

@@ -20,6 +20,7 @@ from listenctl.capture.formats.read_dump import DumpItem, UnreadableLine, read_d
 from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.capture.packets.tcp_events import StreamEnding
 from listenctl.capture.websocket.is_listen_call import ListenCallDetector
+from listenctl.protocol.hide_secrets import shown_subprotocols, shown_target
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
 
@@ -88,7 +89,8 @@ class DumpSessionReader:
         if header:
             session.began = _time(header.created)
             session.client = header.remote or ""
-            session.target, session.subprotocol = header.target, header.subprotocol
+            session.target = None if header.target is None else shown_target(header.target)
+            session.subprotocol = shown_subprotocols(header.subprotocol)
             session.server, session.encrypted = _server(header.server or "")
         self._session, self._detector, self._at = session, ListenCallDetector(session), session.began
         yield SessionOpened(session.began, session)

@@ -28,6 +28,7 @@ from listenctl.capture.websocket.is_listen_call import ListenCallDetector
 from listenctl.json_lines import parse_timestamp
 from listenctl.protocol import peer_json
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
+from listenctl.protocol.hide_secrets import shown_subprotocols, shown_target
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.peer_json import UNBOUNDED, JsonFields, list_in, number_in, object_in, string_in
 
@@ -211,12 +212,13 @@ def _fill_handshake(session: CapturedSession, entry: JsonFields) -> CapturedSess
     scheme, _, rest = url.partition("://")
     host, slash, path = rest.partition("/")
     session.encrypted = scheme in ("wss", "https")
-    session.target = slash + path or "/"
+    target = slash + path or "/"
+    session.target = shown_target(target)
     session.server = string_in(entry, "serverIPAddress") or host
-    session.request = _head(f"{string_in(request, 'method') or 'GET'} {session.target} HTTP/1.1", request)
+    session.request = _head(f"{string_in(request, 'method') or 'GET'} {target} HTTP/1.1", request)
     if isinstance(status := response.get("status"), int) and status > 0:
         session.response = _head(f"HTTP/1.1 {status} {string_in(response, 'statusText')}".rstrip(), response)
-        session.subprotocol = session.response.header("sec-websocket-protocol") or None
+        session.subprotocol = shown_subprotocols(session.response.header("sec-websocket-protocol") or None)
     return session
 
 

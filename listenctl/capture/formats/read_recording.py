@@ -31,6 +31,7 @@ from listenctl.media.files.sidecar import MAX_SIDECAR_BYTES, MIXED, Sidecar
 from listenctl.protocol import peer_json
 from listenctl.protocol.audio import MIX_CHANNELS, SAMPLE_BYTES
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
+from listenctl.protocol.hide_secrets import shown_subprotocols, shown_target
 from listenctl.protocol.jambonz_messages import Dtmf, Mark, PlayDone
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.peer_json import JsonFields, count_in
@@ -303,8 +304,8 @@ def _session(name: str, number: int, sidecar: Sidecar) -> CapturedSession:
         source=name,
         began=sidecar.started,
         client=sidecar.remote,
-        target=sidecar.target or None,
-        subprotocol=sidecar.subprotocol,
+        target=shown_target(sidecar.target) or None,
+        subprotocol=shown_subprotocols(sidecar.subprotocol),
         is_listen=True,
         without_application=True,
     )

@@ -33,6 +33,7 @@ from listenctl.capture.websocket.http_heads import HttpHead
 from listenctl.capture.websocket.is_listen_call import ListenCallDetector
 from listenctl.capture.websocket.join_audio import join_audio_data, join_audio_frames
 from listenctl.protocol.frames.raw_frame_reader import RawFrameReader
+from listenctl.protocol.hide_secrets import shown_subprotocols, shown_target
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
 
@@ -260,7 +261,7 @@ class CapturedConnection:
         elif session.response is None:
             # With late packets, the first frames can be in the capture before the response.
             session.response = answered.response
-            session.subprotocol = answered.response.header("sec-websocket-protocol") or None
+            session.subprotocol = _subprotocol(answered.response)
 
     def _open(self, at: float, *, midway: bool, response: HttpHead | None = None) -> SessionOpened:
         client = self._finder.client if self._tls is None else self._tls_client
@@ -276,8 +277,8 @@ class CapturedConnection:
             server="" if client is None else str(streams[1 - client].source),
             request=request,
             response=response,
-            target=request.target if request else None,
-            subprotocol=(response.header("sec-websocket-protocol") or None) if response else None,
+            target=shown_target(request.target) if request else None,
+            subprotocol=_subprotocol(response) if response else None,
             encrypted=self._tls is not None,
             started_midway=midway,
         )
@@ -312,6 +313,10 @@ class CapturedConnection:
 
     def _party(self, number: int) -> TlsParty:
         return TlsParty.CLIENT if number == self._tls_client else TlsParty.SERVER
+
+
+def _subprotocol(response: HttpHead) -> str | None:
+    return shown_subprotocols(response.header("sec-websocket-protocol") or None)
 
 
 def _is_tls(data: bytes) -> bool:

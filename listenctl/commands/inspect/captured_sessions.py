@@ -44,7 +44,8 @@ def describe_other_sessions(reports: Sequence[CallReport]) -> list[str]:
     rest = [report for report in reports if not is_call(report) and not is_encrypted(report)]
     lines = []
     if rest:
-        lines.append(f"{count_noun(len(rest), 'WebSocket session')} of other protocols: {_servers(rest)}")
+        what = "another WebSocket session" if len(rest) == 1 else f"{len(rest)} other WebSocket sessions"
+        lines.append(f"{what}: {_servers(rest)}")
     if encrypted:
         lines.append(f"{count_noun(len(encrypted), 'TLS session')} can't be decrypted: {_servers(encrypted)}")
         lines += sorted({printable(report.session.unreadable) for report in encrypted})[:_MOST_NAMED]

@@ -8,11 +8,13 @@ from enum import StrEnum
 from websockets.frames import Frame, Opcode
 
 from listenctl.capture.capture_events import CapturedFrame, CapturedSession, CaptureEvent, FramesLost
+from listenctl.capture.websocket.http_heads import HttpHead
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.rule_catalogue import Severity
 from listenctl.inspection.rule_violations import Culprit, Violation
 from listenctl.protocol.frames.websocket_messages import ControlFrame
+from listenctl.protocol.hide_secrets import shown_subprotocols, shown_target
 from listenctl.protocol.listen_session import (
     AudioReceived,
     AudioSent,
@@ -129,8 +131,8 @@ class TimelineObserver(CallObserver):
             (Sender.APPLICATION, ItemKind.RESPONSE, session.response),
         ):
             if head:
-                protocol = head.header("sec-websocket-protocol")
-                text = f"{head.first_line}{f' ({protocol})' if protocol else ''}"
+                protocol = shown_subprotocols(head.header("sec-websocket-protocol"))
+                text = f"{_shown_first_line(head)}{f' ({protocol})' if protocol else ''}"
                 self._on_item(session, TimelineItem(0.0, sender, kind, text[:_MAX_TEXT], len(head.raw)))
 
     def on_entry(self, session: CapturedSession, entry: TimelineEntry) -> None:
@@ -223,6 +225,14 @@ class TimelineObserver(CallObserver):
             )
             self._on_item(session, item)
         call.runs.clear()
+
+
+def _shown_first_line(head: HttpHead) -> str:
+    if head.status:
+        return head.first_line
+    method, _, rest = head.first_line.partition(" ")
+    target, space, version = rest.rpartition(" ")
+    return f"{method} {shown_target(target)}{space}{version}"
 
 
 def shorten_blobs(text: str) -> str:

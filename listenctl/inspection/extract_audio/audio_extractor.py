@@ -46,10 +46,12 @@ class AudioExtractor(CallObserver):
         self.made: list[ExtractedCall] = []  # the calls whose files are complete
 
     def on_entry(self, session: CapturedSession, entry: TimelineEntry) -> None:
-        self._call_of(session).take_entry(entry)
+        if session.is_listen is not False:
+            self._call_of(session).take_entry(entry)
 
     def on_played_audio(self, session: CapturedSession, at: float, sample_rate: int, samples: bytes) -> None:
-        self._call_of(session).take_played_audio(at, sample_rate, samples)
+        if session.is_listen is not False:
+            self._call_of(session).take_played_audio(at, sample_rate, samples)
 
     def on_call_finished(self, session: CapturedSession, report: CallReport) -> None:
         call = self._calls.pop(session, None)
@@ -104,6 +106,9 @@ class _CallExtractor:
     def finish(self, report: CallReport) -> ExtractedCall | None:
         files = self._files
         if files is None:
+            return None
+        if not report.listens:
+            files.delete_files()
             return None
         try:
             self._write_mix(files, report)

@@ -59,6 +59,13 @@ class ExtractedFiles:
             with _os_errors_of(wav.path):
                 wav.close()
 
+    def delete_files(self) -> None:
+        """Close and remove the files, because what they have is no call."""
+        self.close()
+        for wav in self._wavs.values():
+            with _os_errors_of(wav.path), suppress(FileNotFoundError):
+                wav.path.unlink()
+
     def convert_files(self, tags: Mapping[str, str]) -> dict[ExtractedPart, Conversion]:
         """Convert the WAV files to the requested format and remove them; call ``close`` before."""
         return {part: self._convert(wav.path, tags) for part, wav in self._wavs.items()}

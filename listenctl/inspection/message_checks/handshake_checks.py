@@ -10,6 +10,7 @@ from listenctl.capture.capture_events import CapturedSession
 from listenctl.capture.websocket.http_heads import SWITCHING, HttpHead
 from listenctl.inspection.rule_violations import Culprit, FoundViolation
 from listenctl.json_lines import JsonObject
+from listenctl.protocol.hide_secrets import shown_authorization, shown_subprotocols
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.opening_handshake import SUBPROTOCOLS
 
@@ -48,22 +49,21 @@ def check_missing_answer(waited: float, ended_by: Sender | None) -> tuple[Culpri
 
 def describe_handshake(session: CapturedSession) -> JsonObject:
     """Return the object in `listenctl-inspect(5)`, without credentials."""
-    authorization = _header(session.request, "authorization")
     return {
         "status": (session.response and session.response.status) or None,
-        "subprotocol_offered": _header(session.request, "sec-websocket-protocol"),
-        "subprotocol": _header(session.response, "sec-websocket-protocol"),
+        "subprotocol_offered": shown_subprotocols(_header(session.request, "sec-websocket-protocol")),
+        "subprotocol": shown_subprotocols(_header(session.response, "sec-websocket-protocol")),
         "extensions": _header(session.response, "sec-websocket-extensions"),
         "host": _header(session.request, "host"),
         "user_agent": _header(session.request, "user-agent"),
-        "authorization": authorization.partition(" ")[0] if authorization else None,
+        "authorization": shown_authorization(_header(session.request, "authorization")),
     }
 
 
 def _check_request(session: CapturedSession, request: HttpHead) -> Iterator[FoundViolation]:
     offered = _subprotocols(request)
     if not set(offered) & set(SUBPROTOCOLS):
-        names = ", ".join(offered)[:_MAX_SHOWN] or "no subprotocol"
+        names = "no subprotocol of jambonz" if offered else "no subprotocol"
         yield "subprotocol-unknown", Culprit.JAMBONZ, f"the client offers {names}"
     authorization = _header(request, "authorization")
     if authorization is None:
@@ -86,10 +86,10 @@ def _check_response(request: HttpHead | None, response: HttpHead) -> Iterator[Fo
         yield "accept-wrong", Culprit.APPLICATION, detail
     offered, selected = _subprotocols(request), _subprotocols(response)
     if selected and (len(selected) > 1 or selected[0] not in offered):
-        names = f"{', '.join(selected)[:_MAX_SHOWN]} for {', '.join(offered)[:_MAX_SHOWN] or 'none'}"
+        names = f"{_shown(selected)} for {_shown(offered) or 'none'}"
         yield "subprotocol-other", Culprit.APPLICATION, f"selects the subprotocol {names}"
     elif offered and not selected:
-        yield "subprotocol-missing", Culprit.APPLICATION, f"does not select {', '.join(offered)[:_MAX_SHOWN]}"
+        yield "subprotocol-missing", Culprit.APPLICATION, f"does not select {_shown(offered)}"
     extensions = _header(response, "sec-websocket-extensions")
     if extensions and not _header(request, "sec-websocket-extensions"):
         detail = f"accepts {extensions[:_MAX_SHOWN]}, which was not offered"
@@ -104,6 +104,10 @@ def _header(head: HttpHead | None, name: str) -> str | None:
 def _subprotocols(head: HttpHead) -> list[str]:
     value = _header(head, "sec-websocket-protocol") or ""
     return [name for part in value.split(",") if (name := part.strip())]
+
+
+def _shown(subprotocols: list[str]) -> str:
+    return (shown_subprotocols(", ".join(subprotocols)) or "")[:_MAX_SHOWN] if subprotocols else ""
 
 
 def _is_remote(endpoint: str) -> bool:

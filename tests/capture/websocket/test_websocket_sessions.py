@@ -24,7 +24,7 @@ from listenctl.capture.websocket.websocket_sessions import WebSocketSessionReade
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
 from tests.helpers.capture import CAPTURES, FOLDER
-from tests.helpers.frames import HANDSHAKE, binary, close, frame, text
+from tests.helpers.frames import HANDSHAKE, TEXT, binary, close, frame, text
 from tests.helpers.pcap import (
     ACK,
     ANSWER,
@@ -255,17 +255,43 @@ def test_an_answer_without_an_upgrade_header_is_followed_by_frames() -> None:
     assert payloads(events) == [b"x"]
 
 
-def test_another_websocket_is_distinguished_from_a_listen_call() -> None:
-    request = HANDSHAKE.replace(b"audio.jambonz.org", b"chat")
+RESULT = b'{"type": "Results", "is_final": false}'
 
-    chat, call, unknown = (
-        sessions(read_sessions(TcpDialog().open().client(request).server(ANSWER).client(stream_data).packets))[
-            0
-        ].is_listen
-        for stream_data in (text("hello"), text('{"callSid": "x", "sampleRate": 8000}'), binary(bytes(320)))
-    )
 
-    assert (chat, call, unknown) == (False, True, None)
+@pytest.mark.parametrize(
+    ("offered", "client", "server", "is_listen"),
+    [
+        # A site can give jambonz another name for the subprotocol: its metadata shows that.
+        (b"token, 0123abcd", [text('{"callSid": "x", "sampleRate": 8000}')], [], True),
+        (b"token, 0123abcd", [text('{"sampleRate": 16000}')], [], False),
+        (b"token, 0123abcd", [binary(bytes(320))], [], False),
+        (b"token, 0123abcd", [], [RESULT], None),
+        (b"token, 0123abcd", [text('{"event":"dtmf","dtmf":"1"}')], [], False),
+        (b"", [text("hello")], [], False),
+        (b"", [text('{"callSid": "x", "sampleRate": 8000}')], [RESULT], True),
+        (b"", [binary(bytes(320))], [], None),
+        (b"", [binary(bytes(320))], [RESULT], False),
+        (b"", [binary(bytes(320))], [b'{"type":"killAudio"}'], True),
+        # Many services report errors in this way.
+        (b"", [binary(bytes(320))], [b'{"type":"error"}'], False),
+        (b"audio.drachtio.org", [binary(bytes(320))], [RESULT], True),
+    ],
+)
+def test_another_websocket_is_distinguished_from_a_listen_call(
+    offered: bytes, client: list[bytes], server: list[bytes], is_listen: bool | None
+) -> None:
+    header = b"Sec-WebSocket-Protocol: %b\r\n"
+    request = HANDSHAKE.replace(header % b"audio.jambonz.org", header % offered if offered else b"")
+    talk = TcpDialog().open().client(request).server(ANSWER)
+    for data in client:
+        talk.client(data)
+    for message in server:
+        talk.server(frame(TEXT, message, mask=None))
+
+    (session,) = sessions(read_sessions(talk.packets))
+
+    assert session.is_listen is is_listen
+    assert "0123abcd" not in repr(session)
 
 
 @pytest.mark.parametrize(

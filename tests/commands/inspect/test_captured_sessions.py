@@ -30,7 +30,7 @@ def test_other_sessions_are_listed_by_server() -> None:
     reports = [unknown(other), unknown(hidden), unknown(replace(hidden, number=3))]
     assert [is_call(report) for report in reports] == [False, False, False]
     assert describe_other_sessions(reports) == [
-        "1 WebSocket session of other protocols: 127.0.0.1:3000/chat",
+        "another WebSocket session: 127.0.0.1:3000/chat",
         "2 TLS sessions can't be decrypted: 10.0.0.9:443/x (2)",
         "no secrets; --keylog FILE",
     ]

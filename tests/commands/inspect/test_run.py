@@ -20,7 +20,8 @@ import pytest
 
 from tests.helpers.cli import listenctl, listenctl_here, service
 from tests.helpers.dumps import jambonz, write_dump
-from tests.helpers.pcap import Packet, packets_of, pcap
+from tests.helpers.frames import CLOSE, HANDSHAKE, TEXT, binary, frame
+from tests.helpers.pcap import ANSWER, Packet, TcpDialog, packets_of, pcap
 from tests.helpers.server import until
 from tests.helpers.terminals import on_terminal
 
@@ -289,3 +290,43 @@ def test_text_plot_precedes_the_summary(tmp_path: Path) -> None:
     assert "commands" in drawing
     assert "\x1b" not in drawing
     assert "8k mono, 15.00 s, complete" in summary
+
+
+KEY = "0123456789abcdef0123456789abcdef01234567"
+
+
+def recogniser(tmp_path: Path) -> Path:
+    """Return a capture of a bot's own connection to a speech recogniser, with a key wherever one may be."""
+    request = HANDSHAKE.replace(b"audio.jambonz.org", f"token, {KEY}".encode()).replace(
+        b"/calls?x=1", f"/v1/listen?rate=16000&token={KEY}&{KEY}".encode()
+    )
+    keys = f"Authorization: {KEY}\r\nCookie: session={KEY}\r\nX-Api-Key: {KEY}\r\n\r\n".encode()
+    answer = ANSWER[:-2] + f"Sec-WebSocket-Protocol: token\r\nSet-Cookie: session={KEY}\r\n\r\n".encode()
+    talk = TcpDialog().open().client(request[:-2] + keys).server(answer)
+    for _ in range(20):
+        talk.client(binary(bytes(640))).server(frame(TEXT, b'{"type": "Results"}', mask=None))
+    talk.client(frame(CLOSE, b"\x03\xe8")).server(frame(CLOSE, b"\x03\xe8", mask=None)).close()
+    path = tmp_path / "recogniser.pcap"
+    path.write_bytes(pcap(talk.packets))
+    return path
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--csv",), ("--timeline",), ("--ladder",), ("--plot", "-")])
+def test_another_websocket_is_no_call_and_its_key_is_never_shown(options: tuple[str, ...], tmp_path: Path) -> None:
+    other = recogniser(tmp_path)
+
+    run = listenctl("inspect", str(other), capture(PAUSE), "--fail-on", "error", *options, home=tmp_path)
+
+    assert run.returncode == 0
+    assert "another WebSocket session" in run.stdout + run.stderr
+    assert KEY not in run.stdout + run.stderr
+    assert "unknown-1" not in run.stdout
+
+
+def test_nothing_is_extracted_of_another_websocket(tmp_path: Path) -> None:
+    other = recogniser(tmp_path)
+
+    run = listenctl("inspect", str(other), "--extract", str(tmp_path / "files/"), home=tmp_path)
+
+    assert run.returncode == 0
+    assert [path for path in (tmp_path / "files").rglob("*") if path.is_file()] == []

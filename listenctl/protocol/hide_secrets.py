@@ -1,0 +1,81 @@
+"""
+Hide what looks like a secret in what users and files are shown of a handshake: values in queries, subprotocols in which
+clients of other services send keys, and credentials. What is sent on the wire is never changed.
+"""
+
+import re
+from collections.abc import Iterable
+from urllib.parse import unquote
+
+from listenctl.protocol.opening_handshake import SUBPROTOCOLS
+
+HIDDEN = "***"
+MAX_TARGET = 8192
+"""Characters of a path and query that are shown; jambonz sends at most half of it."""
+
+_PARAMETER = re.compile(r"([?&;#])([^?&;#]*)")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_SECRET_WORD = re.compile(
+    "auth|authentication|authorization|bearer|cookie|creds?|credentials?|hmac|jwt|key|otp|pass|passcode|passphrase"
+    "|passwd|password|pin|pw|pwd|sas|secret|session|sig|signature|ticket|token"
+)
+_SECRET_ENDS = ("token", "secret", "password", "passwd", "apikey", "accesskey", "authkey", "signature", "sessionid")
+_UUID = re.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# Web tokens, and keys that services mark as such.
+_KEY = re.compile(r"eyJ[\w-]{8,}\.[\w-]+|(?:sk|pk|rk|xox[abprs]|gh[pousr]|glpat|AKIA|ASIA|AIza)[-_A-Za-z0-9]{16,}")
+_RANDOM = re.compile(r"[A-Za-z0-9+/_=.~-]{20,}")
+_SCHEME = re.compile(r"(?i)(basic|bearer|digest|negotiate|ntlm|token|hmac|aws4-hmac-sha256) ")
+_USER_INFO = re.compile(r"(?<=://)[^/?#@]*@")
+
+
+def shown_target(target: str) -> str:
+    """Return a path and query without values that look like secrets, and without a fragment's."""
+    target = target[:MAX_TARGET]
+    path = re.split(r"[?#]", target, maxsplit=1)[0]
+    shown = "/".join(HIDDEN if _KEY.fullmatch(unquote(part)) else part for part in path.split("/"))
+    return shown + _PARAMETER.sub(_shown_parameter, target[len(path) :])
+
+
+def shown_url(url: str) -> str:
+    """Return a URL in the same way, and without a user's name and password."""
+    scheme, colons, rest = _USER_INFO.sub(f"{HIDDEN}@", url).partition("://")
+    return f"{scheme}://{shown_target(rest)}" if colons else shown_target(url)
+
+
+def shown_subprotocols(value: str | None, known: Iterable[str | None] = ()) -> str | None:
+    """Return the value of a header of subprotocols, in which only those of jambonz and ``known`` ones are shown."""
+    if value is None:
+        return None
+    names = {*SUBPROTOCOLS, *known}
+    return ", ".join(name if (name := part.strip()) in names else HIDDEN for part in value.split(","))
+
+
+def shown_authorization(value: str | None) -> str | None:
+    """Return the scheme of an Authorization header, which may be nothing but a key."""
+    if value is None:
+        return None
+    scheme = _SCHEME.match(value)
+    return scheme[1] if scheme else HIDDEN
+
+
+def looks_secret(name: str, value: str) -> bool:
+    name = unquote(name)
+    words = any(_SECRET_WORD.fullmatch(word.lower()) for word in _WORD.findall(name))
+    return words or re.sub(r"[^a-z]", "", name.lower()).endswith(_SECRET_ENDS) or _looks_random(unquote(value))
+
+
+def _shown_parameter(found: re.Match[str]) -> str:
+    mark, parameter = found.groups()
+    name, equals, value = parameter.partition("=")
+    if not equals:
+        return mark + (HIDDEN if _looks_random(unquote(parameter)) else parameter)
+    return f"{mark}{name}={HIDDEN}" if value and looks_secret(name, value) else found[0]
+
+
+def _looks_random(value: str) -> bool:
+    if _UUID.fullmatch(value):
+        return False
+    if _KEY.search(value):
+        return True
+    mixed = any(one.isdigit() for one in value) and any(one.isalpha() for one in value)
+    return mixed and _RANDOM.fullmatch(value) is not None and not _UUID.search(value)

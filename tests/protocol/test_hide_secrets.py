@@ -1,0 +1,55 @@
+import pytest
+
+from listenctl.protocol.hide_secrets import shown_authorization, shown_subprotocols, shown_target, shown_url
+
+KEY = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        ("/calls?x=1&call=2", "/calls?x=1&call=2"),
+        ("/v1/listen?encoding=linear16&sample_rate=16000", "/v1/listen?encoding=linear16&sample_rate=16000"),
+        ("/?callSid=4ac39924-ed74-4d42-85d4-ce45efa16044", "/?callSid=4ac39924-ed74-4d42-85d4-ce45efa16044"),
+        ("/?keyboard=us&monkey=1&author=x", "/?keyboard=us&monkey=1&author=x"),
+        ("/x?token=abc&x=1", "/x?token=***&x=1"),
+        ("/x?x=1;access_token=abc#b", "/x?x=1;access_token=***#b"),
+        ("/x?apiKey=1&API-KEY=2&x-api-key=3", "/x?apiKey=***&API-KEY=***&x-api-key=***"),
+        ("/x?%74oken=abc", "/x?%74oken=***"),
+        ("/x?X-Amz-Signature=abc&sig=a", "/x?X-Amz-Signature=***&sig=***"),
+        ("/x?token=", "/x?token="),
+        (f"/x?id={KEY}", "/x?id=***"),
+        (f"/x?{KEY}", "/x?***"),
+        ("/x?j=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "/x?j=***"),
+        ("/x#access_token=abc", "/x#access_token=***"),
+        ("/sk-0123456789abcdefABCDEF/x", "/***/x"),
+    ],
+)
+def test_what_looks_like_a_secret_is_hidden_in_a_target(target: str, shown: str) -> None:
+    assert shown_target(target) == shown
+
+
+def test_a_url_is_shown_without_password_and_keys() -> None:
+    assert shown_url("wss://u:p@h:1/a?key=1") == "wss://***@h:1/a?key=***"
+    assert shown_url("/a?key=1") == "/a?key=***"
+
+
+@pytest.mark.parametrize(
+    ("value", "known", "shown"),
+    [
+        (None, (), None),
+        ("audio.jambonz.org", (), "audio.jambonz.org"),
+        ("audio.drachtio.org, x", (), "audio.drachtio.org, ***"),
+        (f"token, {KEY}", (), "***, ***"),
+        ("mine", ("mine",), "mine"),
+    ],
+)
+def test_only_known_subprotocols_are_shown(value: str | None, known: tuple[str, ...], shown: str | None) -> None:
+    assert shown_subprotocols(value, known) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(None, None), ("Basic YTpi", "Basic"), ("bearer x", "bearer"), (KEY, "***"), ("x y", "***")]
+)
+def test_of_an_authorization_only_the_scheme_is_shown(value: str | None, shown: str | None) -> None:
+    assert shown_authorization(value) == shown

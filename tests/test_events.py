@@ -1,8 +1,18 @@
 """Events as objects, and who gets them."""
 
-from listenctl.events import ConnectionRefusedEvent, MessageEvent, RecordingFailedEvent, Reporter
-from listenctl.json_lines import JsonObject, timestamp
+import pytest
+
+from listenctl.events import (
+    MAX_MESSAGE_TEXT,
+    ConnectionRefusedEvent,
+    MessageEvent,
+    RecordingFailedEvent,
+    Reporter,
+    message_event,
+)
+from listenctl.json_lines import JsonObject, json_line, timestamp
 from listenctl.media.measure_levels import LevelMeasurer
+from listenctl.protocol.jambonz_messages import Dtmf, JambonzMessage, Mark, PlayDone, UnknownMessage
 from listenctl.server.calls.live_call import LevelReporter
 from tests.helpers.server import STARTED_AT, call_log
 
@@ -76,3 +86,32 @@ def test_levels_are_reported_for_each_window_and_channel() -> None:
     assert (channels[0]["peak_db"], channels[0]["clipped"] > 0) == (0.0, True)
     assert channels[1]["peak_db"] <= -90
     assert reports[0]["call"] == "CS-A"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Mark("m" * 5000, "playout" * 1000),
+        PlayDone(id={"a": ["x"] * 5000}, reason="r" * 5000),
+        Dtmf("1", "8" * 5000),
+        UnknownMessage("t" * 5000, "x" * 100_000),
+    ],
+    ids=["mark", "playDone", "dtmf", "unknown"],
+)
+def test_what_is_reported_of_a_message_is_bounded(message: JambonzMessage) -> None:
+    events: list[JsonObject] = []
+    Reporter(events.append).emit(message_event(message), call="a", call_sid="c" * 5000)
+
+    assert len(json_line(events[0])) < 20_000
+
+
+def test_of_a_long_text_the_length_is_reported() -> None:
+    assert message_event(UnknownMessage(None, "x" * MAX_MESSAGE_TEXT)).serialize() == {
+        "type": None,
+        "text": "x" * MAX_MESSAGE_TEXT,
+    }
+    assert message_event(UnknownMessage(None, "x" * 20_000)).serialize() == {
+        "type": None,
+        "text": "x" * MAX_MESSAGE_TEXT,
+        "text_length": 20_000,
+    }

@@ -37,29 +37,38 @@ def test_row_of_a_call() -> None:
 
     assert lines[0] == "ws://127.0.0.1:3000/"
     assert lines[1] == "2 live, 1 played · channel both · sound on the default device"
-    assert lines[2].startswith("▶1  +15083084809 → +15084901000")
-    assert "8k stereo" in lines[2]
-    assert "1:23" in lines[2]
-    assert "█" in lines[2]
-    assert lines[2].rstrip().endswith("42#")
-    assert lines[3].startswith("    b ")
-    assert "no audio yet" in lines[3]
-    assert lines[4] == "q quit"
+    assert [line.rstrip() for line in lines[2:]] == [
+        " " * 65 + "-60       0    -60       0",
+        "▶1  +15083084809 → +15084901000       7f1c 8k stereo      1:23 L █████████▉│  R █████████▉│ 42#",
+        "    b                                 b    8k stereo      1:23 no audio yet                 42#",
+        "q quit",
+    ]
 
 
 def test_skipped_audio_and_missing_calls() -> None:
-    assert "2.5 s skipped" in render_monitor(snapshot(row(skipped=2.5)), (100, 24), PLAIN)[2]
+    assert "2.5 s skipped" in render_monitor(snapshot(row(skipped=2.5)), (100, 24), PLAIN)[3]
     assert render_monitor(snapshot(keys=""), (80, 24), PLAIN)[2] == "waiting for a call"
 
 
-def test_played_calls_have_priority_if_not_all_fit() -> None:
-    calls = [row(f"call-{number}", caller="", callee="", place=number // 9) for number in range(10)]
+@pytest.mark.parametrize(
+    ("played", "shown"),
+    [
+        ({0}, [0, 1, 2, 3]),
+        ({5}, [3, 4, 5, 6]),
+        ({9}, [6, 7, 8, 9]),
+        ({2, 8}, [1, 2, 3, 8]),
+        ({0, 3, 5, 7, 9}, [0, 3, 5, 7]),
+        (set(), [0, 1, 2, 3]),
+    ],
+)
+def test_played_calls_and_those_around_have_priority_if_not_all_fit(played: set[int], shown: list[int]) -> None:
+    calls = [row(f"call-{i}", caller="", callee="", place=int(i in played)) for i in range(10)]
 
-    lines = render_monitor(snapshot(*calls, keys=""), (80, 6), PLAIN)
+    lines = render_monitor(snapshot(*calls, keys=""), (80, 8), PLAIN)
 
-    assert len(lines) == 6
-    assert [line[4:10] for line in lines[2:5]] == ["call-0", "call-1", "call-9"]
-    assert lines[5] == "… and 7 more"
+    assert len(lines) == 8
+    assert [int(line[9]) for line in lines[3:7]] == shown
+    assert lines[7] == "… and 6 more"
 
 
 @pytest.mark.parametrize("columns", [1, 5, 12, 20, 33, 47, 50, 63, 64, 70, 80, 200])

@@ -519,6 +519,7 @@ class VerdictEvent(EventFields):
     outcome: str
     reason: str
     detail: str
+    advice: str
     wrong: bool
     time: float
 

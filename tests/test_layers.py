@@ -63,6 +63,8 @@ NUMERIC = (
     "listenctl.inspection.extract_audio.",
     "listenctl.inspection.plot.",
     "listenctl.inspection.sound_checks.",
+    "listenctl.media.sound_checks.",
+    "listenctl.simulator.streamed_sound",
     "listenctl.media.devices.jitter_buffer",
 )
 
@@ -201,7 +203,7 @@ def test_a_bad_import_is_found(module: str, source: str) -> None:
         ("listenctl.server.server_handshake", "from listenctl import __version__"),
         ("listenctl.commands.serve.command", "import typer\nfrom listenctl.simulator.simulated_call import place"),
         ("listenctl.media.measure_levels", "if TYPE_CHECKING:\n    import numpy as np"),
-        ("listenctl.inspection.sound_checks.correlation", "import numpy as np"),
+        ("listenctl.media.sound_checks.correlation", "import numpy as np"),
         ("listenctl.terminal.tables", "async def draw():\n    from rich.table import Table"),
         ("listenctl.__main__", "from listenctl.commands import app"),
     ],

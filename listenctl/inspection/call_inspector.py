@@ -12,13 +12,13 @@ from listenctl.inspection.message_checks.frame_checks import FrameChecks
 from listenctl.inspection.message_checks.handshake_checks import check_handshake, check_missing_answer
 from listenctl.inspection.message_checks.jambonz_message_checks import JambonzMessageChecks
 from listenctl.inspection.message_checks.ping_and_close_checks import PingAndCloseChecks
-from listenctl.inspection.rule_catalogue import RULES, Severity
 from listenctl.inspection.rule_violations import Culprit, MessagePlace, Violation, ViolationLog
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import MAX_REPAIR, CallMetadata
 from listenctl.protocol.call_sharing.stream_rate import metadata_stream_rate
 from listenctl.protocol.frames.websocket_messages import ControlFrame
+from listenctl.protocol.jambonz_model.rule_catalogue import RULES, Severity
 from listenctl.protocol.listen_session import (
     AudioReceived,
     AudioSent,

@@ -11,12 +11,12 @@ from listenctl.inspection.message_checks.jambonz_message_checks import AudioCoun
 from listenctl.inspection.message_checks.mark_and_clip_records import ClipRecord, MarkRecord
 from listenctl.inspection.message_checks.ping_and_close_checks import CloseReport, PingReport
 from listenctl.inspection.message_checks.stream_or_clips import CallMode
-from listenctl.inspection.rule_catalogue import Severity
 from listenctl.inspection.rule_violations import Violation
 from listenctl.json_lines import JsonObject, timestamp
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.gaps.gap import Gap
+from listenctl.protocol.jambonz_model.rule_catalogue import Severity
 
 VERSION = 1
 _MAX_SIZES = 16

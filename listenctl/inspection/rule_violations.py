@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from listenctl.inspection.rule_catalogue import RULES, Severity
 from listenctl.json_lines import JsonObject
+from listenctl.protocol.jambonz_model.rule_catalogue import RULES, Severity
 
 if TYPE_CHECKING:
     from listenctl.protocol.jambonz_model.command_verdicts import VerdictReason

@@ -87,6 +87,23 @@ def sound_container(opening: bytes) -> str | None:
     return _framed_name(opening)
 
 
+class AudioOpening:
+    """Find out whether audio that comes in pieces begins as a sound file or a text."""
+
+    def __init__(self) -> None:
+        self._data: bytes | None = b""  # None when it is known what begins here
+
+    def add_audio(self, data: bytes, *, ended: bool = False) -> str | None:
+        """Return what was found, once; ``ended`` if nothing follows."""
+        if self._data is None:
+            return None
+        self._data += data[:OPENING_BYTES]
+        if not ended and is_undecided(self._data):
+            return None
+        opening, self._data = self._data, None
+        return sound_container(opening) or text_kind(opening)
+
+
 def is_undecided(opening: bytes) -> bool:
     """Return whether more bytes than ``opening`` are needed to know what begins here."""
     if len(opening) >= OPENING_BYTES or opening.startswith(tuple(_OPENINGS)):

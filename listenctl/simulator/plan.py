@@ -46,6 +46,7 @@ class CallPlan:
     """Sample rate of the phone's codec in Hz; audio for the server is resampled if its rate differs."""
     duration: float | None = None
     """Seconds after which the caller hangs up; silence follows if the caller's audio ends before."""
+    answer_within: float | None = None  # seconds within which the caller must hear an answer; None for any time
     loop: bool = False
     dtmf_presses: tuple[DtmfPress, ...] = ()
     tones: bool = False  # also mix the tones of pressed digits into the caller's audio

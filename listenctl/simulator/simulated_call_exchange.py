@@ -6,6 +6,7 @@ Audio made before the connection waits in jambonz's send buffer, and leaves in o
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
+from typing import TYPE_CHECKING
 
 from listenctl.errors import ListenctlError
 from listenctl.media.files.libsndfile import read_clip_wav
@@ -14,7 +15,7 @@ from listenctl.media.pacing import Pacer
 from listenctl.media.resampling import PromptResampler
 from listenctl.net.client_connection import ClientConnection
 from listenctl.protocol.application_commands import Disconnect
-from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.audio import SAMPLE_BYTES, AudioFormat
 from listenctl.protocol.frames.websocket_messages import TextMessage
 from listenctl.protocol.jambonz_messages import Dtmf
 from listenctl.protocol.jambonz_model.command_verdicts import Verdict, VerdictReason
@@ -23,15 +24,28 @@ from listenctl.protocol.jambonz_model.profiles import PlayDoneForm
 from listenctl.protocol.jambonz_model.send_buffer import SendBuffer
 from listenctl.protocol.jambonz_model.stream_playout import SENDING_TICKS
 from listenctl.protocol.listen_session import CommandSent, ListenSession, MessageReceived, Sender
+from listenctl.simulator.answer_watch import AnswerWatch, is_loud
 from listenctl.simulator.call_limits import CallLimits
 from listenctl.simulator.injected_faults import InjectedFaults
 from listenctl.simulator.plan import CallPlan
 from listenctl.simulator.simulated_audio import CallFrame, SimulatedAudio
 from listenctl.simulator.simulated_call_log import SimulatedCallLog
 
+if TYPE_CHECKING:
+    from listenctl.simulator.streamed_sound import StreamedSound
+
 _RTP_UNITS_PER_MS = 8
 _TICK = 1 / TICKS_PER_SECOND
-_HASTE = frozenset((VerdictReason.TOO_SOON, VerdictReason.TAIL_HELD, VerdictReason.UNANSWERED))
+_HASTE = frozenset(
+    (
+        VerdictReason.TOO_SOON,
+        VerdictReason.TAIL_HELD,
+        VerdictReason.UNANSWERED,
+        VerdictReason.LATE_ANSWER,
+        VerdictReason.NO_ANSWER,
+        VerdictReason.OTHER_RATE,
+    )
+)
 """Verdicts on when messages arrived; they accuse nobody where we took them late."""
 
 
@@ -139,6 +153,8 @@ class CallExchange:
         self._limits = CallLimits(plan)
         self._sent_meter = LevelMeasurer(plan.audio_format)
         self._heard_meter = LevelMeasurer(AudioFormat(plan.verb.sample_rate, 1))
+        self._answers = AnswerWatch(plan.answer_within)
+        self._sound: StreamedSound | None = None
         self._received_bytes = 0
         self._lateness = 0.0  # of the latest frame, in seconds
         self.connection: ClientConnection | None = None
@@ -155,8 +171,13 @@ class CallExchange:
         )
 
     def warm_up(self) -> None:
-        """Import what measures levels, so that no frame has to wait for it."""
+        """Import what measures levels and judges sound, so that no frame has to wait for it."""
+        from listenctl.simulator.streamed_sound import StreamedSound
+
         measure_levels(bytes(self._plan.audio_format.frame_bytes), self._plan.audio_format.channels, 1)
+        rate = self._plan.verb.bidirectional.sample_rate or self._plan.call_rate
+        name, rate = ("the stream", rate) if self.playout.streams else ("the sound of the clips", self._plan.call_rate)
+        self._sound = StreamedSound(rate, name=name)
 
     async def run(self, audio: SimulatedAudio, press_digit: Callable[[str, float], None]) -> ListenctlError | None:
         """Make each frame when it is due, until the call or its audio ends; return why the audio failed, if it did."""
@@ -205,6 +226,9 @@ class CallExchange:
         self._received_bytes += len(data)
         self._log.add_received_audio(len(data))
         self._log.report_verdicts(self.playout.take_audio(data, fragments=fragments), self._time.elapsed)
+        if self._sound and self.playout.streams:
+            number = self.playout.message_number
+            self._log.report_verdicts(self._sound.take_message(number, data, self._time.elapsed), self._time.elapsed)
 
     def send_digit(self, digit: str, duration: float) -> None:
         milliseconds = round(duration * 1000)
@@ -214,8 +238,13 @@ class CallExchange:
         self._log.report_dtmf(message, self._time.elapsed)
 
     def end_playout(self) -> None:
-        verdicts = self._excuse(self.playout.end_listen(), late=self._lateness > SENDING_TICKS * _TICK)
-        self._log.report_verdicts(verdicts, self._time.elapsed)
+        verdicts = [
+            *self.playout.end_listen(),
+            *self._answers.end_call(self._time.connected_for, streams=self.playout.streams),
+            *(self._sound.end_call(caller_talked=self._answers.caller_talked) if self._sound else ()),
+        ]
+        late = self._lateness > SENDING_TICKS * _TICK
+        self._log.report_verdicts(self._excuse(verdicts, late=late), self._time.elapsed)
 
     def _take_frame(self, frame: CallFrame, lateness: float) -> None:
         elapsed = self._time.connected_for
@@ -225,6 +254,7 @@ class CallExchange:
         self._lateness = lateness
         for tick in frame.ticks:
             self._answer(tick)
+        self._judge(frame, elapsed)
         self._throttle_reading(elapsed)
         self._limits.add_caller_audio(frame.caller)
         self._measure(frame)
@@ -233,6 +263,15 @@ class CallExchange:
         lost = self._sender.send_frame(self._faults.delay_right_channel(frame.sent))
         stalled = connected and not self._faults.allows_sending(elapsed)
         self._log.add_frame(self._plan.audio_format.samples_in(len(frame.sent)), lateness, lost, stalled=stalled)
+
+    def _judge(self, frame: CallFrame, elapsed: float) -> None:
+        """Judge what the caller hears of the application, and when."""
+        played = b"".join(tick.audio for tick in frame.ticks)
+        seconds = len(frame.caller) / SAMPLE_BYTES / self._plan.verb.sample_rate
+        verdicts = self._answers.add_frame(elapsed, seconds, caller=is_loud(frame.caller), application=is_loud(played))
+        if self._sound and not self.playout.streams and played.strip(b"\0"):
+            verdicts += self._sound.take_audio(0, played)
+        self._log.report_verdicts(self._excuse(verdicts, late=self._lateness > _TICK), self._time.elapsed)
 
     def _answer(self, tick: PlayoutTick) -> None:
         for text in self._plan.profile.serialize_messages(tick.messages):

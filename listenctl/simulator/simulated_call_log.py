@@ -26,6 +26,7 @@ from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.hide_secrets import shown_subprotocols, shown_url
 from listenctl.protocol.jambonz_messages import Dtmf, Mark, PlayDone
 from listenctl.protocol.jambonz_model.command_verdicts import Verdict
+from listenctl.protocol.jambonz_model.rule_catalogue import remedy_of
 from listenctl.protocol.jambonz_model.send_buffer import HEADER_SLIP
 from listenctl.protocol.opening_handshake import basic_authorization
 from listenctl.simulator.action_hook import HookAnswer
@@ -170,6 +171,7 @@ class SimulatedCallLog:
                     outcome=str(verdict.outcome),
                     reason=str(verdict.reason),
                     detail=verdict.sentence,
+                    advice=remedy_of(verdict.reason) if verdict.wrong else "",
                     wrong=verdict.wrong,
                     time=round(time, 3),
                 )

@@ -174,7 +174,8 @@ def _id(value: object) -> str:
 def _verdict(report: ReportedEvent) -> str:
     reason = f" ({report['reason']})" if report["reason"] else ""
     detail = f": {report['detail']}" if report["detail"] else ""
-    return f"{report['command']} #{report['number']}: {report['outcome']}{reason}{detail}"
+    number = f" #{report['number']}" if report["number"] else ""
+    return f"{report['command']}{number}: {report['outcome']}{reason}{detail}"
 
 
 def _fault(report: ReportedEvent) -> str:

@@ -17,11 +17,11 @@ from listenctl.commands.replay.command import ReplayOptions
 from listenctl.commands.serve.command import ServeOptions
 from listenctl.commands.shared_options import GivenOptions, check_finite, option, parse_seconds, with_options
 from listenctl.errors import UsageError
-from listenctl.inspection.rule_catalogue import Severity
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.play_to_call.delivery_mode import ModeChoice
 from listenctl.protocol.jambonz_model.first_text import CallKind
 from listenctl.protocol.jambonz_model.profiles import PROFILES
+from listenctl.protocol.jambonz_model.rule_catalogue import Severity
 from listenctl.replay.plan import ReplaySync
 from listenctl.server.responders.exec_responder import ExecEnd
 

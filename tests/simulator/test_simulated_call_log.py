@@ -158,7 +158,8 @@ def test_a_verdict_names_the_command_that_it_is_about() -> None:
     verdicts = events.of("verdict")
     assert [verdict["command"] for verdict in verdicts] == ["killAudio", "mark", "audio", "wave", "unknown"]
     assert own_fields(verdicts[3]) == {
-        "number": 4, "command": "wave", "outcome": "ignored", "reason": "no-effect", "detail": "because", "wrong": True,
+        "number": 4, "command": "wave", "outcome": "ignored", "reason": "no-effect", "detail": "because",
+        "advice": "Remove it; jambonz ignores it.", "wrong": True,
         "time": 0.5,
     }  # fmt: skip
     assert (call.commands, call.wrong, close(call).wrong) == (4, 2, 2)

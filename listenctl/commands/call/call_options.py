@@ -85,6 +85,9 @@ class SimulatedCallOptions:
         bool | None,
         playout("Don't play audio from the server", "--disable-bidirectional-audio", show_default=False),
     ] = None
+    answer_within: Annotated[
+        float | None, playout("Expect an answer within this many seconds after the caller has stopped talking")
+    ] = None
     heard: Annotated[
         Path | None, playout("Record the call as WAV: the caller on the left, what the caller hears on the right")
     ] = None

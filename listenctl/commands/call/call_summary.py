@@ -101,7 +101,11 @@ def _wrong(verdicts: Sequence[ReportedEvent]) -> list[str]:
     wrong = [verdict for verdict in verdicts if verdict["wrong"]]
     counts = Counter(_kind(verdict) for verdict in wrong)
     first = {_kind(verdict): verdict for verdict in reversed(wrong)}
-    lines = [_line("wrong", _describe(first[kind], number)) for kind, number in list(counts.items())[:_MAX_WRONG]]
+    lines = []
+    for kind, number in list(counts.items())[:_MAX_WRONG]:
+        lines.append(_line("wrong", _describe(first[kind], number)))
+        if advice := first[kind]["advice"]:
+            lines.append(_line("", _text(advice)))
     more = len(counts) - _MAX_WRONG
     return [*lines, _line("wrong", f"and {more} more kinds")] if more > 0 else lines
 
@@ -114,6 +118,7 @@ def _kind(verdict: ReportedEvent) -> tuple[str, str, str]:
 def _describe(verdict: ReportedEvent, number: int) -> str:
     command, outcome, reason = _kind(verdict)
     why = f" ({reason})" if reason else ""
-    where = f"#{verdict['number']} at {format_moment(verdict['time'])}"
+    number_of = f"#{verdict['number']} " if verdict["number"] else ""
+    where = f"{number_of}at {format_moment(verdict['time'])}"
     times = f"{number} times, first {where}" if number > 1 else where
     return _text(f"{command} {outcome}{why}, {times}: {verdict['detail']}")

@@ -56,6 +56,7 @@ def make_call_plan(options: "CallOptions") -> "CallPlan":
         ptime=options.ptime / 1000,
         call_rate=options.call_rate,
         duration=options.duration,
+        answer_within=options.answer_within,
         loop=options.loop,
         dtmf_presses=parse_keys(options.dtmf),
         faults=tuple(parse_fault(spec) for spec in options.fault or ()),
@@ -72,7 +73,7 @@ def check_options(options: "CallOptions") -> None:
         raise UsageError(f"--ptime {options.ptime}: must be 10, 20, 30, 40 or 60 ms")
     if options.call_rate not in (8000, 16000, 48000):
         raise UsageError(f"--call-rate {options.call_rate}: must be 8000, 16000 or 48000 Hz")
-    for name in ("duration", "max_length", "silence_timeout"):
+    for name in ("duration", "max_length", "silence_timeout", "answer_within"):
         value = getattr(options, name)
         if value is not None and not 0 < value < inf:
             raise UsageError(f"--{name.replace('_', '-')} {value:g}: give a number of seconds above 0")

@@ -86,9 +86,9 @@ def make_inspect_plan(options: InspectOptions) -> "InspectPlan":
     """
     from listenctl.commands.inspect.inspect_results import ResultLayout, TimelineForm
     from listenctl.commands.inspect.run import InspectPlan
-    from listenctl.inspection.rule_catalogue import Severity
     from listenctl.inspection.settings import InspectionSettings
     from listenctl.protocol.jambonz_model.profiles import PROFILES
+    from listenctl.protocol.jambonz_model.rule_catalogue import Severity
 
     _check_output_options(options)
     timeline = TimelineForm.LADDER if options.ladder else TimelineForm.TIMELINE if options.timeline else None

@@ -10,10 +10,10 @@ from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.message_checks.arrival_times import MeasuredDrift
 from listenctl.inspection.message_checks.jambonz_message_checks import DtmfRecord
 from listenctl.inspection.message_checks.mark_and_clip_records import ClipRecord, MarkRecord
-from listenctl.inspection.rule_catalogue import RULES, Severity
 from listenctl.inspection.rule_violations import Violation
 from listenctl.percentiles import Histogram
 from listenctl.protocol.gaps.gap import Gap, GapKind
+from listenctl.protocol.jambonz_model.rule_catalogue import RULES, Severity
 from listenctl.terminal.printable_text import (
     BOLD,
     CYAN,

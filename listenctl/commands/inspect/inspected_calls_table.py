@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from listenctl.commands.inspect.inspected_call_summary import SEVERITY_COLORS, clock_time
 from listenctl.commands.live_calls.calls_view import unique_prefixes
 from listenctl.inspection.call_report import CallReport
-from listenctl.inspection.rule_catalogue import Severity
+from listenctl.protocol.jambonz_model.rule_catalogue import Severity
 from listenctl.terminal.printable_text import (
     TextStyle,
     cell_width,

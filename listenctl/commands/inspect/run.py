@@ -24,8 +24,8 @@ from listenctl.errors import CheckFailedError, ListenctlError, UsageError, signa
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.capture_inspector import CaptureInspector
-from listenctl.inspection.rule_catalogue import Severity
 from listenctl.inspection.settings import InspectionSettings
+from listenctl.protocol.jambonz_model.rule_catalogue import Severity
 from listenctl.terminal.printable_text import TextStyle, printable
 from listenctl.terminal.screen import terminal_size
 from listenctl.terminal.standard_streams import write_line, write_message

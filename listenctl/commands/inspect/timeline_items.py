@@ -11,10 +11,10 @@ from listenctl.capture.capture_events import CapturedFrame, CapturedSession, Cap
 from listenctl.capture.websocket.http_heads import HttpHead
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
-from listenctl.inspection.rule_catalogue import Severity
 from listenctl.inspection.rule_violations import Culprit, Violation
 from listenctl.protocol.frames.websocket_messages import ControlFrame
 from listenctl.protocol.hide_secrets import shown_subprotocols, shown_target
+from listenctl.protocol.jambonz_model.rule_catalogue import Severity
 from listenctl.protocol.listen_session import (
     AudioReceived,
     AudioSent,

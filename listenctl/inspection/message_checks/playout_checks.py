@@ -4,12 +4,10 @@ Playout ticks with the audio from jambonz, which the same clock drives, and only
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 
 from listenctl.inspection.message_checks.mark_and_clip_records import MAX_RECORDS, ClipRecord, MarkRecord
 from listenctl.inspection.message_checks.stream_or_clips import CallMode
-from listenctl.inspection.rule_catalogue import Severity
 from listenctl.inspection.rule_violations import Culprit, MessagePlace, ViolationLog
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.media.files.libsndfile import read_clip_wav
@@ -18,46 +16,8 @@ from listenctl.protocol.application_commands import Command, KillAudio
 from listenctl.protocol.audio import SAMPLE_BYTES, unpack_samples
 from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, Verdict, VerdictReason
 from listenctl.protocol.jambonz_model.playout import TICKS_PER_SECOND, Playout
+from listenctl.protocol.jambonz_model.rule_catalogue import VERDICT_RULES, Severity
 from listenctl.protocol.listen_verb.listen_verb import BidirectionalAudio
-
-VERDICT_RULES: Mapping[VerdictReason, str] = MappingProxyType(
-    {
-        VerdictReason.NO_JSON: "command-no-json",
-        VerdictReason.NO_TYPE: "command-no-type",
-        VerdictReason.UNKNOWN_TYPE: "command-unknown",
-        VerdictReason.NO_EFFECT: "command-no-effect",
-        VerdictReason.NO_DATA: "clip-no-data",
-        VerdictReason.NO_NAME: "mark-no-name",
-        VerdictReason.ENDS_VERB_ONLY: "command-error",
-        VerdictReason.STREAMING: "clip-while-streaming",
-        VerdictReason.NOT_STREAMING: "stream-not-played",
-        VerdictReason.UNSUPPORTED: "stream-not-played",
-        VerdictReason.TAIL_HELD: "stream-tail-held",
-        VerdictReason.CALL_ENDED: "stream-cut-off",
-        VerdictReason.TOO_MANY_MARKS: "marks-too-many",
-        VerdictReason.NAME_NOT_ESCAPED: "mark-name-unsafe",
-        VerdictReason.SAMPLE_VALUE: "mark-early",
-        VerdictReason.SHIFTED: "mark-shifted",
-        VerdictReason.RESAMPLED: "mark-resampled",
-        VerdictReason.NO_CONTENT_TYPE: "clip-no-content-type",
-        VerdictReason.CONTENT_TYPE: "clip-content-type",
-        VerdictReason.NO_CONTENT: "clip-no-content",
-        VerdictReason.NO_AUDIO: "clip-no-audio",
-        VerdictReason.WAV_UNREADABLE: "clip-wav-unreadable",
-        VerdictReason.WAV_AS_RAW: "clip-wav-as-raw",
-        VerdictReason.NOT_RAW: "clip-not-raw",
-        VerdictReason.BASE64_ENDS: "clip-base64-cut",
-        VerdictReason.RATE_MISSING: "clip-rate-missing",
-        VerdictReason.RATE_NO_NUMBER: "clip-rate-string",
-        VerdictReason.RATE_UNKNOWN: "clip-rate-unknown",
-        VerdictReason.RATE_UNREADABLE: "clip-rate-unreadable",
-        VerdictReason.RATE_IS_NOISE: "clip-rate-noise",
-        VerdictReason.ID_MANGLED: "clip-id-unsafe",
-        VerdictReason.ON_TOP: "clip-on-top",
-        VerdictReason.QUEUE_EMPTIED: "clip-dropped",
-        VerdictReason.QUEUE_FULL: "clip-queue-full",
-    }
-)
 
 TICK = 1 / TICKS_PER_SECOND
 _CLIP_CALL_RATE = 8000

@@ -11,8 +11,8 @@ from listenctl.inspection.message_checks.jambonz_message_checks import DtmfRecor
 from listenctl.inspection.message_checks.mark_and_clip_records import ClipRecord, MarkRecord
 from listenctl.inspection.plot.plot_style import CLIP, COMMAND, GRID, INK, KEY, MARK, SEVERITY, SMALL, TINY, drawable
 from listenctl.inspection.plot.plotted_call import PlottedCommand
-from listenctl.inspection.rule_catalogue import Severity
 from listenctl.inspection.rule_violations import Violation
+from listenctl.protocol.jambonz_model.rule_catalogue import Severity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from listenctl.inspection.rule_catalogue import Severity
+from listenctl.protocol.jambonz_model.rule_catalogue import Severity
 
 JAMBONZ, APPLICATION = "#0072B2", "#00795C"
 KEY, MARK, CLIP, COMMAND = "#56B4E9", "#A4588A", "#00795C", "#222222"

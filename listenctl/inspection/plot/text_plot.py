@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.plot.plotted_call import AmplitudeRange, PlottedCall
-from listenctl.inspection.rule_catalogue import Severity
 from listenctl.media.measure_levels import FULL_SCALE
+from listenctl.protocol.jambonz_model.rule_catalogue import Severity
 
 _MIN_COLUMNS = 20
 _HEIGHT = 4

@@ -8,9 +8,9 @@ from listenctl.inspection.call_observers import AudioRun, CallObserver
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.rule_violations import Culprit, Violation
 from listenctl.inspection.sound_checks.echo_checks import EchoChecks
-from listenctl.inspection.sound_checks.sender_sound import SenderSoundChecks, SenderSoundReport
-from listenctl.inspection.sound_checks.sound_fault import SoundFault
 from listenctl.json_lines import JsonObject
+from listenctl.media.sound_checks.sender_sound import SenderSoundChecks, SenderSoundReport
+from listenctl.media.sound_checks.sound_fault import SoundFault
 from listenctl.protocol.application_commands import PlayAudio
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.listen_session import (

@@ -6,8 +6,8 @@ import numpy as np
 
 from listenctl.inspection.call_observers import AudioRun
 from listenctl.inspection.sample_times import SampleTimes
-from listenctl.inspection.sound_checks.correlation import BLOCK, Correlator, Samples
-from listenctl.inspection.sound_checks.sound_fault import SoundFault
+from listenctl.media.sound_checks.correlation import BLOCK, Correlator, Samples
+from listenctl.media.sound_checks.sound_fault import SoundFault
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap import Gap
 

@@ -13,7 +13,8 @@ TOO_MUCH_AUDIO = f"not played: {MAX_PLAYOUT_BYTES >> 20} MiB of audio are waitin
 class CommandOutcome(StrEnum):
     """
     What jambonz did with a command: ``misread`` is accepted as something else than it says, ``truncated`` in part.
-    Clips and marks end later, ``finished`` or ``interrupted``.
+    Clips and marks end later, ``finished`` or ``interrupted``. ``heard`` is about the sound itself, ``missing`` about
+    sound that doesn't come.
     """
 
     PLAYED = "played"
@@ -25,6 +26,8 @@ class CommandOutcome(StrEnum):
     WOULD_CRASH = "would-crash"
     FINISHED = "finished"
     INTERRUPTED = "interrupted"
+    HEARD = "heard"
+    MISSING = "missing"
 
 
 _FAULTS = (CommandOutcome.MISREAD, CommandOutcome.TRUNCATED, CommandOutcome.IGNORED, CommandOutcome.WOULD_CRASH)
@@ -34,17 +37,25 @@ class VerdictReason(StrEnum):
     """Why jambonz did that, as listenctl-call(1) explains; ``NONE`` where the outcome is enough."""
 
     NONE = ""
+    A_LAW = "a-law"
     BASE64_ENDS = "base64-ends"
+    BYTE_ORDER = "byte-order"
     CALL_ENDED = "call-ended"
+    CLIPPING = "clipping"
     CONTENT_TYPE = "content-type"
     DISABLED = "disabled"
     ENDED = "ended"
     ENDS_VERB_ONLY = "ends-verb-only"
+    FLOAT = "float"
     FORGOTTEN = "forgotten"
     FRAGMENTS_TOO_LONG = "fragments-too-long"
+    HALF_SAMPLE_SHIFT = "half-sample-shift"
     ID_MANGLED = "id-mangled"
     KILLED = "killed"
+    LATE_ANSWER = "late-answer"
+    MU_LAW = "mu-law"
     NAME_NOT_ESCAPED = "name-not-escaped"
+    NO_ANSWER = "no-answer"
     NO_AUDIO = "no-audio"
     NO_CONTENT = "no-content"
     NO_CONTENT_TYPE = "no-content-type"
@@ -55,8 +66,11 @@ class VerdictReason(StrEnum):
     NO_TYPE = "no-type"
     NOT_RAW = "not-raw"
     NOT_STREAMING = "not-streaming"
+    NOT_SAMPLES = "not-samples"
     NOTHING_PLAYING = "nothing-playing"
+    OFFSET = "offset"
     ON_TOP = "on-top"
+    OTHER_RATE = "other-rate"
     QUEUE_EMPTIED = "queue-emptied"
     QUEUE_FULL = "queue-full"
     RATE_IS_NOISE = "rate-is-noise"
@@ -64,9 +78,13 @@ class VerdictReason(StrEnum):
     RATE_NO_NUMBER = "rate-no-number"
     RATE_UNKNOWN = "rate-unknown"
     RATE_UNREADABLE = "rate-unreadable"
+    REPEATED_SAMPLES = "repeated-samples"
     RESAMPLED = "resampled"
     SAMPLE_VALUE = "sample-value"
     SHIFTED = "shifted"
+    SILENT = "silent"
+    SLOW = "slow"
+    STEREO = "stereo"
     STREAMING = "streaming"
     TAIL_HELD = "tail-held"
     TOO_LONG = "too-long"
@@ -77,13 +95,14 @@ class VerdictReason(StrEnum):
     UNSUPPORTED = "unsupported"
     WAV_AS_RAW = "wav-as-raw"
     WAV_UNREADABLE = "wav-unreadable"
+    WIDE_SAMPLES = "wide-samples"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What jambonz did with one command; a command may get several verdicts, at once and later."""
 
-    command: int  # number of the message, from 1, counting texts and binary messages
+    command: int  # number of the message, from 1, counting texts and binary messages; 0 if it is about none
     outcome: CommandOutcome
     reason: VerdictReason
     sentence: str

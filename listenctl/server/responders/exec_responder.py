@@ -19,7 +19,7 @@ from listenctl.play_to_call.stream_sender import STREAM_PAD, StreamSender
 from listenctl.protocol.application_commands import Disconnect
 from listenctl.protocol.audio import SAMPLE_BYTES, AudioFormat, SampleAssembler
 from listenctl.protocol.call_sharing.tool_messages import RefusalReason, ServerNotice
-from listenctl.protocol.sound_containers import OPENING_BYTES, is_undecided, sound_container, text_kind
+from listenctl.protocol.sound_containers import AudioOpening
 from listenctl.server.responders.call_responders import RespondedCall
 from listenctl.server.responders.child_process import READ_BYTES, ChildProcess
 from listenctl.server.responders.exec_environment import child_environment
@@ -132,7 +132,6 @@ class _ProgramRun:
         self._call_format = call.log.audio_format
         self._sender: StreamSender | None = None
         self._warned_of_doubt = False
-        self._opening: bytes | None = b""  # of an utterance; None when it is known what it begins with
         self._warned_of_format = False
         self._streamed_seconds = 0.0
         self._dropped_samples = 0
@@ -231,27 +230,22 @@ class _ProgramRun:
 
     async def _stream_utterance(self, data: bytes, samples: SampleAssembler) -> None:
         sender = self._sender = StreamSender(self._tool.send, self._stream.rate, lead=self._program.lead)
-        self._opening = b""
+        opening = AudioOpening()
         try:
             while data:
-                self._check_opening(data)
+                self._check_opening(opening, data)
                 await sender.send_audio(samples.feed(data))
                 data = await self._read_utterance()
-            self._check_opening(b"")
+            self._check_opening(opening, b"", ended=True)
             await sender.send_padding()
         finally:
             self._sender = None
             self._streamed_seconds += sender.sent_seconds
 
-    def _check_opening(self, data: bytes) -> None:
-        """Warn of an utterance that isn't raw audio, once; without ``data`` it has ended."""
-        if self._opening is None or self._warned_of_format:
-            return
-        self._opening += data[:OPENING_BYTES]
-        if data and is_undecided(self._opening):
-            return
-        found, self._opening = sound_container(self._opening) or text_kind(self._opening), None
-        if found:
+    def _check_opening(self, opening: AudioOpening, data: bytes, *, ended: bool = False) -> None:
+        """Warn of an utterance that isn't raw audio, once."""
+        found = opening.add_audio(data, ended=ended)
+        if found and not self._warned_of_format:
             self._warned_of_format = True
             how = f"write raw 16-bit little-endian samples at {self._stream.rate} Hz, without a header"
             self._call.warn("exec-not-raw", f"the program writes {found}, which is heard as noise: {how}")

@@ -30,7 +30,8 @@ ENDED: dict[str, Any] = {
 
 
 def verdict(number: int, outcome: str, reason: str = "", **more: Any) -> dict[str, Any]:
-    fields: dict[str, Any] = {"command": "playAudio", "detail": "a sentence", "wrong": False, "time": float(number)}
+    fields: dict[str, Any] = {"command": "playAudio", "detail": "a sentence", "advice": "", "wrong": False}
+    fields["time"] = float(number)
     return {"number": number, "outcome": outcome, "reason": reason, **fields, **more}
 
 
@@ -128,3 +129,12 @@ def test_control_characters_from_peers_are_removed(hostile: str) -> None:
 
     assert (len(lines), after) == (6, "")
     assert all(line.isprintable() and len(line) < 400 for line in lines)
+
+
+def test_a_wrong_verdict_has_its_remedy_below_it() -> None:
+    found = verdict(0, "missing", "no-answer", command="audio", wrong=True, advice="Send what it says.")
+
+    lines = summarize_call(ENDED, [found]).splitlines()
+
+    at = lines.index("wrong     audio missing (no-answer), at 0:00.0: a sentence")
+    assert lines[at + 1] == "          Send what it says."

@@ -2,8 +2,8 @@
 
 from listenctl.commands.inspect.inspected_call_summary import summarize_inspected_call
 from listenctl.inspection.call_report import CallReport
-from listenctl.inspection.rule_catalogue import Severity
 from listenctl.inspection.rule_violations import Culprit, Violation
+from listenctl.protocol.jambonz_model.rule_catalogue import Severity
 from listenctl.terminal.printable_text import TextStyle
 from tests.helpers.inspected import APPLICATION, JAMBONZ, SILENCE, MadeUp, capture_events, inspect, new_session
 

@@ -5,11 +5,10 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from listenctl.inspection.call_report import CallReport
-from listenctl.inspection.message_checks.playout_checks import VERDICT_RULES
-from listenctl.inspection.rule_catalogue import RULES
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.protocol.jambonz_model.command_verdicts import VerdictReason
 from listenctl.protocol.jambonz_model.profiles import OLD
+from listenctl.protocol.jambonz_model.rule_catalogue import RULES, VERDICT_RULES
 from tests.helpers.inspected import METADATA, MadeUp, rules_in
 from tests.helpers.playout import play, tone
 
@@ -253,7 +252,7 @@ def test_rules_of_clips(fields: dict[str, object], rules: list[str]) -> None:
 def test_every_verdict_has_a_rule_or_needs_none() -> None:
     # Intended effects, what other checks find, what a capture does not show, and limits of ours.
     without_rule = {"forgotten", "killed", "ended", "nothing-playing", "too-soon", "unanswered", "fragments-too-long"}
-    without_rule |= {"too-long"}
+    without_rule |= {"too-long", "no-answer", "late-answer"}
 
     assert set(VerdictReason) - {"", "disabled"} - set(VERDICT_RULES) == without_rule
     assert set(VERDICT_RULES.values()) <= set(RULES)

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from listenctl.inspection.rule_catalogue import Severity
 from listenctl.inspection.rule_violations import Culprit, Violation
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.inspection.sound_checks.call_sound import CallSoundReport, SoundChecksObserver
+from listenctl.protocol.jambonz_model.rule_catalogue import Severity
 from tests.helpers.capture import CAPTURES
 from tests.helpers.frames import BINARY
 from tests.helpers.inspected import JAMBONZ, METADATA, MadeUp, capture_events, inspect, new_session
-from tests.inspection.sound_checks.test_sender_sound import speech_frames
+from tests.media.sound_checks.test_sender_sound import speech_frames
 
 STREAM, CLIPS = InspectionSettings(stream_rate=8000), InspectionSettings(stream_rate=0)
 SECONDS = 10

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from listenctl.inspection.rule_catalogue import Severity
-from listenctl.inspection.sound_checks.encoding_checks import SampleEncoding, detect_encoding
-from listenctl.inspection.sound_checks.sender_sound import SenderSoundChecks, SenderSoundReport
 from listenctl.media.resampling import StreamResampler
+from listenctl.media.sound_checks.encoding_checks import SampleEncoding, detect_encoding
+from listenctl.media.sound_checks.sender_sound import SenderSoundChecks, SenderSoundReport
 from listenctl.media.sources.sample_speech import sample_speech
 from listenctl.media.sources.tones import SineTone, dtmf_tones
 from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.jambonz_model.rule_catalogue import Severity
 from tests.helpers.capture import CAPTURES, received_audio
 
 REAL = ["a_mono8k_sip", "b_stereo16k_bridge", "d_wss_mono16k_decrypted", "i_stereo48k"]
@@ -250,3 +250,80 @@ def test_any_sample_rate_and_any_bytes_are_accepted(rate: int, channels: int, da
 
     assert len(report.channels) == channels
     report.to_json()
+
+
+def _wide(frames: Frames, size: int) -> bytes:
+    """Return samples of 24 or 32 bits, the lower ones of which are noise."""
+    lower = np.random.default_rng(1).integers(0, 256, (len(frames), size - 2), np.uint8)
+    return np.hstack([lower, frames.astype("<i2").view(np.uint8).reshape(-1, 2)]).tobytes()
+
+
+def _stereo(left: Frames, right: Frames) -> bytes:
+    return np.hstack([left, right]).astype("<i2").tobytes()
+
+
+INTERLEAVED: dict[str, tuple[str, Callable[[Frames], bytes]]] = {
+    "float": ("audio-float", lambda one: (one / 32768).astype("<f4").tobytes()),
+    "big-endian float": ("audio-float", lambda one: (one / 32768).astype(">f4").tobytes()),
+    "24 bits": ("audio-wide-samples", lambda one: _wide(one, 3)[: len(one) * 3 // 2 * 2]),
+    "32 bits": ("audio-wide-samples", lambda one: _wide(one, 4)),
+    "32 bits, 16 of them used": ("audio-stereo", lambda one: (one.astype("<i4") << 16).tobytes()),
+    "left only": ("audio-stereo", lambda one: _stereo(one, one * 0)),
+    "right louder": ("audio-stereo", lambda one: _stereo((one * 0.6).astype(np.int16), one)),
+    "two voices": ("audio-stereo", lambda one: _stereo(one, np.roll(one, len(one) // 3))),
+    "both equal": ("audio-repeated-samples", lambda one: _stereo(one, one)),
+}
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 24000])
+@pytest.mark.parametrize("gain", [0.3, 1.0])
+@pytest.mark.parametrize("kind", INTERLEAVED)
+def test_longer_samples_and_two_channels_in_one_are_recognised(kind: str, gain: float, rate: int) -> None:
+    rule, misread = INTERLEAVED[kind]
+    frames = np.rint(speech_frames(rate, 1) * gain).astype(np.int16)
+
+    found = rules(mono(misread(frames)), rate)
+
+    assert rule in found
+    assert not set(found) & ({one for one, _ in INTERLEAVED.values()} - {rule})
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from([8000, 16000, 24000]), st.floats(0.0, 0.99), st.floats(0.01, 0.5), st.integers(0, 1000))
+def test_noise_of_any_band_has_no_fault(rate: int, low: float, width: float, seed: int) -> None:
+    spectrum = np.fft.rfft(np.random.default_rng(seed).normal(0, 1, 4 * rate))
+    place = np.linspace(0, 1, len(spectrum))
+    samples = np.fft.irfft(np.where((place >= low) & (place <= low + width), spectrum, 0))
+
+    found = rules(rounded(samples / max(1e-9, np.abs(samples).max()) * 20_000).reshape(-1, 1), rate)
+
+    assert set(found) <= {"audio-silent", "audio-slow"}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from([8000, 16000, 24000]),
+    st.lists(st.floats(50, 3000), min_size=1, max_size=4),
+    st.integers(1, 12),
+    st.floats(0.02, 4.0),
+)
+def test_music_has_no_fault(rate: int, notes: list[float], harmonics: int, decay: float) -> None:
+    at = np.arange(6 * rate) / rate
+    beat = np.exp(-decay * (at % 0.5))
+    tones = [
+        np.sin(2 * np.pi * note * k * at) / k for note in notes for k in range(1, harmonics) if note * k < rate / 2.2
+    ]
+    samples = beat * (np.sum(tones, axis=0) if tones else np.zeros(len(at)))
+
+    found = rules(rounded(samples / max(1e-9, np.abs(samples).max()) * 20_000).reshape(-1, 1), rate)
+
+    assert set(found) <= {"audio-silent", "audio-slow", "audio-offset"}
+
+
+@pytest.mark.parametrize("rate", [8000, 16000])
+@pytest.mark.parametrize("part", [2, 3, 4, 8])
+def test_a_tone_at_a_part_of_the_rate_has_no_fault(rate: int, part: int) -> None:
+    at = np.arange(4 * rate)
+    for phase in (0.3, np.pi / 4):
+        tone = np.rint(12_000 * np.sin(2 * np.pi * at / part + phase)).astype(np.int16).reshape(-1, 1)
+        assert rules(tone, rate) == []

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from listenctl.inspection.sound_checks.channel_checks import ChannelMeasurements, check_channel, check_silence
-from listenctl.inspection.sound_checks.channel_pair_checks import ChannelPairChecks
-from listenctl.inspection.sound_checks.encoding_checks import BLOCKS, EncodingChecks
-from listenctl.inspection.sound_checks.sound_fault import SIDES, SoundFault
 from listenctl.json_lines import JsonObject
+from listenctl.media.sound_checks.channel_checks import ChannelMeasurements, check_channel, check_silence
+from listenctl.media.sound_checks.channel_pair_checks import ChannelPairChecks
+from listenctl.media.sound_checks.encoding_checks import BLOCKS, EncodingChecks
+from listenctl.media.sound_checks.sound_fault import SIDES, SoundFault
 from listenctl.protocol.audio import AudioFormat
 
 _STRETCH = 2.0
@@ -58,6 +58,11 @@ class SenderSoundChecks:
         for at in range(0, whole, size):
             self._measure(data[at : at + size])
         self._pieces, self._held = [data[whole:]], len(data) - whole
+
+    def misreading(self) -> Iterator[SoundFault]:
+        """Yield why the audio so far is mostly misread, if it is."""
+        if self._encoding.mostly_misread:
+            yield from self._encoding.check(self._format.sample_rate, self._name)
 
     def finish(self) -> SenderSoundReport:
         if rest := b"".join(self._pieces):

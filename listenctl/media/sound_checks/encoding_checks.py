@@ -10,9 +10,10 @@ from enum import StrEnum
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
-from listenctl.inspection.sound_checks.correlation import Floats, Samples, hann_window
-from listenctl.inspection.sound_checks.sound_fault import SoundFault
+from listenctl.media.sound_checks.correlation import Floats, Samples, hann_window
+from listenctl.media.sound_checks.sound_fault import SoundFault
 
 # How much smoother another encoding must be than the given one. In real calls and misread speech, the right one is
 # below 0.45 in nearly all blocks; in correct audio, every other one is above 1.
@@ -27,6 +28,16 @@ _SPECTRUM = 512
 _MAX_WINDOWS = 8
 _MAX_SAMPLES = 8000
 """Samples of a block that are analysed, enough at any sample rate."""
+# Two sounds that take turns sample by sample are about as rough as noise; a high hiss, which decimation would make
+# smooth, is rougher.
+_AS_NOISE = (1.3, 2.3)
+_LOUD_NOISE = 10_000.0
+_LEVELS_DIFFER = 0.1
+_EQUAL_PAIR = 0.1
+_MAX_EQUAL = 0.9
+# Floats of full scale 1 that are sound; those that samples of 16 bits look like are far smaller or larger.
+_FLOAT_RANGE = (1e-7, 4.0)
+_MIN_FLOATS, _MIN_SOUNDING = 500, 0.9
 BLOCKS = 4
 """Blocks of a stretch; one that is loud enough is analysed, and all if that one is misread."""
 
@@ -44,6 +55,9 @@ class SampleEncoding(StrEnum):
     MU_LAW = "µ-law"
     A_LAW = "A-law"
     WIDE_MU_LAW = "µ-law, a byte in each sample"
+    FLOAT = "32-bit floats"
+    WIDE = "24 or 32 bits"
+    STEREO = "stereo"
 
 
 _FAULTS = {
@@ -66,6 +80,18 @@ _FAULTS = {
     SampleEncoding.WIDE_MU_LAW: (
         "audio-mu-law",
         "is µ-law with one byte in each sample: decode it instead of widening it",
+    ),
+    SampleEncoding.FLOAT: (
+        "audio-float",
+        "is noise, but sounds right when it is read as 32-bit floats: convert it to 16-bit samples",
+    ),
+    SampleEncoding.WIDE: (
+        "audio-wide-samples",
+        "is noise, but sounds right when it is read as samples of 24 or 32 bits: send their upper 16 bits",
+    ),
+    SampleEncoding.STEREO: (
+        "audio-stereo",
+        "sounds right when only every second sample is read: it is stereo, or has samples of 32 bits",
     ),
 }
 
@@ -131,12 +157,44 @@ def detect_encoding(frames: Samples) -> SampleEncoding | None:
     loudness = float(np.square(floats).mean()) ** 0.5
     if loudness < _LOUD:
         return None
+    roughness = _roughness(floats)
+    if frames.shape[1] == 1 and (interleaved := _detect_interleaved(frames, floats, roughness)):
+        return interleaved
     if _flatness(floats) < _MIN_FLATNESS:
         return SampleEncoding.AS_IS
     decoders = _DECODERS | _G711_DECODERS if loudness > _LOUD_G711 else _DECODERS
     found = {encoding: _roughness(decode(frames)) for encoding, decode in decoders.items()}
     best = min(found, key=found.__getitem__)
-    return best if found[best] < min(_SMOOTH, _SMOOTHER * _roughness(floats)) else SampleEncoding.AS_IS
+    if found[best] < min(_SMOOTH, _SMOOTHER * roughness):
+        return best
+    # The pauses of misread audio are noise, which says nothing.
+    return None if loudness > _LOUD_NOISE and roughness > _AS_NOISE[0] else SampleEncoding.AS_IS
+
+
+def _detect_interleaved(frames: Samples, floats: Floats, roughness: float) -> SampleEncoding | None:
+    """Return what one channel consists of if its samples are parts of longer ones, or those of two channels."""
+    if _holds_floats(frames):
+        return SampleEncoding.FLOAT
+    noisy = _AS_NOISE[0] < roughness < _AS_NOISE[1]
+    if _roughness(_decode_stereo(frames)) < (_SMOOTHER * roughness if noisy else _SMOOTH):
+        if noisy or _differs_by_place(floats[:, 0]):
+            return SampleEncoding.STEREO
+        return None
+    if noisy and _roughness(_decode_wide(frames)) < min(_SMOOTH, _SMOOTHER * roughness):
+        return SampleEncoding.WIDE
+    return None
+
+
+def _differs_by_place(samples: NDArray[np.float32]) -> bool:
+    """Return whether samples at even and odd places differ in level, or come in pairs that are nearly equal."""
+    whole = samples[: len(samples) // 2 * 2]
+    if np.count_nonzero(whole[::2] == whole[1::2]) > _MAX_EQUAL * len(whole) / 2:
+        return False  # They may be a low rate that was raised; ``check_channel`` reports that.
+    even, odd = (float(np.square(whole[place::2]).sum()) for place in (0, 1))
+    # Medians, because a few jumps may be at even places only.
+    steps = np.abs(np.diff(samples))
+    within, between = float(np.median(steps[::2])), float(np.median(steps[1::2]))
+    return abs(even - odd) > _LEVELS_DIFFER * (even + odd) or min(within, between) < _EQUAL_PAIR * max(within, between)
 
 
 def _has_byte_values(frames: Samples) -> bool:
@@ -175,6 +233,37 @@ def _decode_wide_mu_law(frames: Samples) -> Floats:
         return np.zeros((0, 1), np.float32)
     wide: Floats = _mu_law_table()[(frames >> 8) & 0xFF]
     return wide
+
+
+def _holds_floats(frames: Samples) -> bool:
+    data = frames.tobytes()
+    return any(_are_floats(data, start, order) for start in (0, 2) for order in "<>")
+
+
+def _are_floats(data: bytes, start: int, order: str) -> bool:
+    """Return whether nearly all values are in a range that 16-bit samples, read as floats, hardly ever have."""
+    values = np.abs(np.frombuffer(data, f"{order}f4", offset=start, count=(len(data) - start) // 4))
+    used = int(np.count_nonzero(values))
+    with np.errstate(invalid="ignore"):
+        sounding = int(np.count_nonzero((values > _FLOAT_RANGE[0]) & (values < _FLOAT_RANGE[1])))
+    return used > _MIN_FLOATS and sounding > _MIN_SOUNDING * used
+
+
+def _decode_wide(frames: Samples) -> Floats:
+    """Return the upper 16 bits of samples of 32 or 24 bits; their other bits are noise."""
+    data = frames.tobytes()
+    parts = [_upper_bits(data, start, size) for size, starts in ((4, (0, 2)), (3, (0, 1, 2))) for start in starts]
+    return min(parts, key=_roughness)
+
+
+def _upper_bits(data: bytes, start: int, size: int) -> Floats:
+    whole = (len(data) - start) // size * size
+    columns = np.frombuffer(data, np.uint8, offset=start, count=whole).reshape(-1, size)
+    return columns[:, size - 2 :].copy().view("<i2").astype(np.float32)
+
+
+def _decode_stereo(frames: Samples) -> Floats:
+    return frames[: len(frames) // 2 * 2].reshape(-1, 2).astype(np.float32)
 
 
 def _decode_bytes(frames: Samples, table: Floats) -> Floats:

@@ -1,13 +1,15 @@
 """
-The catalogue of rules that `listenctl inspect` checks: id, severity, section of `listenctl-rules(5)` and remedy.
+The catalogue of rules: id, severity, section of `listenctl-rules(5)` and remedy, and which rule a verdict is about.
 
-The checks are in ``message_checks`` and ``sound_checks``; those of WebSocket frames and JSON texts are in ``protocol``.
+`listenctl inspect` checks them all, `listenctl call` those that its verdicts are about.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
+
+from listenctl.protocol.jambonz_model.command_verdicts import VerdictReason
 
 
 class Severity(StrEnum):
@@ -163,10 +165,15 @@ _SECTIONS = {
         ("capture-ends", _I, "Continue the capture to the end of the call."),
     ),
     "The sound": (
+        ("audio-not-samples", _E, "Decode it, and send raw 16-bit little-endian samples without a header."),
+        ("audio-other-rate", _E, "Send the audio at the rate of the stream, or set that rate in the verb."),
         ("audio-byte-order", _E, "Send and read samples as little-endian."),
         ("audio-half-sample-shift", _E, "Prepend an odd byte to the next message, and drop none."),
         ("audio-mu-law", _E, "Decode µ-law to 16-bit samples."),
         ("audio-a-law", _E, "Decode A-law to 16-bit samples."),
+        ("audio-float", _E, "Convert floats to 16-bit samples."),
+        ("audio-wide-samples", _E, "Send 16-bit samples, the upper bits of longer ones."),
+        ("audio-stereo", _E, "Send one channel, mono."),
         ("audio-swapped", _E, "Take the left channel for the application, or find out what swaps the channels."),
         ("audio-silent", _W, "Check whether that side was muted or its audio was lost."),
         ("audio-one-way", _W, "Check whether that side was muted or its audio did not reach jambonz."),
@@ -175,7 +182,7 @@ _SECTIONS = {
         ("audio-echo", _W, "Cancel the echo before speech recognition."),
         ("audio-clipping", _W, "Lower the level of the audio at its source."),
         ("audio-offset", _W, "Filter out the offset, or check whether samples are read as signed."),
-        ("audio-repeated-samples", _W, "Use a resampler to raise the rate."),
+        ("audio-repeated-samples", _W, "Send one channel, and use a resampler to raise the rate."),
         ("audio-slow", _W, "Send the audio at its real sample rate."),
         ("audio-narrow", _I, "Nothing, if the call itself has 8000 Hz; a lower rate is enough."),
     ),
@@ -188,3 +195,72 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         for rule, severity, remedy in rules
     }
 )
+
+VERDICT_RULES: Mapping[VerdictReason, str] = MappingProxyType(
+    {
+        VerdictReason.NO_JSON: "command-no-json",
+        VerdictReason.NO_TYPE: "command-no-type",
+        VerdictReason.UNKNOWN_TYPE: "command-unknown",
+        VerdictReason.NO_EFFECT: "command-no-effect",
+        VerdictReason.NO_DATA: "clip-no-data",
+        VerdictReason.NO_NAME: "mark-no-name",
+        VerdictReason.ENDS_VERB_ONLY: "command-error",
+        VerdictReason.STREAMING: "clip-while-streaming",
+        VerdictReason.NOT_STREAMING: "stream-not-played",
+        VerdictReason.UNSUPPORTED: "stream-not-played",
+        VerdictReason.TAIL_HELD: "stream-tail-held",
+        VerdictReason.CALL_ENDED: "stream-cut-off",
+        VerdictReason.TOO_MANY_MARKS: "marks-too-many",
+        VerdictReason.NAME_NOT_ESCAPED: "mark-name-unsafe",
+        VerdictReason.SAMPLE_VALUE: "mark-early",
+        VerdictReason.SHIFTED: "mark-shifted",
+        VerdictReason.RESAMPLED: "mark-resampled",
+        VerdictReason.NO_CONTENT_TYPE: "clip-no-content-type",
+        VerdictReason.CONTENT_TYPE: "clip-content-type",
+        VerdictReason.NO_CONTENT: "clip-no-content",
+        VerdictReason.NO_AUDIO: "clip-no-audio",
+        VerdictReason.WAV_UNREADABLE: "clip-wav-unreadable",
+        VerdictReason.WAV_AS_RAW: "clip-wav-as-raw",
+        VerdictReason.NOT_RAW: "clip-not-raw",
+        VerdictReason.BASE64_ENDS: "clip-base64-cut",
+        VerdictReason.RATE_MISSING: "clip-rate-missing",
+        VerdictReason.RATE_NO_NUMBER: "clip-rate-string",
+        VerdictReason.RATE_UNKNOWN: "clip-rate-unknown",
+        VerdictReason.RATE_UNREADABLE: "clip-rate-unreadable",
+        VerdictReason.RATE_IS_NOISE: "clip-rate-noise",
+        VerdictReason.ID_MANGLED: "clip-id-unsafe",
+        VerdictReason.ON_TOP: "clip-on-top",
+        VerdictReason.QUEUE_EMPTIED: "clip-dropped",
+        VerdictReason.QUEUE_FULL: "clip-queue-full",
+        VerdictReason.NOT_SAMPLES: "audio-not-samples",
+        VerdictReason.OTHER_RATE: "audio-other-rate",
+        VerdictReason.BYTE_ORDER: "audio-byte-order",
+        VerdictReason.HALF_SAMPLE_SHIFT: "audio-half-sample-shift",
+        VerdictReason.MU_LAW: "audio-mu-law",
+        VerdictReason.A_LAW: "audio-a-law",
+        VerdictReason.FLOAT: "audio-float",
+        VerdictReason.WIDE_SAMPLES: "audio-wide-samples",
+        VerdictReason.STEREO: "audio-stereo",
+        VerdictReason.SILENT: "audio-silent",
+        VerdictReason.CLIPPING: "audio-clipping",
+        VerdictReason.OFFSET: "audio-offset",
+        VerdictReason.REPEATED_SAMPLES: "audio-repeated-samples",
+        VerdictReason.SLOW: "audio-slow",
+    }
+)
+
+# Of verdicts that a capture shows otherwise, or not at all.
+_OTHER_REMEDIES = {
+    VerdictReason.TOO_SOON: RULES["audio-after-kill"].remedy,
+    VerdictReason.FRAGMENTS_TOO_LONG: RULES["message-fragmented"].remedy,
+    VerdictReason.UNANSWERED: RULES["mark-unanswered"].remedy,
+    VerdictReason.DISABLED: RULES["stream-not-played"].remedy,
+    VerdictReason.NO_ANSWER: "Check whether the application hears the caller, and whether it sends what it says.",
+    VerdictReason.LATE_ANSWER: "Find out what delays the answer: recognition, the model, or synthesis.",
+}
+
+
+def remedy_of(reason: VerdictReason) -> str:
+    """Return what to do about a verdict, empty if its sentence says all."""
+    rule = VERDICT_RULES.get(reason)
+    return RULES[rule].remedy if rule else _OTHER_REMEDIES.get(reason, "")

@@ -1,7 +1,7 @@
 import re
 from pathlib import Path
 
-from listenctl.inspection.rule_catalogue import RULES
+from listenctl.protocol.jambonz_model.rule_catalogue import RULES
 
 ROOT = Path(__file__).parents[2]
 

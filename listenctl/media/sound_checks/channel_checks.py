@@ -7,10 +7,10 @@ from math import log10
 import numpy as np
 from numpy.typing import NDArray
 
-from listenctl.inspection.sound_checks.correlation import Samples, hann_window
-from listenctl.inspection.sound_checks.sound_fault import SIDES, SoundFault
 from listenctl.json_lines import JsonObject
 from listenctl.media.measure_levels import CLIP_SAMPLE, FLOOR_DB, FULL_SCALE
+from listenctl.media.sound_checks.correlation import Samples, hann_window
+from listenctl.media.sound_checks.sound_fault import SIDES, SoundFault
 
 _FRAME = 0.02
 """Seconds over which silence is measured."""
@@ -207,8 +207,12 @@ def check_channel(number: int, channel: ChannelMeasurements, name: str) -> Itera
 
 def _check_sample_rate(number: int, channel: ChannelMeasurements, name: str) -> Iterator[SoundFault]:
     rate = channel.sample_rate
-    if channel.repeated > _MAX_REPEATED:
-        sentence = f"{name} has each sample twice: it was converted from {rate // 2} Hz without a resampler"
+    # A tone at a quarter of the rate may have equal pairs, too.
+    if channel.repeated > _MAX_REPEATED and channel.is_broad:
+        sentence = (
+            f"{name} has each sample twice: it is stereo with two equal channels, or was converted from {rate // 2} Hz "
+            "without a resampler"
+        )
         yield SoundFault("audio-repeated-samples", sentence, channel.repeated, number)
     elif rate >= _RATES[0] and channel.is_broad and channel.energy_above(_HALF_OF_NARROW) < _UNUSED:
         sentence = f"{name} has nothing above {_HALF_OF_NARROW} Hz: its sample rate may be twice {rate} Hz"

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from listenctl.inspection.rule_catalogue import RULES, Severity
 from listenctl.json_lines import JsonObject
+from listenctl.protocol.jambonz_model.rule_catalogue import RULES, Severity
 
 SIDES = ("left", "right")
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from listenctl.inspection.sound_checks.correlation import Correlator, Samples, Similarity
-from listenctl.inspection.sound_checks.sound_fault import SIDES, SoundFault
+from listenctl.media.sound_checks.correlation import Correlator, Samples, Similarity
+from listenctl.media.sound_checks.sound_fault import SIDES, SoundFault
 
 # Idle values of codecs, which are equal by chance.
 _IDLE = 8

@@ -1,0 +1,1 @@
+"""Checks of the sound of one side: encoding, level, sample rate."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from listenctl.errors import UsageError
+from listenctl.media.files.kept_names import replace_file
 from listenctl.protocol.opening_handshake import MAX_CREDENTIAL_CHARACTERS
 from listenctl.server.verification_queue import VerificationQueue
 
@@ -137,12 +138,8 @@ def set_user(path: Path, user: str, hashed: str | None) -> None:
         raise UsageError(f"{path}: no user {user!r} found")
     lines = [line for line in text.splitlines() if line.partition(":")[0].strip() != user]
     lines += [] if hashed is None else [f"{user}:{hashed}"]
-    part = path.with_name(f".{path.name}.part")
     try:
-        part.unlink(missing_ok=True)
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write("".join(f"{line}\n" for line in lines))
-        part.replace(path)
+        replace_file(path, "".join(f"{line}\n" for line in lines).encode())
     except OSError as exc:
         raise UsageError(f"{path}: can't write the file: {exc.strerror}") from exc
 

@@ -226,3 +226,17 @@ async def test_a_client_is_told_that_too_many_passwords_wait(users: Path, monkey
 
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"Retry-After" in answer
+
+
+def test_a_full_disk_leaves_the_users_as_they_were_and_no_part(tiny: Path) -> None:
+    path = tiny / "users"
+    set_user(path, "ann", hash_password("x"))
+    before = path.read_bytes()
+    with pytest.raises(OSError, match="No space left"):
+        (tiny / "ballast").write_bytes(bytes(300_000))
+
+    with pytest.raises(UsageError, match="users: can't write the file: No space left on device"):
+        set_user(path, "bob", hash_password("y"))
+
+    assert path.read_bytes() == before
+    assert sorted(one.name for one in tiny.iterdir()) == ["ballast", "users"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from listenctl.errors import ListenctlError
 from listenctl.media.files.convert_recording import Conversion, convert_wav
+from listenctl.media.files.kept_names import replace_file
 from listenctl.media.files.new_files import NewFile, create_new, find_free_number, make_private_folder, numbered
 from listenctl.media.files.sidecar import Sidecar
 from listenctl.media.files.wav_recording import WavFile
@@ -72,8 +73,8 @@ class ExtractedFiles:
 
     def write_sidecar(self, sidecar: Sidecar) -> Path:
         path = Path(f"{self._base}.json")
-        with _os_errors_of(path), os.fdopen(create_new(path), "wb") as file:
-            file.write(sidecar.serialize())
+        with _os_errors_of(path):
+            replace_file(path, sidecar.serialize())
         return path
 
     def _open(self, part: ExtractedPart, audio_format: AudioFormat) -> WavFile:

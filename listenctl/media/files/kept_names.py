@@ -15,9 +15,14 @@ PAGE = 4096
 _COPY_BYTES = 1024 * 1024
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Give a text file new content, all of it, or raise OSError and leave the file as it was."""
-    if len(data) <= PAGE and _overwrite_page(path, data):
+def replace_file(path: Path, data: bytes, *, page_in_place: bool = False) -> None:
+    """
+    Give a text file new content, all of it, or raise OSError and leave the file as it was.
+
+    Args:
+        page_in_place: overwrite a file of at most a page instead of creating one; who reads it meanwhile may see both.
+    """
+    if page_in_place and len(data) <= PAGE and _overwrite_page(path, data):
         return
     part = _part_of(path)
     try:

@@ -212,7 +212,7 @@ class RecordingWriter:
 
     def _write_sidecar(self, recording: Recording, sidecar: Sidecar) -> Path:
         path = recording.sidecar_path
-        replace_file(path, sidecar.serialize())
+        replace_file(path, sidecar.serialize(), page_in_place=True)
         return path
 
     def _open_again(self) -> Recording | None:

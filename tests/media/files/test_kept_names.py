@@ -21,14 +21,17 @@ def recorded(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     os.close(fd)
 
 
+@pytest.mark.parametrize("in_place", [True, False])
 @pytest.mark.parametrize("before", [0, *LENGTHS])
 @pytest.mark.parametrize("after", LENGTHS)
-def test_a_file_has_the_new_content_and_nothing_of_the_old(before: int, after: int, tmp_path: Path) -> None:
+def test_a_file_has_the_new_content_and_nothing_of_the_old(
+    before: int, after: int, in_place: bool, tmp_path: Path
+) -> None:
     path = tmp_path / "a.json"
     if before:
         replace_file(path, b"x" * (before - 1) + b"\n")
 
-    replace_file(path, b"y" * (after - 1) + b"\n")
+    replace_file(path, b"y" * (after - 1) + b"\n", page_in_place=in_place)
 
     # What stays of a longer page are ends of lines.
     assert path.read_bytes().rstrip(b"\n") == b"y" * (after - 1)
@@ -36,14 +39,15 @@ def test_a_file_has_the_new_content_and_nothing_of_the_old(before: int, after: i
     assert [one.name for one in tmp_path.iterdir()] == ["a.json"]
 
 
+@pytest.mark.parametrize("in_place", [True, False])
 @pytest.mark.parametrize("before", [b"old\n", b"o" * 9000])
-def test_a_full_disk_leaves_the_old_content(before: bytes, tiny: Path) -> None:
+def test_a_full_disk_leaves_the_old_content(before: bytes, in_place: bool, tiny: Path) -> None:
     path = tiny / "a.json"
     replace_file(path, before)
     (tiny / "ballast").write_bytes(bytes(150_000))
 
     with pytest.raises(OSError, match="No space left"):
-        replace_file(path, bytes(100_000))
+        replace_file(path, bytes(100_000), page_in_place=in_place)
 
     assert path.read_bytes() == before
     assert sorted(one.name for one in tiny.iterdir()) == ["a.json", "ballast"]
@@ -55,7 +59,7 @@ def test_a_short_sidecar_is_written_though_the_disk_is_full(tiny: Path) -> None:
     with pytest.raises(OSError, match="No space left"):
         (tiny / "ballast").write_bytes(bytes(300_000))
 
-    replace_file(path, b"z" * PAGE)
+    replace_file(path, b"z" * PAGE, page_in_place=True)
 
     assert path.read_bytes() == b"z" * PAGE
 
@@ -72,7 +76,7 @@ def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
     (tmp_path / "other").write_bytes(b"precious")
     (tmp_path / "a.json").symlink_to(tmp_path / "other")
 
-    replace_file(tmp_path / "a.json", b"{}\n")
+    replace_file(tmp_path / "a.json", b"{}\n", page_in_place=True)
 
     assert (tmp_path / "other").read_bytes() == b"precious"
     assert (tmp_path / "a.json").read_bytes() == b"{}\n"

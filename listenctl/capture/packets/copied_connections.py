@@ -11,6 +11,8 @@ from listenctl.capture.packets.tcp_reassembly import TcpReassembly
 MAX_DELAY = 2.0
 """Seconds between a packet and its copy."""
 MAX_REMEMBERED = 10_000
+LEAST_NUMBER = 1 << 20
+"""Hosts choose sequence numbers at random; captures with lower ones are made up, and all their connections look alike."""
 _PORTS = 4
 
 _Contents = tuple[int, int, bytes]
@@ -22,6 +24,8 @@ class CopiedConnections:
 
     def find_original(self, flow: TcpReassembly, segment: TcpSegment) -> TcpReassembly | None:
         """Return the direction whose first data a segment, the first data of ``flow``, repeats; None if it is new."""
+        if min(segment.sequence, segment.ack) < LEAST_NUMBER:
+            return None
         contents = segment.sequence, segment.ack, segment.data
         if contents in self._first:
             at, key, original = self._first[contents]

@@ -8,9 +8,7 @@ import pytest
 from listenctl.capture.packets.copied_connections import MAX_DELAY
 from listenctl.capture.packets.tcp_events import TcpData
 from tests.helpers.pcap import (
-    CLIENT,
     RAW,
-    SERVER,
     Packet,
     Side,
     TcpDialog,
@@ -24,6 +22,7 @@ from tests.helpers.pcap import (
 )
 
 DATA = [b"questionthanks", b"answer"]
+CLIENT, SERVER = Side("10.0.0.1", 40_000, 3_000_000_000), Side("10.0.0.2", 8080, 2_000_000_000)
 INSIDE = Side("172.17.0.2", 3000, SERVER.first)
 ROUTER = Side("10.0.0.9", 61_000, CLIENT.first)
 
@@ -82,18 +81,29 @@ def test_the_next_connection_of_the_same_ports_is_recognized_again() -> None:
     ("client", "server", "delay"),
     [
         pytest.param(replace(CLIENT, port=40_001), SERVER, 0.001, id="another port of the client"),
-        pytest.param(replace(CLIENT, first=77), INSIDE, 0.001, id="other sequence numbers"),
+        pytest.param(replace(CLIENT, first=3_000_000_001), INSIDE, 0.001, id="other sequence numbers"),
         pytest.param(CLIENT, INSIDE, MAX_DELAY + 1, id="long after it"),
     ],
 )
 def test_connections_that_only_look_alike_stay_apart(client: Side, server: Side, delay: float) -> None:
-    one, other = short_dialog(link_type=RAW).packets, short_dialog(client, server, link_type=RAW).packets
+    one, other = (
+        short_dialog(CLIENT, SERVER, link_type=RAW).packets,
+        short_dialog(client, server, link_type=RAW).packets,
+    )
 
     assert sorted(data_of(joined(one, other, delay=delay))) == sorted(DATA * 2)
 
 
+def test_connections_of_a_capture_that_is_made_up_stay_apart() -> None:
+    one, other = (Side(f"10.0.0.{number}", 40_000, 1000) for number in (1, 2))
+
+    assert sorted(
+        data_of(joined(*(short_dialog(side, SERVER, link_type=RAW).packets for side in (one, other)), delay=0.001))
+    ) == sorted(DATA * 2)
+
+
 def test_other_data_with_the_same_numbers_is_another_connection() -> None:
-    one = TcpDialog(link_type=RAW).open().client(b"one").packets
+    one = TcpDialog(CLIENT, SERVER, link_type=RAW).open().client(b"one").packets
     other = TcpDialog(CLIENT, INSIDE, link_type=RAW).open().client(b"two").packets
 
     assert data_of(joined(one, other, delay=0.001)) == [b"one", b"two"]

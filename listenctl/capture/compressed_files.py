@@ -19,6 +19,11 @@ CHUNK = 1 << 20
 START = 64
 """Bytes for the detection of the file type."""
 
+MAX_INFLATED = 1 << 28
+"""Bytes that a compressed file may become, in addition to ``MAX_GROWTH`` times its size."""
+MAX_GROWTH = 64
+"""Dumps of silence are compressed to a fortieth, a bomb to a thousandth or less."""
+
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _STDIN = 0
 
@@ -73,10 +78,10 @@ def open_capture_file(name: str) -> OpenedCapture:
     """Open a file or stdin (``-``); raises UsageError if it can't be read, ListenctlError if zstd is not installed."""
     notices: list[CaptureNotice] = []
     start, chunks = _peek(_read(name), len(_ZSTD))
-    if start.startswith(_GZIP):
-        chunks = _gunzip(chunks, notices)
-    elif start.startswith(_ZSTD):
-        chunks = _unzstd(chunks, notices, name)
+    if start.startswith((_GZIP, _ZSTD)):
+        size = _Counter(chunks)
+        inflated = _gunzip(size.chunks, notices) if start.startswith(_GZIP) else _unzstd(size.chunks, notices, name)
+        chunks = _limit(inflated, size, notices)
     start, chunks = _peek(chunks, START)
     return OpenedCapture(name, start, chunks, notices)
 
@@ -100,6 +105,31 @@ def _peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
         if len(start) >= size:
             break
     return start, chain([start], chunks) if start else chunks
+
+
+class _Counter:
+    """Counts the bytes of chunks that were read."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self.bytes = 0
+        self.chunks = self._count(chunks)
+
+    def _count(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self.bytes += len(chunk)
+            yield chunk
+
+
+def _limit(inflated: Iterator[bytes], compressed: _Counter, notices: list[CaptureNotice]) -> Iterator[bytes]:
+    """Yield the data of a compressed file, up to what no capture becomes."""
+    count = 0
+    for data in inflated:
+        count += len(data)
+        if count > MAX_INFLATED + MAX_GROWTH * compressed.bytes:
+            what = f"the compressed file grows to more than {MAX_GROWTH} times its size; the rest is not read"
+            notices.append(CaptureNotice(f"byte {count}", what, unread=True))
+            return
+        yield data
 
 
 def _gunzip(chunks: Iterator[bytes], notices: list[CaptureNotice]) -> Iterator[bytes]:

@@ -10,6 +10,12 @@ from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.settings import InspectionSettings
 
+MAX_KEPT = 1 << 29
+"""Estimated bytes of the reports that are kept; the calls after them are only counted."""
+_REPORT_BYTES, _ITEM_BYTES = 3000, 300
+_PARSED = 5
+"""Memory of a text with its parsed values, relative to its length."""
+
 
 class CaptureInspector:
     """Pass each event to the inspector of its call."""
@@ -25,8 +31,10 @@ class CaptureInspector:
         self._observers = list(observers)
         self._observed = observed  # numbers of the sessions that observers follow; None for all
         self._open: dict[CapturedSession, CallInspector] = {}
-        self._ended: set[CapturedSession] = set()
+        self._ended: set[int] = set()  # numbers of sessions
         self._reports: list[CallReport] = []
+        self._kept = 0
+        self.omitted = 0  # sessions whose reports are not kept
         self._ids: Counter[str] = Counter()
 
     def feed_event(self, event: CaptureEvent) -> CallReport | None:
@@ -39,13 +47,16 @@ class CaptureInspector:
         return self._end_call(inspector) if isinstance(event, SessionClosed) and inspector.over else None
 
     def finish_calls(self) -> list[CallReport]:
-        """End the calls that are still open; return the reports of all calls, in the order in which they began."""
+        """
+        End the calls that are still open; return the reports of all calls, except omitted ones, in the order in which
+        they began.
+        """
         for inspector in list(self._open.values()):
             self._end_call(inspector)
         return sorted(self._reports, key=lambda report: report.session.number)
 
     def _open_call(self, session: CapturedSession) -> CallInspector | None:
-        if session in self._ended:
+        if session.number in self._ended:
             # A peer that ignores a reset may go on sending; the call is over.
             return None
         observers = self._observers if self._observed is None or session.number in self._observed else ()
@@ -56,9 +67,13 @@ class CaptureInspector:
 
     def _end_call(self, inspector: CallInspector) -> CallReport:
         del self._open[inspector.session]
-        self._ended.add(inspector.session)
+        self._ended.add(inspector.session.number)
         report = inspector.finish_call()
-        self._reports.append(report)
+        self._kept += _memory_of(report)
+        if self._kept > MAX_KEPT:
+            self.omitted += 1
+        else:
+            self._reports.append(report)
         return report
 
     def _make_id(self, call_sid: str | None, listens: bool) -> str:
@@ -67,3 +82,12 @@ class CaptureInspector:
         if call_sid is None or not listens:
             return f"{base}-{self._ids[base]}"
         return base if self._ids[base] == 1 else f"{base}~{self._ids[base]}"
+
+
+def _memory_of(report: CallReport) -> int:
+    """Return about how many bytes a report takes."""
+    session, metadata = report.session, report.metadata
+    text = sum(len(head.raw) for head in (session.request, session.response) if head)
+    text += len(metadata.raw) if metadata else 0
+    items = len(report.marks) + len(report.clips) + len(report.gaps) + len(report.keys) + len(report.violations)
+    return _REPORT_BYTES + _PARSED * text + _ITEM_BYTES * items

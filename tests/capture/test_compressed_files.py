@@ -157,3 +157,21 @@ def test_a_stream_has_the_bytes_of_all_chunks(size: int) -> None:
     chunks = iter([b"", *(data[at : at + size] for at in range(0, len(data), size)), b""])
 
     assert files.OpenedCapture("x", b"", chunks).open_stream().read() == data
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd"])
+def test_a_file_that_grows_as_no_capture_does_is_read_in_part(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "MAX_INFLATED", 1 << 20)
+    data = bytes(64 << 20)
+    path = tmp_path / "zeros"
+    path.write_bytes(gzip.compress(data) if kind == "gzip" else zstd(data))
+
+    opened = open_capture_file(str(path))
+    size = sum(map(len, opened.chunks))
+
+    assert size < 10 << 20
+    (notice,) = opened.notices
+    assert notice.unread
+    assert notice.what == "the compressed file grows to more than 64 times its size; the rest is not read"

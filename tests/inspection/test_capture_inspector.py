@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+import listenctl.inspection.capture_inspector as inspector_module
 from listenctl.capture.capture_events import CapturedFrame, CapturedSession, CaptureEvent, SessionClosed, SessionOpened
 from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.capture.packets.tcp_events import StreamEnding
@@ -77,3 +78,18 @@ def test_observers_follow_the_calls_that_they_observe(observed: set[int] | None,
 
     assert len(inspector.finish_calls()) == 2
     assert [report.session.number for report in observer.reports] == numbers
+
+
+def test_reports_are_kept_as_far_as_memory_allows_and_the_others_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspector_module, "MAX_KEPT", 20_000)
+    inspector = CaptureInspector()
+
+    for number in range(1, 11):
+        session = new_session(number=number, response=None)
+        inspector.feed_event(SessionOpened(BEGAN, session))
+        inspector.feed_event(SessionClosed(BEGAN + 1, session, None, "refused"))
+
+    reports = inspector.finish_calls()
+    assert len(reports) + inspector.omitted == 10
+    assert [report.session.number for report in reports] == list(range(1, len(reports) + 1))
+    assert 2 < len(reports) < 7

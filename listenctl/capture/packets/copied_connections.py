@@ -12,7 +12,7 @@ MAX_DELAY = 2.0
 """Seconds between a packet and its copy."""
 MAX_REMEMBERED = 10_000
 LEAST_NUMBER = 1 << 20
-"""Hosts choose sequence numbers at random; captures with lower ones are made up, and all their connections look alike."""
+"""Hosts choose sequence numbers at random; lower ones mean a made-up capture, whose connections look alike."""
 _PORTS = 4
 
 _Contents = tuple[int, int, bytes]

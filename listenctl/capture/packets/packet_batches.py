@@ -5,6 +5,9 @@ Packets stay in the block that was read: copying each, or making an object of it
 
 from dataclasses import dataclass
 
+MAX_DAMAGE = 1 << 26
+"""Bytes without a valid record after which a file is given up."""
+
 PacketRecord = tuple[float, int, int, int]
 """Unix time, start in the block, captured bytes, bytes on the wire."""
 
@@ -57,6 +60,14 @@ class PacketFileReader:
         where, self._damaged_at = f"byte {self._damaged_at}", None
         found = self._offset + self._at
         return CaptureNotice(where, f"no valid {self.record} after packet {self._count}; continuing at byte {found}")
+
+    @property
+    def _is_given_up(self) -> bool:
+        return self._damaged_at is not None and self._offset + self._at - self._damaged_at > MAX_DAMAGE
+
+    def _give_up(self) -> CaptureNotice:
+        what = f"no valid {self.record} after packet {self._count} in {MAX_DAMAGE >> 20} MiB; the rest is not read"
+        return CaptureNotice(f"byte {self._damaged_at}", what, unread=True)
 
     def _damaged_to_end(self) -> CaptureNotice:
         what = f"no valid {self.record} after packet {self._count} up to the end of the file"

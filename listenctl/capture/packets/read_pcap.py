@@ -75,6 +75,9 @@ class _PcapReader(PacketFileReader):
             self._at -= keep
             self._previous -= keep
             yield from self._block(block, ended=False)
+            if self._is_given_up:
+                yield self._give_up()
+                return
         yield from self._block(block, ended=True)
 
     def _block(self, block: bytes, *, ended: bool) -> Iterator[PacketBatch | CaptureNotice]:

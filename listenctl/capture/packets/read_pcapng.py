@@ -90,6 +90,9 @@ class _PcapngReader(PacketFileReader):
             self._at = 0
             yield from self._data(data, ended=False)
             yield from self._batch(data)
+            if self._is_given_up:
+                yield self._give_up()
+                return
         yield from self._data(data, ended=True)
         yield from self._batch(data)
         yield from self._end(data)

@@ -30,6 +30,7 @@ from listenctl.capture.websocket.find_websockets import (
     WebSocketFinder,
 )
 from listenctl.capture.websocket.http_heads import HttpHead
+from listenctl.capture.websocket.inflate_frames import InflationBudget
 from listenctl.capture.websocket.is_listen_call import ListenCallDetector
 from listenctl.capture.websocket.join_audio import join_audio_data, join_audio_frames
 from listenctl.protocol.frames.raw_frame_reader import RawFrameReader
@@ -102,9 +103,10 @@ class CapturedConnection:
         numbers: Iterator[int],
         *,
         proxied: TcpEndpoint | None = None,
+        budget: InflationBudget | None = None,
     ) -> None:
         self.connection = first.stream.connection
-        self._finder = WebSocketFinder(has_handshake=self.connection.has_handshake)
+        self._finder = WebSocketFinder(has_handshake=self.connection.has_handshake, budget=budget)
         self._tls = _tls_session(keylog) if _is_tls(first.data) else None
         self._tls_client = _tls_client(first) if self._tls else 0
         self._source = source  # the name of the file

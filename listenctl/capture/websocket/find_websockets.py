@@ -10,7 +10,7 @@ from enum import Enum, auto
 from listenctl.capture.packets.tcp_events import StreamEnding
 from listenctl.capture.websocket.find_frame_start import FrameStartSearch, HeldBytes
 from listenctl.capture.websocket.http_heads import MAX_HEAD, SWITCHING, HeadKind, HttpHead, detect_head, parse_head
-from listenctl.capture.websocket.inflate_frames import FrameInflater
+from listenctl.capture.websocket.inflate_frames import FrameInflater, InflationBudget
 from listenctl.protocol.frames.raw_frame_reader import RawFrame, RawFrameReader
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
@@ -80,8 +80,9 @@ class _Side:
 class WebSocketFinder:
     """Read one connection; its sides are 0 and 1, in any order."""
 
-    def __init__(self, *, has_handshake: bool) -> None:
+    def __init__(self, *, has_handshake: bool, budget: InflationBudget | None = None) -> None:
         self._has_handshake = has_handshake  # whether the capture has the connection from its first byte on
+        self._budget = budget or InflationBudget()  # of the capture, for compressed messages
         self._sides = (_Side(), _Side())
         self.client: int | None = None  # the side of the client, once known
         self._found = False
@@ -224,7 +225,7 @@ class WebSocketFinder:
 
     def _switch_to_frames(self, number: int, at: float, head: HttpHead) -> list[WebSocketEvent]:
         for other, side in enumerate(self._sides):
-            side.inflater = _inflater(head, by_client=other == self.client)
+            side.inflater = _inflater(head, self._budget, by_client=other == self.client)
         side = self._sides[number]
         side.state, rest, side.head = _State.FRAMES, side.head, b""
         return self._read_frames(number, at, rest) if rest else []
@@ -276,10 +277,10 @@ def _describe_place(cut: tuple[RawFrame, int] | None) -> str:
     return f"a {kind} frame, after {len(payload)} of {len(payload) + missing} bytes"
 
 
-def _inflater(head: HttpHead, *, by_client: bool) -> FrameInflater | None:
+def _inflater(head: HttpHead, budget: InflationBudget, *, by_client: bool) -> FrameInflater | None:
     for offer in head.header("sec-websocket-extensions").split(","):
         name, *parameters = (part.strip().lower() for part in offer.split(";"))
         if name == DEFLATE:
             who = "client" if by_client else "server"
-            return FrameInflater(keeps_context=f"{who}_no_context_takeover" not in parameters)
+            return FrameInflater(budget, keeps_context=f"{who}_no_context_takeover" not in parameters)
     return None

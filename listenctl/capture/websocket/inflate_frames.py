@@ -4,9 +4,24 @@ import zlib
 
 from listenctl.protocol.frames.raw_frame_reader import MAX_FRAME_BYTES, RawFrame
 
+MAX_INFLATED = 1 << 28
+"""Bytes that all compressed messages of a capture may become, in addition to ``MAX_GROWTH`` times their size."""
+MAX_GROWTH = 32
+"""Audio is compressed to a third, silence to a hundredth, and a bomb to a thousandth."""
+
 RSV1 = 4
 _CONTROL = 8
 _TAIL = b"\x00\x00\xff\xff"
+
+
+class InflationBudget:
+    """The bytes that the compressed messages of a capture may still become."""
+
+    def __init__(self) -> None:
+        self.left = MAX_INFLATED
+
+    def add_compressed(self, size: int) -> None:
+        self.left += MAX_GROWTH * size
 
 
 class FrameInflater:
@@ -15,7 +30,8 @@ class FrameInflater:
     references to missing data are an error, never wrong data, and messages without references are readable.
     """
 
-    def __init__(self, *, keeps_context: bool) -> None:
+    def __init__(self, budget: InflationBudget, *, keeps_context: bool) -> None:
+        self._budget = budget  # of the capture
         self._keeps_context = keeps_context  # whether a message can refer to earlier ones
         self._within = False
         self._broken = False
@@ -52,7 +68,8 @@ class FrameInflater:
         return frame._replace(rsv=frame.rsv & ~RSV1, payload=payload)
 
     def _inflate_payload(self, frame: RawFrame) -> bytes | None:
-        room = MAX_FRAME_BYTES - self._size
+        self._budget.add_compressed(len(frame.payload))
+        room = min(MAX_FRAME_BYTES - self._size, self._budget.left)
         data = frame.payload + _TAIL if frame.fin else frame.payload
         try:
             payload = self._inflate.decompress(data, room + 1)
@@ -60,8 +77,12 @@ class FrameInflater:
             self._fail(f"can't decompress messages ({exc}); skipped")
             return None
         if len(payload) > room:
-            self._fail(f"a compressed message has more than {MAX_FRAME_BYTES} bytes; skipped")
+            limit = f"has more than {MAX_FRAME_BYTES} bytes"
+            if room == self._budget.left:
+                limit = f"would need more than the {MAX_INFLATED >> 20} MiB that a capture may grow by"
+            self._fail(f"a compressed message {limit}; skipped")
             return None
+        self._budget.left -= len(payload)
         self._size += len(payload)
         return payload
 

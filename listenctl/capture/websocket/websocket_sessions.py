@@ -17,6 +17,7 @@ from listenctl.capture.packets.tcp_events import (
 from listenctl.capture.packets.tcp_streams import read_tcp
 from listenctl.capture.tls.key_log import KeyLog
 from listenctl.capture.websocket.captured_connection import CapturedConnection
+from listenctl.capture.websocket.inflate_frames import InflationBudget
 from listenctl.protocol.proxy_protocol import NotProxyProtocolError, parse_proxy_header
 
 MAX_HELD_TOGETHER = 1 << 27
@@ -37,6 +38,7 @@ class WebSocketSessionReader:
         self._join_audio = join_audio
         self._chunks = 0
         self._reported_cut = False
+        self._budget = InflationBudget()
         # None for a connection without sessions.
         self._connections: dict[TcpStream, tuple[CapturedConnection, int] | None] = {}
         # The beginnings of streams that may be headers of the PROXY protocol, and the clients that they named.
@@ -144,7 +146,9 @@ class WebSocketSessionReader:
             # Data after a reset that the receiver ignored belongs to no session.
             return
         client = self._proxied.pop(first.stream.connection, None)
-        connection = CapturedConnection(first, self._keylog, self._source, self._numbers, proxied=client)
+        connection = CapturedConnection(
+            first, self._keylog, self._source, self._numbers, proxied=client, budget=self._budget
+        )
         for number, stream in enumerate(first.stream.connection.streams):
             self._connections[stream] = (connection, number)
 

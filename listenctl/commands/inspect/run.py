@@ -26,7 +26,7 @@ from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.protocol.jambonz_model.rule_catalogue import Severity
-from listenctl.terminal.printable_text import TextStyle, printable
+from listenctl.terminal.printable_text import TextStyle, count_noun, printable
 from listenctl.terminal.screen import terminal_size
 from listenctl.terminal.standard_streams import write_line, write_message
 
@@ -195,6 +195,9 @@ class _Inspection:
         """Write the files, describe other sessions, and return the exit status."""
         interrupted = self._captures.interrupted
         self._describe_other_sessions()
+        if omitted := self._inspector.omitted:
+            sessions = count_noun(omitted, "more session")
+            write_message(f"{sessions} not listed: the memory for reports is full; split the capture")
         for path in self._make_files():
             write_message(f"wrote {printable(str(path))}")
         if failures := self._captures.failures:
@@ -242,6 +245,8 @@ class _Inspection:
             return
         if not self._calls:
             raise CheckFailedError("--fail-on: no call to check")
+        if omitted := self._inspector.omitted:
+            raise CheckFailedError(f"--fail-on: {count_noun(omitted, 'session')} not checked")
         bad = [report for report in self._calls if report.worst and report.worst.rank <= limit.rank]
         if bad:
             names = join_names([printable(report.call) for report in bad])

@@ -73,6 +73,7 @@ class CaptureCompleteness:
     paused: int = 0
     uncaptured: int = 0
     unknown: str = ""  # why completeness is unknown; empty if it is known
+    unmeasured: bool = False  # an unknown amount is missing from the capture
 
     @property
     def complete(self) -> bool | None:
@@ -85,7 +86,7 @@ class CaptureCompleteness:
     def share(self) -> float | None:
         """The received share of all samples except in pauses; None if unknown."""
         sent = self.received + self.lost + self.uncaptured
-        if sent:
+        if sent and not (self.unmeasured and sent == self.received):
             return self.received / sent
         return None if self.unknown else 1.0
 
@@ -182,7 +183,8 @@ class JambonzMessageChecks:
 
     def lose_frames(self, at: float, lost: FramesLost) -> None:
         if lost.sender is Sender.JAMBONZ:
-            size = "of unknown length" if lost.size is None else "too short to be measured"
+            self.completeness.unmeasured = self.completeness.unmeasured or lost.size is None
+            size = "of unknown length" if self.completeness.unmeasured else "too short to be measured"
             self.completeness.unknown = f"the data missing from the capture is {size}"
             self._count_missing(self.samples_in(lost))
             if self.arrivals:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from listenctl.capture.packets import packet_batches
 from listenctl.capture.packets.packet_batches import CaptureNotice, PacketBatch
 from listenctl.capture.packets.read_pcap import MAGICS, read_pcap
 from tests.helpers.pcap import START, Packet, TcpDialog, in_pieces, pcap
@@ -66,6 +67,18 @@ def test_packets_are_given_out_as_soon_as_they_are_there() -> None:
     assert isinstance(first, PacketBatch)
     assert len(first.records) == 3
     assert next(chunks) == capture[offset_of(3) :]
+
+
+def test_a_file_with_nothing_but_damage_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packet_batches, "MAX_DAMAGE", 1 << 20)
+    chunks = iter([pcap(TALK), *[bytes(1 << 16)] * 100])
+
+    *_, notice = read_pcap(chunks)
+
+    assert isinstance(notice, CaptureNotice)
+    assert notice.what == f"no valid packet after packet {len(TALK)} in 1 MiB; the rest is not read"
+    assert notice.unread
+    assert len(list(chunks)) > 80
 
 
 def test_a_file_that_ends_in_a_packet_gives_what_is_there() -> None:

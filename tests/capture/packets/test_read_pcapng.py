@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from listenctl.capture.packets import packet_batches
 from listenctl.capture.packets.packet_batches import CaptureNotice, EmbeddedSecrets, PacketBatch
 from listenctl.capture.packets.read_pcapng import read_pcapng
 from tests.helpers.pcap import (
@@ -199,3 +200,14 @@ def test_a_time_beyond_the_calendar_is_that_of_the_packet_before() -> None:
     assert [str(one) for one in read if isinstance(one, CaptureNotice)] == [
         "packet 2: its time is impossible; it and others like it get the time of the packet before"
     ]
+
+
+def test_a_file_with_nothing_but_damage_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packet_batches, "MAX_DAMAGE", 1 << 20)
+    chunks = iter([pcapng([Packet(START, b"x" * 60)]), *[bytes(1 << 16)] * 100])
+
+    *_, notice = read_pcapng(chunks)
+
+    assert isinstance(notice, CaptureNotice)
+    assert notice.what == "no valid block after packet 1 in 1 MiB; the rest is not read"
+    assert len(list(chunks)) > 80

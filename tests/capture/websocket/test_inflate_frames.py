@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 
-from listenctl.capture.websocket.inflate_frames import FrameInflater
+import listenctl.capture.websocket.inflate_frames as inflate_module
+from listenctl.capture.websocket.inflate_frames import FrameInflater, InflationBudget
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
 from tests.helpers.frames import frame, text
@@ -62,6 +63,30 @@ def test_a_message_that_would_become_huge_is_skipped_and_reported() -> None:
     assert payloads(events) == [AGAIN]
 
 
+def test_all_messages_of_a_capture_share_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inflate_module, "MAX_INFLATED", 3 << 20)
+    talk = deflating("; client_no_context_takeover")
+    for _ in range(5):
+        talk.client(compressed(bytes(1 << 20), zlib.compressobj(wbits=-15)))
+    talk.client(compressed(AGAIN, zlib.compressobj(wbits=-15)))
+
+    events = read_sessions(talk.close().packets)
+
+    (lost,) = losses(events)
+    assert lost.detail == "a compressed message would need more than the 3 MiB that a capture may grow by; skipped"
+    assert payloads(events, Sender.JAMBONZ) == [*[bytes(1 << 20)] * 3, AGAIN]
+
+
+def test_messages_that_grow_as_audio_does_need_no_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inflate_module, "MAX_INFLATED", 0)
+    talk, deflate = deflating(), zlib.compressobj(wbits=-15)
+    audio = [bytes((index * step) % 251 for step in range(320)) for index in range(1, 20)]
+    for chunk in audio:
+        talk.client(compressed(chunk, deflate))
+
+    assert payloads(read_sessions(talk.close().packets), Sender.JAMBONZ) == audio
+
+
 def test_after_a_loss_what_refers_to_it_is_skipped_and_all_else_is_read() -> None:
     deflate = zlib.compressobj(wbits=-15)
     talk = deflating()
@@ -82,7 +107,7 @@ def test_after_a_loss_what_refers_to_it_is_skipped_and_all_else_is_read() -> Non
 @given(st.lists(st.tuples(st.binary(max_size=200), st.integers(1, 3)), max_size=8))
 def test_what_the_library_compresses_is_decompressed(keeps_context: bool, messages: list[tuple[bytes, int]]) -> None:
     library = PerMessageDeflate(False, not keeps_context, 15, 15)
-    inflater = FrameInflater(keeps_context=keeps_context)
+    inflater = FrameInflater(InflationBudget(), keeps_context=keeps_context)
 
     for data, parts in messages:
         cuts = [len(data) * index // parts for index in range(parts + 1)]

@@ -13,7 +13,8 @@ from listenctl.protocol.gaps.gap import Gap
 # Simulated playout counts time in floats, so adjacent pieces may seem to be this far apart.
 _MAX_ROUNDING = 0.002
 _ORIGIN_SECONDS = 10.0
-_MAX_SILENCE = 86_400.0
+MAX_SILENCE = 21_600.0
+"""Seconds of silence in the audio of one side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +30,14 @@ class _SilenceLimit:
     """Bound the total silence: times in a damaged capture may be years apart."""
 
     def __init__(self) -> None:
-        self._left = _MAX_SILENCE
+        self._left = MAX_SILENCE
+        self.exceeded = False
 
     def take_samples(self, samples: int, sample_rate: int) -> int:
         """Return how many of the samples are within the limit."""
-        samples = min(samples, int(self._left * sample_rate))
+        most = int(self._left * sample_rate)
+        self.exceeded = self.exceeded or samples > most
+        samples = min(samples, most)
         self._left -= samples / sample_rate
         return samples
 
@@ -51,7 +55,12 @@ class SampleTimes:
     @property
     def origin(self) -> float:
         """When the first sample was captured; negative if that was before the handshake."""
-        return min(max(self._origin or 0.0, -_MAX_SILENCE), _MAX_SILENCE)
+        return min(max(self._origin or 0.0, -MAX_SILENCE), MAX_SILENCE)
+
+    @property
+    def lacks_silence(self) -> bool:
+        """Whether there were more than ``MAX_SILENCE`` of gaps."""
+        return self._limit.exceeded
 
     @property
     def end(self) -> float:
@@ -107,6 +116,11 @@ class AudioTrack:
         self._begins = 0.0
         self.samples = 0
         self._limit = _SilenceLimit()
+
+    @property
+    def lacks_silence(self) -> bool:
+        """Whether there would have been more than ``MAX_SILENCE``."""
+        return self._limit.exceeded
 
     def place_audio(self, at: float, data: bytes) -> int:
         """Take a piece; return the samples of silence before it."""

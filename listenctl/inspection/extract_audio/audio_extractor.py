@@ -18,7 +18,7 @@ from listenctl.inspection.extract_audio.describe_extraction import (
 )
 from listenctl.inspection.extract_audio.extracted_files import ExtractedFiles, ExtractedPart
 from listenctl.inspection.extract_audio.stereo_mix import ApplicationTrack, JambonzTrack, mix_tracks, start_of_mix
-from listenctl.inspection.sample_times import AudioTrack, SampleTimes
+from listenctl.inspection.sample_times import MAX_SILENCE, AudioTrack, SampleTimes
 from listenctl.json_lines import moment
 from listenctl.media.files.convert_recording import Conversion
 from listenctl.media.files.recording_names import RecordingDestination
@@ -116,8 +116,11 @@ class _CallExtractor:
             files.close()
         made = files.convert_files(recording_tags(self._metadata, self._session.began))
         sidecar = files.write_sidecar(self._describe(files, made, report))
-        warnings = tuple(warning for conversion in made.values() for warning in conversion.warnings)
-        return ExtractedCall(report.call, (*(one.path for one in made.values()), sidecar), warnings)
+        warnings = [warning for conversion in made.values() for warning in conversion.warnings]
+        if self._times.lacks_silence or (self._played and self._played.lacks_silence):
+            hours = round(MAX_SILENCE / 3600)
+            warnings.append(f"{report.call}: silence of more than {hours} hours is left out of the files")
+        return ExtractedCall(report.call, (*(one.path for one in made.values()), sidecar), tuple(warnings))
 
     def close(self) -> None:
         if self._files:

@@ -9,6 +9,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from listenctl.errors import ListenctlError
+from listenctl.inspection import sample_times
 from listenctl.inspection.extract_audio.audio_extractor import AudioExtractor, ExtractedCall
 from listenctl.inspection.settings import InspectionSettings
 from listenctl.media.files.recording_names import RecordingDestination
@@ -243,3 +244,17 @@ def test_open_files_play_after_the_inspection_fails(tmp_path: Path) -> None:
     call.extractor.abandon()
 
     assert soundfile.info(tmp_path / "CS-A.jambonz.wav").frames == 8000
+
+
+def test_silence_that_is_left_out_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample_times, "MAX_SILENCE", 10.0)
+    extractor = AudioExtractor(destination(tmp_path))
+    call = MadeUp(InspectionSettings(stream_rate=8000), [extractor])
+    call.listen(0, 4)
+    call.stream(2, bytes(3200))
+    call.listen(40, 42)
+    call.stream(41, bytes(3200))
+    call.close(43)
+
+    (extracted,) = extractor.made
+    assert extracted.warnings == ("CS-A: silence of more than 6 hours is left out of the files",)

@@ -123,13 +123,13 @@ class ObjectRepair:
     def _unescape(self, body: str) -> str:
         escaped = _QUOTE_OR_ESCAPE.sub(lambda token: r"\"" if token[0] == '"' else token[0], body)
         if escaped != body:
-            self._fault(f"quotes inside `{self._where()}` were not escaped")
+            self._fault(f"quotes inside {self._place()} were not escaped")
         if _CONTROL.search(body):
-            self._fault(f"`{self._where()}` contains raw control characters")
+            self._fault(f"{self._place()} contains raw control characters")
         decoded = peer_json.decode(f'"{escaped}"')
         if decoded:
             return str(decoded[0])
-        self._fault(f"backslashes inside `{self._where()}` were not escaped")
+        self._fault(f"backslashes inside {self._place()} were not escaped")
         return body
 
     def _closed(self) -> bool:
@@ -159,6 +159,11 @@ class ObjectRepair:
 
     def _where(self) -> str:
         return ".".join(self._path)[:_PATH_IN_FAULT]
+
+    def _place(self) -> str:
+        """Return the field being read for a sentence; a name at the top, or an empty one, has no field."""
+        where = self._where()
+        return f"`{where}`" if where.strip(".") else "a name"
 
     def _unreadable(self) -> _Unreadable:
         return _Unreadable(self._where())

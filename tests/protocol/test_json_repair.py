@@ -110,3 +110,8 @@ def test_faults_are_bounded() -> None:
 
     assert len(repaired.fields) == 1000
     assert len(repaired.faults) == MAX_FAULTS
+
+
+@pytest.mark.parametrize("text", ['{"say "hi" x":1}', '{"":"say "hi" x"}'])
+def test_quotes_in_a_name_are_not_said_to_be_in_an_empty_field(text: str) -> None:
+    assert ObjectRepair(text).faults == ["quotes inside a name were not escaped"]

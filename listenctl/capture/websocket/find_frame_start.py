@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from itertools import accumulate
 
+from websockets.frames import Opcode
+
 from listenctl.protocol.frames.frame_format import CONTROL, FIN, LENGTH_16, LENGTH_BITS, MASKED, OPCODES
 
 CHAIN = 3
@@ -37,6 +39,26 @@ _FILLER = b"\xff"
 
 HeldBytes = tuple[float, bytes, bool]
 """Time, data, and whether the data is a filler for missing bytes."""
+
+
+class _FrameOrder:
+    """The order of frames on one side: zeros and other binary data look like continuations of nothing."""
+
+    def __init__(self) -> None:
+        self._unfinished = False  # whether a fragmented message has begun and not ended
+        self._closed = False
+
+    def accepts_frame(self, header: bytes) -> bool:
+        """Return whether a frame with these first bytes, which may be incomplete, can follow the ones before."""
+        if len(header) < 2:
+            return True
+        final, opcode, empty = header[0] >= FIN, header[0] & 15, not header[1] & LENGTH_BITS
+        if self._closed or (opcode < CONTROL and self._unfinished is not (opcode == 0)) or (empty and not final):
+            return False
+        self._closed = opcode == Opcode.CLOSE
+        if opcode < CONTROL:
+            self._unfinished = not final
+        return True
 
 
 class FrameStartSearch:
@@ -118,9 +140,12 @@ class FrameStartSearch:
         """
         masked = data[at + 1] >= MASKED
         begun, count, alike = at, 0, differing
+        order = _FrameOrder()
         while count != most:
             if at in ends:
                 return count >= least and not alike
+            if not order.accepts_frame(data[at : at + 2]):
+                return False
             after = _frame_end(data, at, masked=masked, reserved=self._reserved)
             if after is None:
                 return False

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _MOST_NAMED = 5
 _MAX_NAME = 100
+_FRAME_FAULTS = {"frame-masking", "frame-opcode", "frame-reserved-bits", "frame-control"}
 
 
 def is_call(report: CallReport) -> bool:
@@ -20,7 +21,15 @@ def is_call(report: CallReport) -> bool:
     session = report.session
     if session.is_listen is not None:
         return session.is_listen
-    return bool(report.audio.messages or report.metadata)
+    # Binary data of other protocols can look like a few frames.
+    looks_alike = session.started_midway and not _FRAME_FAULTS.isdisjoint(report.counts)
+    return bool(report.audio.messages) and not looks_alike
+
+
+def is_no_websocket(report: CallReport) -> bool:
+    """Return whether another protocol, captured from its middle on, only looks like a few frames of one side."""
+    heard = report.audio.messages or report.texts or report.commands or report.metadata
+    return report.session.started_midway and not is_call(report) and not heard
 
 
 def is_encrypted(report: CallReport) -> bool:
@@ -41,7 +50,7 @@ def files_not_read(reports: Sequence[CallReport], incomplete: Collection[str]) -
 def describe_other_sessions(reports: Sequence[CallReport]) -> list[str]:
     """Return sentences about the sessions that are not calls."""
     encrypted = [report for report in reports if is_encrypted(report)]
-    rest = [report for report in reports if not is_call(report) and not is_encrypted(report)]
+    rest = [one for one in reports if not (is_call(one) or is_encrypted(one) or is_no_websocket(one))]
     lines = []
     if rest:
         what = "another WebSocket session" if len(rest) == 1 else f"{len(rest)} other WebSocket sessions"

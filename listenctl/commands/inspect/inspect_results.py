@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from listenctl.commands.inspect.captured_sessions import is_call
+from listenctl.commands.inspect.captured_sessions import is_call, is_no_websocket
 from listenctl.commands.inspect.inspected_call_summary import summarize_inspected_call
 from listenctl.inspection.call_report import CallReport
 from listenctl.json_lines import JsonObject, json_line
@@ -51,7 +51,7 @@ class ResultPrinter:
 
     def print_one(self, report: CallReport) -> None:
         """Print a call that has ended while others continue."""
-        calls = self._layout is ResultLayout.JSON or is_call(report)
+        calls = is_call(report) or (self._layout is ResultLayout.JSON and not is_no_websocket(report))
         if calls and report.session.number not in self._printed:
             self._printed.add(report.session.number)
             self._print(report)

@@ -12,6 +12,7 @@ import sys
 import termios
 import wave
 from asyncio.subprocess import PIPE
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from unittest.mock import patch
@@ -330,3 +331,32 @@ def test_nothing_is_extracted_of_another_websocket(tmp_path: Path) -> None:
 
     assert run.returncode == 0
     assert [path for path in (tmp_path / "files").rglob("*") if path.is_file()] == []
+
+
+def smb(number: int) -> bytes:
+    return b"\x00\x00\x00\x78\xfeSMB" + bytes(60) + bytes((number * 7 + index * 31) % 256 for index in range(56))
+
+
+def mqtt(number: int) -> bytes:
+    return b"\x82\x0e" + number.to_bytes(2) + b"\x00\x09sensors/x\x00"
+
+
+def dns(number: int) -> bytes:
+    answer = bytes((number * 11 + index * 37) % 256 for index in range(36))
+    return b"\x00\x28" + number.to_bytes(2) + b"\x81\x80" + answer
+
+
+@pytest.mark.parametrize("message", [smb, mqtt, dns])
+def test_other_protocols_captured_from_their_middle_are_no_websockets(
+    message: Callable[[int], bytes], tmp_path: Path
+) -> None:
+    talk = TcpDialog()
+    for number in range(60):
+        talk.client(message(number)).server(b"\x90\x03" + number.to_bytes(2) + b"\x01")
+    path = tmp_path / "other.pcap"
+    path.write_bytes(pcap(talk.packets))
+
+    run = listenctl("inspect", str(path), "--json", home=tmp_path)
+
+    assert run.stdout == ""
+    assert "WebSocket session" not in run.stderr

@@ -383,7 +383,7 @@ async def test_a_slow_disk_is_told_and_gets_the_audio_of_a_call_at_once(
     now = asyncio.get_running_loop().time()
 
     alone.recorder.flush(now)
-    await until(lambda: bool(alone.recording.path))
+    await until((tmp_path / "CS-A.json").exists)
     writes.clear()
     alone.recorder.add_job(alone.recording, lambda: released.wait(60))
     for number in range(100):

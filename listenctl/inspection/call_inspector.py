@@ -178,8 +178,8 @@ class CallInspector:
             case AudioReceived():
                 self._received.take_audio(at, event.data)
                 self._application.tick(at)
-            case AudioSent(data):
-                self._application.take_audio(at, data)
+            case AudioSent(data, fragments):
+                self._application.take_audio(at, data, fragments)
             case CommandSent(command=command):
                 self._application.take_command(at, command)
             case MessageReceived(message=message):

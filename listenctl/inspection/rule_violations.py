@@ -1,7 +1,7 @@
 """Violations of the rules in one call: what, when, by whom; a bounded list, and complete counts."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -76,6 +76,7 @@ class MessagePlace(NamedTuple):
     position: int | None = None
     packet: int | None = None
     record: PlayoutRecord | None = None
+    fragments: Sequence[int] = ()  # of a binary message, as in ``BinaryMessages``
 
 
 class ViolationLog:

@@ -79,6 +79,7 @@ class CommandSent:
 @dataclass(frozen=True, slots=True)
 class AudioSent:
     data: bytes
+    fragments: Sequence[int] = ()  # as in ``BinaryMessages``
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ class ListenSession:
     def receive_message(self, sender: Sender, message: ReceivedMessage, at: float) -> Sequence[SessionEvent]:
         if isinstance(message, BinaryMessages):
             if sender is Sender.APPLICATION:
-                return (AudioSent(message.data),)
+                return (AudioSent(message.data, message.fragments),)
             return self._take_audio(message) if self.started else self._hold_audio(message, at)
         if isinstance(message, TextMessage):
             if sender is Sender.APPLICATION:

@@ -98,7 +98,7 @@ class ApplicationMessageChecks:
         """Whether the application sent anything but control frames."""
         return bool(self.commands or self._stream_messages)
 
-    def take_audio(self, at: float, data: bytes) -> None:
+    def take_audio(self, at: float, data: bytes, fragments: Sequence[int] = ()) -> None:
         if len(data) % SAMPLE_BYTES:
             detail = f"a binary message of {len(data)} bytes ends within a sample"
             self._violations.add_violation("stream-odd-bytes", at, Culprit.APPLICATION, detail)
@@ -107,7 +107,8 @@ class ApplicationMessageChecks:
         self._stream_bytes += len(data)
         self._stream_messages += 1
         self._evidence.take_audio(at, len(data))
-        self._check_or_hold(self._place(at), data)
+        place = self._place(at)
+        self._check_or_hold(place._replace(fragments=fragments) if fragments else place, data)
 
     def take_command(self, at: float, command: Command) -> None:
         self.commands["other" if isinstance(command, UnknownCommand) else command.type] += 1

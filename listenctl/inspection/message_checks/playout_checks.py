@@ -151,7 +151,7 @@ class PlayoutChecks:
         if len(self._tail) > 4 * _MAX_TAIL:
             del self._tail[:-_MAX_TAIL]
         self._quiet = 0
-        self._take_verdicts(place.at, self._playout.take_audio(data))
+        self._take_verdicts(place.at, self._playout.take_audio(data, fragments=place.fragments))
         self.ahead = max(self.ahead, self._playout.buffered)
 
     def _tick(self) -> None:

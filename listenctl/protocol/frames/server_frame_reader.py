@@ -23,11 +23,9 @@ from listenctl.protocol.frames.frame_format import (
     parse_sizes,
 )
 from listenctl.protocol.frames.frame_rate_limit import FRAMES_PER_TURN
-from listenctl.protocol.frames.websocket_messages import MAX_MESSAGE_BYTES
+from listenctl.protocol.frames.websocket_messages import MAX_MESSAGE_BYTES, add_fragment
 
 _PROTOCOL_ERROR = b"\x03\xea"
-_MAX_FRAGMENTS = 65_536
-"""Frames of a message whose sizes are told; those after them count as one."""
 
 
 class ServerMessage(NamedTuple):
@@ -168,16 +166,10 @@ class ServerFrameReader:
         if self._message is None:
             self._message, self._opcode, self._fragments = bytearray(), frame.opcode, []
         self._message += frame.data
-        self._add_fragment(len(frame.data))
+        add_fragment(self._fragments, len(frame.data))
         if frame.fin:
             events.append(ServerMessage(self._opcode is Opcode.TEXT, bytes(self._message), tuple(self._fragments)))
             self._message = None
-
-    def _add_fragment(self, size: int) -> None:
-        if size and len(self._fragments) >= _MAX_FRAGMENTS:
-            self._fragments[-1] += size
-        elif size or not self._fragments:
-            self._fragments.append(size)
 
     def _end(self, ended: ServerStreamEnd, events: list[ServerEvent]) -> int:
         self._ended = True

@@ -13,6 +13,15 @@ MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """jambonz takes messages of any size (9.6 MB in a test, listenctl-protocol(7) 13); this limit bounds our memory."""
 
 _BINARY = int(Opcode.BINARY)
+_MAX_FRAGMENTS = 65_536
+
+
+def add_fragment(sizes: list[int], size: int) -> None:
+    """Add the bytes of one frame to those of a message; after a number of frames, the others count as one."""
+    if size and len(sizes) >= _MAX_FRAGMENTS:
+        sizes[-1] += size
+    elif size or not sizes:
+        sizes.append(size)
 
 
 class BinaryMessages(NamedTuple):
@@ -21,6 +30,7 @@ class BinaryMessages(NamedTuple):
     data: bytes
     message_bytes: int
     messages: int
+    fragments: Sequence[int] = ()  # of a message of the application: the bytes of each frame if it came in several
 
 
 class TextMessage(NamedTuple):
@@ -51,6 +61,7 @@ class MessageAssembler:
         self._masked = masked  # whether this sender has to mask its frames
         self._max_message = max_message  # bytes held at most; a longer message only gives a fault
         self._parts: bytearray | None = None
+        self._fragments: list[int] = []
         self._opcode = Opcode.BINARY
         self._too_long = False
 
@@ -86,6 +97,7 @@ class MessageAssembler:
             if self._parts is not None:
                 yield FrameFault("frame-order", "a new message before the end of a fragmented one")
             self._parts, self._opcode, self._too_long = bytearray(), Opcode(frame.opcode), False
+            self._fragments = []
         elif self._parts is None:
             yield FrameFault("frame-order", "a continuation frame without a message")
             return
@@ -97,11 +109,13 @@ class MessageAssembler:
             yield self._too_long_fault()
         if not self._too_long:
             parts += frame.payload
+            add_fragment(self._fragments, len(frame.payload))
         if frame.fin:
             self._parts = None
             if not self._too_long:
                 data = bytes(parts)
-                yield TextMessage(data) if self._opcode is Opcode.TEXT else BinaryMessages(data, len(data), 1)
+                sizes = tuple(self._fragments) if frame.opcode == Opcode.CONT else ()
+                yield TextMessage(data) if self._opcode is Opcode.TEXT else BinaryMessages(data, len(data), 1, sizes)
 
     def _too_long_fault(self) -> FrameFault:
         return FrameFault("message-too-long", f"a message of more than {self._max_message} bytes")

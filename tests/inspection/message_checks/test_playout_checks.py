@@ -9,7 +9,8 @@ from listenctl.inspection.settings import InspectionSettings
 from listenctl.protocol.jambonz_model.command_verdicts import VerdictReason
 from listenctl.protocol.jambonz_model.profiles import OLD
 from listenctl.protocol.jambonz_model.rule_catalogue import RULES, VERDICT_RULES
-from tests.helpers.inspected import METADATA, MadeUp, rules_in
+from tests.helpers.frames import BINARY, CONTINUATION
+from tests.helpers.inspected import APPLICATION, METADATA, MadeUp, rules_in
 from tests.helpers.playout import play, tone
 
 Step = tuple[float, bytes | dict[str, object]]
@@ -85,6 +86,18 @@ def test_a_held_tail_is_reported_at_its_utterance(later: list[Step], details: li
     assert rules_in(report) == ["stream-tail-held"]
     assert report.violations[0].at == pytest.approx(1.2)
     assert all(detail in report.violations[0].detail for detail in details)
+
+
+@pytest.mark.parametrize(("fragment", "held"), [(32_000, 128), (8120, 236)])
+def test_the_frames_of_a_message_decide_what_is_held(fragment: int, held: int) -> None:
+    call, sound = MadeUp(metadata=STREAM), LOUD * 100
+    for at in range(0, len(sound), fragment):
+        opcode, last = CONTINUATION if at else BINARY, at + fragment >= len(sound)
+        call.frame(1.0, APPLICATION, opcode, sound[at : at + fragment], fin=last)
+
+    (violation,) = call.close(5.0).violations
+
+    assert (violation.rule, f"{held} samples" in violation.detail) == ("stream-tail-held", True)
 
 
 def test_audio_right_after_kill_audio_is_an_error() -> None:

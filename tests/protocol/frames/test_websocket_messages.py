@@ -8,6 +8,7 @@ from listenctl.protocol.frames.websocket_messages import (
     FrameFault,
     MessageAssembler,
     TextMessage,
+    add_fragment,
 )
 from tests.helpers.frames import BINARY, CLOSE, CONTINUATION, PING, TEXT
 
@@ -19,6 +20,20 @@ def sent(opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0, masked:
 def join(*frames: RawFrame, max_message: int = 1000) -> list[BinaryMessages | TextMessage | ControlFrame | FrameFault]:
     joiner = MessageAssembler(masked=True, max_message=max_message)
     return [message for frame in frames for message in joiner.feed_frame(frame)]
+
+
+def test_a_binary_message_in_several_frames_has_their_sizes() -> None:
+    frames = [sent(BINARY, b"ab", fin=False), sent(CONTINUATION, b"", fin=False), sent(CONTINUATION, b"c")]
+
+    assert join(*frames) == [BinaryMessages(b"abc", 3, 1, (2, 1))]
+
+
+def test_the_sizes_of_too_many_frames_are_added_up() -> None:
+    sizes: list[int] = []
+    for _ in range(65_540):
+        add_fragment(sizes, 1)
+
+    assert (len(sizes), sizes[-1], sum(sizes)) == (65_536, 5, 65_540)
 
 
 def test_fragments_are_joined_around_control_frames() -> None:

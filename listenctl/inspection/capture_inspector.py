@@ -10,9 +10,9 @@ from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.settings import InspectionSettings
 
-MAX_KEPT = 1 << 29
+MAX_KEPT = 1 << 28
 """Estimated bytes of the reports that are kept; the calls after them are only counted."""
-_REPORT_BYTES, _ITEM_BYTES = 3000, 300
+_REPORT_BYTES, _ITEM_BYTES = 6000, 300
 _PARSED = 5
 """Memory of a text with its parsed values, relative to its length."""
 

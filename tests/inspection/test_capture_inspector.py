@@ -81,7 +81,7 @@ def test_observers_follow_the_calls_that_they_observe(observed: set[int] | None,
 
 
 def test_reports_are_kept_as_far_as_memory_allows_and_the_others_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspector_module, "MAX_KEPT", 20_000)
+    monkeypatch.setattr(inspector_module, "MAX_KEPT", 30_000)
     inspector = CaptureInspector()
 
     for number in range(1, 11):

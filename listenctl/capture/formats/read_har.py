@@ -34,6 +34,8 @@ from listenctl.protocol.peer_json import UNBOUNDED, JsonFields, list_in, number_
 
 MAX_HAR = 256 * 1024 * 1024
 """Bytes that are read; HAR files also have everything that the pages loaded."""
+MAX_VALUES = 1 << 24
+"""JSON values that are read: each takes up to 64 bytes of memory, far more than in the file."""
 END = "the HAR file ends"
 
 _ENTRIES = re.compile(r'"entries"\s*:\s*\[')
@@ -62,6 +64,9 @@ def read_har(file: OpenedCapture, numbers: Iterator[int]) -> Iterator[CaptureEve
     yield from file.notices
     if not whole:
         yield CaptureNotice(f"byte {MAX_HAR}", "the HAR file is too long; the rest is not read", unread=True)
+    if sum(map(text.count, ",[{")) > MAX_VALUES:
+        yield CaptureNotice("the whole file", f"it has more than {MAX_VALUES} JSON values; not read", unread=True)
+        return
     start = _ENTRIES.search(text)
     at = start.end() if start else len(text)
     while found := peer_json.decode(text, at := _skip_separators(text, at), max_items=UNBOUNDED):

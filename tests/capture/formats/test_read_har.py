@@ -212,6 +212,15 @@ def test_what_is_longer_than_can_be_held_is_reported(monkeypatch: pytest.MonkeyP
     assert "too long; the rest is not read" in notices(events)[0]
 
 
+def test_a_file_that_would_take_too_much_memory_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(har_module, "MAX_VALUES", 1000)
+
+    events = read(har(entry(), [[]] * 2000))
+
+    assert notices(events) == ["the whole file: it has more than 1000 JSON values; not read"]
+    assert sessions(events) == []
+
+
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(max_size=9) | st.integers(),

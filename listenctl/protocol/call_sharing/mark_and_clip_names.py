@@ -4,10 +4,12 @@ early, twice or never (listenctl-protocol(7) 6.4). Names survive unescaped JSON 
 """
 
 import re
-from collections import Counter
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+MAX_REMEMBERED = 2000
+"""Names of a call's marks, or clips, that are known after their answer, to show what their tools call them."""
 MAX_OUTSTANDING = 1000
 """Unanswered marks and clips of one tool; also the clips whose order is tracked."""
 
@@ -37,13 +39,21 @@ class GeneratedNames(Generic[Own]):
         self._count = 0
         self._outstanding: dict[str, PendingAnswer[Own]] = {}
         self._counts: Counter[int] = Counter()
+        self._own_names: OrderedDict[str, Own] = OrderedDict()
 
     def new_name(self, tool: int, own: Own) -> str:
         self._count += 1
         name = f"{self._prefix}{self._count}"
         self._outstanding[name] = PendingAnswer(tool, own)
         self._counts[tool] += 1
+        self._own_names[name] = own
+        if len(self._own_names) > MAX_REMEMBERED:
+            self._own_names.popitem(last=False)
         return name
+
+    def own_name(self, name: str, default: object) -> object:
+        """Return what its tool calls a mark or clip, answered or not."""
+        return self._own_names.get(name, default)
 
     def is_generated(self, name: object) -> bool:
         """Return whether ``name`` was generated here, answered or not."""

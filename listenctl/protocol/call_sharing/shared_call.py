@@ -79,6 +79,15 @@ class SharedCall:
     def deadline(self) -> float | None:
         return self._clips.deadline
 
+    def with_own_name(self, answer: JambonzMessage) -> JambonzMessage:
+        """Return an answer with the name that the tool, and so its user, gave the mark or clip."""
+        match answer:
+            case Mark(name=name):
+                return replace(answer, name=str(self._marks.own_name(name, name)))
+            case PlayDone(id=str(clip)):
+                return replace(answer, id=self._clips.names.own_name(clip, clip))
+        return answer
+
     def attach_tool(self) -> int:
         self._attached += 1
         self._tools.add(self._attached)

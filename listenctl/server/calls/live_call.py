@@ -1,6 +1,7 @@
 """A live call: passes what happens on its connection on to its log, recording, levels, tools and events."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from listenctl.events import (
@@ -187,6 +188,8 @@ class LiveCall:
             self._dtmf_detector = None
 
     def _take_message(self, log: LiveCallLog, event: MessageReceived) -> None:
+        if self.tools is not None:
+            event = replace(event, message=self.tools.with_own_name(event.message))
         log.add_entry(event)
         if isinstance(event.message, Dtmf):
             log.last_digit = event.message.digit

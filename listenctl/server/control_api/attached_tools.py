@@ -19,6 +19,7 @@ from listenctl.protocol.call_sharing.sharing_actions import (
 from listenctl.protocol.call_sharing.stream_rate import StreamRate, metadata_stream_rate
 from listenctl.protocol.call_sharing.tool_messages import PREFIX, RefusalReason, ToolRefusal
 from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
+from listenctl.protocol.jambonz_messages import JambonzMessage
 
 MAX_UNSENT = 4 * 1024 * 1024
 """Bytes that may wait for jambonz; messages of tools beyond that wait, and are refused after ``BUSY_TIMEOUT``."""
@@ -98,6 +99,10 @@ class AttachedTools:
     def stream_rate(self) -> StreamRate:
         """What is known of the rate of streamed audio."""
         return self._shared.rates.best
+
+    def with_own_name(self, answer: JambonzMessage) -> JambonzMessage:
+        """Return an answer with the name that its tool uses, to show it."""
+        return self._shared.with_own_name(answer)
 
     def attach_tool(self, tool: AttachedTool, metadata: bytes, *, audio: bool) -> int:
         if not self._tools:

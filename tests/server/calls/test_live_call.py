@@ -7,10 +7,12 @@ import pytest
 
 from listenctl.events import Reporter
 from listenctl.json_lines import MAX_TEXT
+from listenctl.protocol.jambonz_messages import Mark
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
 from listenctl.simulator.plan import CallPlan, DtmfPress
 from listenctl.simulator.simulated_call import SimulatedCall
 from tests.helpers.frames import binary, close, text
+from tests.helpers.playout import play
 from tests.helpers.scripted_server import target
 from tests.helpers.server import faster, read_sidecar, running
 
@@ -18,6 +20,16 @@ pytestmark = pytest.mark.simulated_time
 
 LISTENING = faster(detect_dtmf=True)
 KEYS = (DtmfPress(0.3, "1", 0.1), DtmfPress(0.6, "#", 0.15))
+
+
+class SilentTool:
+    """A tool that keeps nothing of what it gets."""
+
+    def deliver_text(self, data: bytes) -> None: ...
+
+    def deliver_audio(self, data: bytes, samples: int) -> None: ...
+
+    def close(self, code: int, reason: str) -> None: ...
 
 
 async def place(port: int, mix_type: str) -> None:
@@ -79,3 +91,23 @@ async def test_the_begin_and_the_end_of_a_call_name_its_parties(
 
     reports = [*run.events.of("call-started"), *run.events.of("call-ended")]
     assert [tuple(report[name] for name in ("from", "to", "direction")) for report in reports] == [parties, parties]
+
+
+async def test_a_mark_and_a_clip_of_a_tool_are_reported_with_the_names_that_their_user_gave(tmp_path: Path) -> None:
+    async with running(record=tmp_path) as run:
+        peer = await run.call(text('{"callSid":"CS-A","sampleRate":8000,"mixType":"mono"}'))
+        await run.events.wait_for("call-started")
+        tools = run.server.tools_of(run.server.live[0])
+        assert tools is not None
+        number = tools.attach_tool(SilentTool(), b"{}", audio=False)
+        await tools.take_tool_message(number, '{"type":"mark","data":{"name":"intro"}}')
+        await tools.take_tool_message(number, play(bytes(16), id=7).decode())
+        await peer.send(text(Mark("lc-m1", "playout").serialize()), text('{"type":"playDone","data":{"id":"lc-c1"}}'))
+        # Names that no tool gave stay as they are.
+        await peer.send(text(Mark("lc-m9", "playout").serialize()), close(1000))
+        saved = await run.events.wait_for("recording-saved")
+
+    assert [event["name"] for event in run.events.of("mark")] == ["intro", "lc-m9"]
+    assert [event["id"] for event in run.events.of("play-done")] == [7]
+    listed = read_sidecar(saved)["events"]
+    assert [event.get("name", event.get("id")) for event in listed] == ["intro", 7, "lc-m9"]

@@ -19,16 +19,19 @@ def write_line(stream: TextIO, line: str) -> None:
 
 
 def write_text_line(stream: TextIO, line: str) -> None:
-    """Write a line of text for people; on a terminal, a long one is wrapped between words."""
+    """Write a line of text for people, wrapped as ``wrapped_text`` does."""
+    write_line(stream, wrapped_text(stream, line))
+
+
+def wrapped_text(stream: TextIO, text: str) -> str:
+    """Return a text whose lines are wrapped between words if ``stream`` is a terminal."""
     if not stream.isatty():
-        write_line(stream, line)
-        return
+        return text
     from listenctl.terminal.printable_text import wrap_words
     from listenctl.terminal.screen import terminal_size
 
     columns, _ = terminal_size(stream)
-    for wrapped in wrap_words(line, columns):
-        write_line(stream, wrapped)
+    return "\n".join(part for line in text.split("\n") for part in wrap_words(line, columns))
 
 
 def replace_closed_streams() -> None:

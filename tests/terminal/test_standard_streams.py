@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from websockets.asyncio.server import ServerConnection, serve
 
-from listenctl.terminal.standard_streams import write_text_line
+from listenctl.terminal.standard_streams import wrapped_text, write_text_line
 from tests.helpers.cli import COMMAND, environment
 from tests.helpers.server import LIMIT
 
@@ -143,5 +143,7 @@ def test_a_line_for_people_breaks_between_words_on_a_terminal(*, is_terminal: bo
     stream = Narrow()
     with patch("listenctl.terminal.screen.terminal_size", lambda _: (8, 24)):
         write_text_line(stream, "word word word")
+        text = wrapped_text(stream, "a word\nword word\n")
 
     assert stream.getvalue() == written
+    assert text == ("a word\nword\n  word\n" if is_terminal else "a word\nword word\n")

@@ -22,7 +22,7 @@ from listenctl.simulator.simulated_call_socket import call_socket
 from listenctl.terminal.event_lines import PRINTED_EVENTS, describe_end
 from listenctl.terminal.event_output import EventOutput, displayed_events
 from listenctl.terminal.keypresses import KeypressReader, can_read_keys
-from listenctl.terminal.standard_streams import reserve_stderr, write_stdout
+from listenctl.terminal.standard_streams import reserve_stderr, wrapped_text, write_stdout
 from listenctl.terminal.stop_signals import stop_at_signals
 
 MAX_VERDICTS = 20_000
@@ -75,7 +75,7 @@ async def run_call(
         printed = True
         if outcome.ended is not None:
             text = describe(outcome.ended, outcome.verdicts, outcome.stream_rate)
-            printed = options.json or options.quiet or write_stdout(text)
+            printed = options.json or options.quiet or write_stdout(wrapped_text(sys.stdout, text))
     written = printed and not output.broken
     return _status(plan, result, interrupts) or (0 if written else ExitStatus.FAILED)
 

@@ -22,7 +22,7 @@ from listenctl.play_to_call.playable_sound import PlayableSound, prepare_sound
 from listenctl.play_to_call.settings import PlaySettings
 from listenctl.play_to_call.trim_and_gain import SoundEdits
 from listenctl.terminal.printable_text import TextStyle, printable
-from listenctl.terminal.standard_streams import reserve_stderr, write_line, write_message
+from listenctl.terminal.standard_streams import reserve_stderr, write_line, write_message, write_text_line
 from listenctl.terminal.stop_signals import STOP_SIGNALS
 
 _STATUS = {
@@ -142,8 +142,10 @@ class _PlayedSound:
     def _print_result(self, result: PlayResult) -> None:
         if self._recipient.quiet and not self._recipient.json:
             return
-        line = json_line(self._describe(result)) if self._recipient.json else self._sentence(result)
-        write_line(sys.stdout, line)
+        if self._recipient.json:
+            write_line(sys.stdout, json_line(self._describe(result)))
+        else:
+            write_text_line(sys.stdout, self._sentence(result))
         sys.stdout.flush()
 
     def _describe(self, result: PlayResult) -> dict[str, Any]:

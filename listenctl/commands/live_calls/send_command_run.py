@@ -24,7 +24,7 @@ from listenctl.live_client.send_command import (
 from listenctl.play_to_call.call_messages import MARK_GRACE
 from listenctl.protocol import peer_json
 from listenctl.terminal.printable_text import printable
-from listenctl.terminal.standard_streams import write_line
+from listenctl.terminal.standard_streams import write_line, write_text_line
 
 _MAX_CALL = 80
 
@@ -119,7 +119,6 @@ def _sentence(result: MarkResult) -> str:
 def _print_result(recipient: Recipient, attachment: AttachedCall, sentence: str, fields: dict[str, Any]) -> None:
     call_sid = attachment.metadata.call_sid
     if recipient.json:
-        line = json_line({"v": VERSION, "call_sid": call_sid} | fields)
+        write_line(sys.stdout, json_line({"v": VERSION, "call_sid": call_sid} | fields))
     else:
-        line = printable(f"{(call_sid or recipient.call)[:_MAX_CALL]}: {sentence}")
-    write_line(sys.stdout, line)
+        write_text_line(sys.stdout, printable(f"{(call_sid or recipient.call)[:_MAX_CALL]}: {sentence}"))

@@ -16,7 +16,7 @@ from listenctl.replay.replay_server import ReplayServer
 from listenctl.replay.run_replay import ReplayRun
 from listenctl.terminal.printable_text import TextStyle, printable
 from listenctl.terminal.progress_line import ProgressLine
-from listenctl.terminal.standard_streams import write_message, write_stdout
+from listenctl.terminal.standard_streams import wrapped_text, write_message, write_stdout
 from listenctl.terminal.stop_signals import stop_at_signals
 
 MAX_ERRORS = 20
@@ -125,7 +125,7 @@ class _Output:
         if self._json:
             self._write(json_line(result.as_json()))
         elif shown and result.connected:
-            self._write("\n".join(lines))
+            self._write(wrapped_text(sys.stdout, "\n".join(lines)))
         if isinstance(result, ReplayResult) and not (shown and result.connected):
             self._report_error(result.error)
 

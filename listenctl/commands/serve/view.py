@@ -266,7 +266,7 @@ def _draw_file(call: CallRow, _now: float, width: int, style: TextStyle) -> str:
 
 
 _LEVEL = _Column("LEVEL", 0, 20, _draw_level)
-_ID = _Column("ID", 9, 60, _draw_id)
+_ID = _Column("ID", 9, 56, _draw_id)
 _COLUMNS = (
     _ID,
     _Column("FORMAT", 10, 92, _draw_format),

@@ -178,12 +178,12 @@ def _run(command: TyperGroup, arguments: Sequence[str]) -> int:
     try:
         status = command.main(args=list(arguments) or ["--help"], prog_name="listenctl", standalone_mode=False)
     except ParserError as exc:
-        _print_error(_usage_error(exc))
+        write_message(_usage_error(exc))
         return ExitStatus.USAGE
     except (typer.Abort, KeyboardInterrupt):
         return ExitStatus.INTERRUPTED
     except ListenctlError as exc:
-        _print_error(str(exc))
+        write_message(str(exc))
         return exc.exit_status
     except OSError:
         # If stdout is the cause, this fails again; if not, an empty line before the traceback does no harm.
@@ -214,9 +214,3 @@ def _usage_error(exc: Exception) -> str:
     for pattern, replacement in _WRONG_NUMBERS:
         message = re.sub(pattern, replacement, message)
     return f"{message}; see `{context.command_path} -h`" if context else message
-
-
-def _print_error(text: str) -> None:
-    from listenctl.terminal.printable_text import printable
-
-    write_message(printable(text))

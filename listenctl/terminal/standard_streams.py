@@ -91,9 +91,11 @@ def write_stdout(text: str, *, whole: str = "") -> bool:
 
 
 def write_message(text: str) -> None:
-    """Write a message to stderr, if that is possible."""
+    """Write a message, which may quote a peer or a file, to stderr, if that is possible."""
+    from listenctl.terminal.printable_text import printable
+
     try:
-        write_text_line(sys.stderr, f"listenctl: {text}")
+        write_text_line(sys.stderr, f"listenctl: {printable(text)}")
         sys.stderr.flush()
     except OSError:
         _silence(sys.stderr)

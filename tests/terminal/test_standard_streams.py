@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from websockets.asyncio.server import ServerConnection, serve
 
-from listenctl.terminal.standard_streams import wrapped_text, write_text_line
+from listenctl.terminal.standard_streams import wrapped_text, write_message, write_text_line
 from tests.helpers.cli import COMMAND, environment
 from tests.helpers.server import LIMIT
 
@@ -147,3 +147,9 @@ def test_a_line_for_people_breaks_between_words_on_a_terminal(*, is_terminal: bo
 
     assert stream.getvalue() == written
     assert text == ("a word\nword\n  word\n" if is_terminal else "a word\nword word\n")
+
+
+def test_a_message_may_quote_a_peer(capsys: pytest.CaptureFixture[str]) -> None:
+    write_message("refused: \x1b]0;title\x07\u202egpj\x9b31m\nlistenctl: all is well")
+
+    assert capsys.readouterr().err == "listenctl: refused: �]0;title��gpj�31m listenctl: all is well\n"

@@ -6,8 +6,11 @@ Only the sound of the first ten minutes is analysed: a fault would be found by t
 
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 from listenctl.media.sound_checks.sender_sound import SenderSoundChecks
 from listenctl.media.sound_checks.sound_fault import SoundFault
+from listenctl.media.sound_checks.speech_pitch import SpeechPitch
 from listenctl.media.sound_checks.stream_pace import StreamPace
 from listenctl.protocol.audio import SAMPLE_BYTES, AudioFormat, SampleAssembler
 from listenctl.protocol.jambonz_model.command_verdicts import CommandOutcome, Verdict, VerdictReason
@@ -25,6 +28,7 @@ class StreamedSound:
     def __init__(self, sample_rate: int, *, name: str) -> None:
         self._checks = SenderSoundChecks(AudioFormat(sample_rate, 1), name=name)
         self._pace = StreamPace(sample_rate, name)
+        self._pitch = SpeechPitch(sample_rate, name)
         self._name = name
         self._samples = SampleAssembler(SAMPLE_BYTES)
         self._left = _MAX_SECONDS * sample_rate * SAMPLE_BYTES
@@ -45,6 +49,7 @@ class StreamedSound:
         samples = samples[: self._left]
         self._left -= len(samples)
         self._checks.add_audio(samples)
+        self._pitch.add_samples(np.frombuffer(samples, "<i2"))
         return self._verdicts(number, self._checks.misreading())
 
     def end_call(self, *, caller_talked: bool) -> list[Verdict]:
@@ -55,6 +60,7 @@ class StreamedSound:
         verdicts += self._verdicts(self._last_number, faults)
         if not self._wrong:
             verdicts += self._verdicts(self._last_number, self._pace.check(report.channels[0]))
+            verdicts += self._verdicts(self._last_number, self._pitch.check())
         return verdicts
 
     def _check_opening(self, number: int, data: bytes, time: float) -> Iterator[Verdict]:

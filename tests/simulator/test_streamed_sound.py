@@ -82,6 +82,10 @@ def test_a_stream_at_the_pace_of_another_rate_is_judged_by_that() -> None:
     assert said(stream(SPEECH.tobytes(), message=320, every=0.02)) == []
 
 
+def test_speech_of_another_rate_is_judged_by_its_pitch_if_all_of_it_comes_at_once() -> None:
+    assert said(stream(sample_speech(AudioFormat(24000, 1)), message=1 << 20)) == ["other-rate!"]
+
+
 def test_silence_is_right_for_a_caller_who_said_nothing() -> None:
     assert stream(bytes(80_000), caller_talked=False) == []
 

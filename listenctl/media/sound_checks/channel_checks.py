@@ -162,11 +162,14 @@ class ChannelMeasurements:
 
     def _add_sound(self, samples: Samples, floats: NDArray[np.float32]) -> None:
         even = len(samples) // 2 * 2
-        equal = samples[1:even] == samples[: even - 1]
+        one, other = samples[1:even], samples[: even - 1]
+        # Pairs of zeros, as between clicks, say nothing.
+        sounding = (one != 0) | (other != 0)
+        equal = (one == other) & sounding
         # Pairs of equal samples begin at even or at odd positions, depending on where the block begins.
         first, second = self.equal_pairs
         self.equal_pairs = first + int(equal[::2].sum()), second + int(equal[1::2].sum())
-        self.pairs += even // 2
+        self.pairs += max(int(sounding[::2].sum()), int(sounding[1::2].sum()))
         size = 2 * _BANDS
         if len(floats) < size:
             return

@@ -327,3 +327,10 @@ def test_a_tone_at_a_part_of_the_rate_has_no_fault(rate: int, part: int) -> None
     for phase in (0.3, np.pi / 4):
         tone = np.rint(12_000 * np.sin(2 * np.pi * at / part + phase)).astype(np.int16).reshape(-1, 1)
         assert rules(tone, rate) == []
+
+
+@pytest.mark.parametrize("rate", [8000, 16000])
+def test_clicks_have_no_fault(rate: int) -> None:
+    clicks = np.where(np.arange(6 * rate) % (rate // 50) == 0, 26_000, 0).astype(np.int16).reshape(-1, 1)
+
+    assert rules(clicks, rate) == []

@@ -162,7 +162,8 @@ class PlayoutChecks:
             self._end_underrun()
             self._quiet = 0
             self._on_played_audio(self._due, self._playout.call_rate, tick.audio)
-            empty = not self._playout.buffered and not self._killed
+            # After silence, as in a probe of the rate or at the end of an utterance, nobody hears a gap.
+            empty = not self._playout.buffered and not self._killed and tick.audio.strip(b"\0")
             self._empty_since = self._due + TICK if empty else None
         else:
             self._quiet += 1

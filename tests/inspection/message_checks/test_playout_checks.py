@@ -59,6 +59,7 @@ def streamed(steps: Sequence[Step], end: float, answers: Sequence[tuple[float, s
         pytest.param([(1.0, SECOND), (1.5, KILL), (1.5, bytes(640))], 4.0, [], id="silence right after killAudio"),
         pytest.param([(1.0, SECOND), (1.5, KILL), (1.55, SECOND + PAD)], 4.0, [], id="audio 50 ms after killAudio"),
         pytest.param([(1.0, SECOND), (1.5, KILL), (1.7, SECOND + PAD)], 5.0, [], id="no underrun after killAudio"),
+        pytest.param([(1.0, bytes(7680)), (1.6, SECOND)], 5.0, [], id="no underrun after the silence of a probe"),
         pytest.param([*paced(1.0, 2.0)], 2.0, [], id="little is cut off at the end"),
         pytest.param([(1.0, SECOND * 4)], 2.0, ["stream-cut-off"], id="much is cut off at the end"),
         pytest.param([(1.0, SECOND), (1.01, mark("a"))], 6.0, ["mark-unanswered"], id="a mark without an answer"),

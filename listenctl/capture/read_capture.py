@@ -1,5 +1,6 @@
 """Read listen calls from any file, detected from its content: packet captures, dumps, HAR files, recordings."""
 
+import os
 import re
 from collections.abc import Iterator
 from itertools import chain, count
@@ -34,11 +35,17 @@ _OTHERS = (
 
 
 def read_capture(
-    path: str, *, keylog: KeyLog | None = None, numbers: Iterator[int] | None = None, join_audio: bool = False
+    path: str,
+    *,
+    keylog: KeyLog | None = None,
+    numbers: Iterator[int] | None = None,
+    join_audio: bool = False,
+    recordings: set[str] | None = None,
 ) -> Iterator[CaptureEvent]:
     """
     Yield the events of the sessions in a file, ``-`` for stdin, numbered by ``numbers``; ``keylog`` adds TLS secrets,
-    ``join_audio`` joins consecutive audio. Raises UsageError at once if the file can't be read or is not supported.
+    ``join_audio`` joins consecutive audio. A recording whose sidecar is among ``recordings`` was read by another of
+    its files and is skipped. Raises UsageError at once if the file can't be read or is not supported.
     """
     keylog = KeyLog() if keylog is None else keylog
     numbers = count(1) if numbers is None else numbers
@@ -57,7 +64,7 @@ def read_capture(
         from listenctl.capture.formats.read_har import read_har
 
         return read_har(file, numbers)
-    return _read_recording(path, file, start, numbers)
+    return _read_recording(path, file, start, numbers, set() if recordings is None else recordings)
 
 
 def _utf8(start: bytes) -> bytes:
@@ -69,19 +76,22 @@ def _utf8(start: bytes) -> bytes:
     return start.removeprefix(_BOM)
 
 
-def _read_recording(path: str, file: OpenedCapture, start: bytes, numbers: Iterator[int]) -> Iterator[CaptureEvent]:
+def _read_recording(
+    path: str, file: OpenedCapture, start: bytes, numbers: Iterator[int], recordings: set[str]
+) -> Iterator[CaptureEvent]:
     """Read a recording by its sidecar or by its audio, or raise the UsageError."""
     from listenctl.capture.formats.read_recording import find_sidecar, read_recording, read_sidecar
 
-    if _JSON.match(start) and (sidecar := read_sidecar(file)):
-        return read_recording(path, sidecar, numbers)
-    if (
-        _SOUND.match(start)
-        and (beside := find_sidecar(path))
-        and (sidecar := read_sidecar(open_capture_file(str(beside))))
-    ):
-        return read_recording(str(beside), sidecar, numbers)
-    raise UsageError(f"{path}: is {_describe(start)}; name a capture: {SUPPORTED}")
+    name, sidecar = path, read_sidecar(file) if _JSON.match(start) else None
+    if _SOUND.match(start) and (beside := find_sidecar(path)):
+        name = str(beside)
+        sidecar = read_sidecar(open_capture_file(name))
+    if sidecar is None:
+        raise UsageError(f"{path}: is {_describe(start)}; name a capture: {SUPPORTED}")
+    if (known := os.path.realpath(name)) in recordings:
+        return iter(())
+    recordings.add(known)
+    return read_recording(name, sidecar, numbers)
 
 
 def is_packet_capture(start: bytes) -> bool:

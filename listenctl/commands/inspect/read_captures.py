@@ -58,12 +58,15 @@ class Captures:
         self.incomplete.clear()
         stopping = _Stopping()
         numbers = count(1)
+        recordings: set[str] = set()
         for path in self.files:
             notices = _Notices(path, quiet=quiet)
             # Secrets inside a capture are for that capture only.
             keylog = KeyLog() if self._keylog is None else self._keylog
             try:
-                events = read_capture(path, keylog=keylog, numbers=numbers, join_audio=join_audio)
+                events = read_capture(
+                    path, keylog=keylog, numbers=numbers, join_audio=join_audio, recordings=recordings
+                )
                 for event in events if quiet else stopping.read(events):
                     notices.add_event(event)
                     if isinstance(event, CaptureNotice) and event.unread:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from listenctl.capture.capture_events import CapturedAudio, CaptureEvent
 from listenctl.capture.formats.read_recording import RecordedTimes, find_sidecar, read_recording
 from listenctl.capture.packets.packet_batches import CaptureNotice
+from listenctl.capture.read_capture import read_capture
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.media.files.sidecar import Sidecar
 from listenctl.media.files.wav_recording import Recording
@@ -141,6 +142,23 @@ def test_inserted_silence_is_skipped_to_the_sample(tmp_path: Path) -> None:
 
     events = read_file(save(log, recording, tmp_path))
 
+    assert audio_of(events) == SECOND
+
+
+def test_a_recording_is_one_call_however_many_of_its_files_are_named(tmp_path: Path) -> None:
+    log = call_log(STEREO)
+    recording = Recording(tmp_path / "a.wav", log.audio_format, layout=ChannelLayout.SPLIT)
+    recording.write_audio(0, SECOND)
+    save(log, recording, tmp_path)
+    numbers, known = count(1), set[str]()
+
+    events = [
+        event
+        for name in ("a-left.wav", "a-right.wav", "a.json", "./a-left.wav")
+        for event in read_capture(f"{tmp_path}/{name}", numbers=numbers, recordings=known)
+    ]
+
+    assert len(sessions(events)) == 1
     assert audio_of(events) == SECOND
 
 

@@ -173,6 +173,12 @@ def test_an_offset_is_measured() -> None:
     assert report.channels[0].offset == pytest.approx(500 / 32768, abs=0.001)
 
 
+def test_the_mean_of_a_third_of_a_second_is_no_offset() -> None:
+    faults = check(np.full((2600, 1), 500, np.int16), 8000).faults
+
+    assert "audio-offset" not in [one.rule for one in faults]
+
+
 @pytest.mark.parametrize("value", [0, -1, 8])
 def test_long_silence_is_a_fault_whatever_value_it_has(value: int) -> None:
     report = check(np.full((40_000, 1), value, np.int16), 8000)

@@ -135,7 +135,8 @@ async def test_jambonz_gets_the_subprotocol_that_the_application_chose(offered: 
     assert b"Sec-WebSocket-Protocol: " + offered + b"\r\n" in relayed.side.request
     assert line in head
     assert head.lower().count(b"sec-websocket-protocol") == bool(chosen)
-    assert started["subprotocol"] == chosen
+    # One that isn't known could be a key.
+    assert started["subprotocol"] == ("***" if chosen == "more" else chosen)
 
 
 # Refusals.

@@ -1,9 +1,9 @@
 import re
 from pathlib import Path
 
-from listenctl.protocol.jambonz_model.rule_catalogue import RULES
+from listenctl.protocol.jambonz_model.rule_catalogue import RULES, VERDICT_RULES
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_man_page_explains_every_rule_in_its_section_with_its_severity() -> None:
@@ -22,4 +22,4 @@ def test_every_rule_is_checked_somewhere() -> None:
     modules = [path for path in (ROOT / "listenctl").rglob("*.py") if path.name != "rule_catalogue.py"]
     source = "".join(path.read_text() for path in modules if "commands" not in path.parts)
 
-    assert [rule for rule in RULES if f'"{rule}"' not in source] == []
+    assert [rule for rule in RULES if f'"{rule}"' not in source and rule not in VERDICT_RULES.values()] == []

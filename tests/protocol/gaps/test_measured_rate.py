@@ -45,3 +45,24 @@ def test_what_a_late_server_measures_is_no_rate(late: float) -> None:
 
     ledger.end_call(13.0)
     assert ledger.measured_rate == (None if late else 16_000)
+
+
+@pytest.mark.parametrize("seconds", [1.6, 3.2, 30])
+def test_what_is_lost_after_audio_of_the_stated_rate_is_no_rate(seconds: float) -> None:
+    meter = RateMeter(AudioFormat(8000, 1))
+    steps = [(0.02, 320)] * 500 + [(0.02, 320 * (count % 2)) for count in range(round(seconds * 50))]
+    at, received = 0.0, 0
+    for step, size in steps:
+        at, received = at + step, received + size
+        if at >= meter.due:
+            assert meter.measure(at, received) is None
+
+    assert meter.measured_at_the_end() is None
+
+
+def test_a_call_of_which_only_the_end_has_another_rate_has_none() -> None:
+    meter = RateMeter(AudioFormat(8000, 1))
+    for at, received in [(0.02, 320), (0.52, 2000), (1.02, 18_000), (1.52, 34_000)]:
+        assert meter.measure(at, received) is None
+
+    assert meter.measured_at_the_end() is None

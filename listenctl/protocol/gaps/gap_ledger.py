@@ -58,7 +58,7 @@ class GapLedger:
         self._ripple = 0.0  # average lateness of audio that is in time
         self._in_time = 0  # position
         self._in_time_at = started_at
-        self._stalls: list[Stall] = []  # each begun before it was known what became of the one before
+        self._stalls: list[Stall] = []  # the outermost first; each began while the one before was undecided
         self.unobserved = 0.0
         """Seconds since the last audio in which we didn't read."""
         self._early_audio: EarlyAudio | None = None

@@ -14,7 +14,7 @@ SETTLING_TIME = 10.0
 
 @dataclass(slots=True)
 class Stall:
-    """Audio that is late; a second stall can begin before it is known what became of the first."""
+    """Audio that is late; a second stall can begin while the first is still undecided."""
 
     position: int  # samples per channel received before it
     uncertainty: int  # samples after ``position`` within which it may begin instead

@@ -29,7 +29,8 @@ KEY_BYTES = 32
 REMEMBERED = 1000
 THREADS = 2
 
-T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +56,8 @@ class CredentialsFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._key = secrets.token_bytes(KEY_BYTES)
-        self._remembered: dict[bytes, None] = {}
-        self._let_in: dict[str, None] = {}  # names of users
+        self._remembered: dict[bytes, tuple[str, str]] = {}  # the entry that a digest was right for
+        self._let_in: dict[tuple[str, str], None] = {}  # names of users and addresses that they came from
         self._queue = VerificationQueue(THREADS)
         # A user who isn't in the file must take as long as one who is.
         self._nobody = hash_password(secrets.token_hex())
@@ -81,11 +82,11 @@ class CredentialsFile:
         known = self._users.get(user)
         verify = partial(verify_password, password, known or self._nobody)
         # All calls of a media server that comes back arrive at once, and share one verification.
-        verified = await self._queue.verify(digest, verify, client, first=user in self._let_in)
+        verified = await self._queue.verify(digest, verify, client, first=(user, client) in self._let_in)
         if not verified or known is None or known != self._users.get(user):
             return None if verified is None else False
-        _remember(self._remembered, digest)
-        _remember(self._let_in, user)
+        _remember(self._remembered, digest, (user, known))
+        _remember(self._let_in, (user, client), None)
         return True
 
     def _reload(self) -> None:
@@ -105,13 +106,18 @@ class CredentialsFile:
         except (OSError, UnicodeDecodeError) as exc:
             raise UsageError(_unreadable(self._path, exc)) from exc
         self._users = parse_users(text, str(self._path))
-        self._remembered.clear()
+        # An edit must not have everybody verified again at once.
+        self._remembered = {
+            digest: (user, known)
+            for digest, (user, known) in self._remembered.items()
+            if self._users.get(user) == known
+        }
 
 
-def _remember(remembered: dict[T, None], value: T) -> None:
+def _remember(remembered: dict[K, V], key: K, value: V) -> None:
     while len(remembered) >= REMEMBERED:
         del remembered[next(iter(remembered))]
-    remembered[value] = None
+    remembered[key] = value
 
 
 def parse_users(text: str, name: str) -> dict[str, str]:

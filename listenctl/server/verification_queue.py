@@ -1,8 +1,9 @@
 """
 The order in which passwords are verified, which takes long by design: nobody's wrong passwords keep others out.
 
-Users that were let in before come first, then each client in turn. What waits is bounded, and is dropped when nobody
-waits for the answer any more.
+Users that were let in before from the same address take turns with all others, so that neither group waits for the
+whole of the other; in each group each client has its turn. What waits is bounded, and is dropped when nobody waits for
+the answer any more.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 MAX_WAITING = 256
+"""Verifications that wait in each of the two groups."""
 MAX_WAITING_OF_CLIENT = 32
 # Audio matters more.
 _NICENESS = 5
@@ -23,34 +25,69 @@ _NICENESS = 5
 @dataclass(eq=False, slots=True)
 class _Verification:
     verify: Callable[[], bool]
-    client: str  # empty for a user that comes first
+    client: str
+    group: "_Group"
     result: asyncio.Future[bool]
     key: bytes
     waiters: int = field(default=0)
+
+
+class _Group:
+    """Verifications that wait, by client; the client whose turn it is comes first."""
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[str, deque[_Verification]] = OrderedDict()
+        self.count = 0
+
+    def has_place(self, client: str) -> bool:
+        return self.count < MAX_WAITING and len(self._waiting.get(client, ())) < MAX_WAITING_OF_CLIENT
+
+    def add_verification(self, verification: _Verification) -> None:
+        self._waiting.setdefault(verification.client, deque()).append(verification)
+        self.count += 1
+
+    def next_verification(self) -> _Verification:
+        """Remove and return a verification of the client whose turn it is."""
+        client = next(iter(self._waiting))
+        verification = self._waiting[client][0]
+        self.remove_verification(verification)
+        if client in self._waiting:
+            self._waiting.move_to_end(client)
+        return verification
+
+    def remove_verification(self, verification: _Verification) -> bool:
+        """Return whether it waited."""
+        waiting = self._waiting.get(verification.client, deque())
+        if verification not in waiting:
+            return False
+        waiting.remove(verification)
+        self.count -= 1
+        if not waiting:
+            del self._waiting[verification.client]
+        return True
 
 
 class VerificationQueue:
     def __init__(self, threads: int) -> None:
         self._idle_threads = threads
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="access", initializer=_lower_priority)
-        self._waiting: OrderedDict[str, deque[_Verification]] = OrderedDict()  # by client; whose turn it is comes first
-        self._count = 0
+        self._known, self._others = _Group(), _Group()
+        self._turn = self._known
         self._by_key: dict[bytes, _Verification] = {}
 
     async def verify(self, key: bytes, verify: Callable[[], bool], client: str, *, first: bool) -> bool | None:
         """
         Run ``verify`` in a thread, once for all that ask with the same ``key`` meanwhile; return None without a result
-        if too many wait. ``first`` is for a user that was let in before.
+        if too many wait. ``first`` is for a user that was let in before from this address.
         """
         verification = self._by_key.get(key)
         if verification is None:
-            client = "" if first else client
-            if self._count >= MAX_WAITING or len(self._waiting.get(client, ())) >= MAX_WAITING_OF_CLIENT:
+            group = self._known if first else self._others
+            if not group.has_place(client):
                 return None
-            verification = _Verification(verify, client, asyncio.get_running_loop().create_future(), key)
+            verification = _Verification(verify, client, group, asyncio.get_running_loop().create_future(), key)
             self._by_key[key] = verification
-            self._waiting.setdefault(client, deque()).append(verification)
-            self._count += 1
+            group.add_verification(verification)
             self._start_waiting()
         verification.waiters += 1
         try:
@@ -61,12 +98,10 @@ class VerificationQueue:
                 self._drop(verification)
 
     def _start_waiting(self) -> None:
-        while self._idle_threads and self._waiting:
-            client = "" if "" in self._waiting else next(iter(self._waiting))
-            verification = self._waiting[client][0]
-            self._remove(verification)
-            if client in self._waiting:
-                self._waiting.move_to_end(client)
+        while self._idle_threads and (self._known.count or self._others.count):
+            other = self._others if self._turn is self._known else self._known
+            group, self._turn = (self._turn, other) if self._turn.count else (other, self._turn)
+            verification = group.next_verification()
             self._idle_threads -= 1
             running = asyncio.get_running_loop().run_in_executor(self._executor, verification.verify)
             running.add_done_callback(partial(self._take_result, verification))
@@ -82,16 +117,8 @@ class VerificationQueue:
         self._start_waiting()
 
     def _drop(self, verification: _Verification) -> None:
-        if verification in self._waiting.get(verification.client, ()):
-            self._remove(verification)
+        if verification.group.remove_verification(verification):
             del self._by_key[verification.key]
-
-    def _remove(self, verification: _Verification) -> None:
-        waiting = self._waiting[verification.client]
-        waiting.remove(verification)
-        self._count -= 1
-        if not waiting:
-            del self._waiting[verification.client]
 
 
 def _lower_priority() -> None:

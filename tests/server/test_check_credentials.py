@@ -34,8 +34,8 @@ def request(*headers: str) -> bytes:
     return HANDSHAKE[:-2] + b"".join(f"{header}\r\n".encode() for header in headers) + b"\r\n"
 
 
-async def allows(access: CredentialsCheck, authorization: str | None) -> bool:
-    verdict = access.check_authorization(authorization)
+async def allows(access: CredentialsCheck, authorization: str | None, client: str = "") -> bool:
+    verdict = access.check_authorization(authorization, client)
     return bool(verdict if isinstance(verdict, bool) else await verdict)
 
 
@@ -160,6 +160,37 @@ async def test_a_file_that_changes_is_read_again(users: Path) -> None:
 
     assert not await allows(access, RIGHT)
     assert await allows(access, basic("listen:another"))
+
+
+@pytest.mark.parametrize("edited", [False, True])
+async def test_wrong_passwords_of_a_known_name_keep_nobody_out(edited: bool, users: Path, computed: list[str]) -> None:
+    set_user(users, "bob", hash_password("right"))
+    access = CredentialsFile(users)
+    assert await allows(access, RIGHT, "10.0.0.1")
+    if edited:
+        set_user(users, "bob", hash_password("new"))
+        os.utime(users, ns=(1, 1))
+    wrong = [asyncio.ensure_future(allows(access, basic(f"listen:{number}"), "10.0.0.9")) for number in range(30)]
+    await asyncio.sleep(0)
+
+    verdicts = await asyncio.gather(
+        allows(access, basic("bob:new" if edited else "bob:right"), "10.0.0.2"), allows(access, RIGHT, "10.0.0.1")
+    )
+
+    assert all(verdicts)
+    assert len(computed) <= 8
+    assert not any(await asyncio.gather(*wrong))
+
+
+async def test_an_edited_file_costs_no_verification_of_those_it_left(users: Path, computed: list[str]) -> None:
+    access = CredentialsFile(users)
+    assert await allows(access, RIGHT)
+
+    set_user(users, "another", hash_password("x"))
+    os.utime(users, ns=(1, 1))
+
+    assert await allows(access, RIGHT)
+    assert computed == ["s3cret"]
 
 
 def spoil(path: Path, content: str | None) -> None:

@@ -49,6 +49,27 @@ async def test_clients_take_turns_and_users_seen_before_come_first(asked: Verifi
     assert asked.verified == ["wrong0", "right2", "wrong1", "right1", "wrong2", "wrong3"]
 
 
+async def test_those_who_come_first_take_turns_too_and_are_not_served_alone(asked: Verifications) -> None:
+    answers = [await asked.begin(f"wrong{number}", "known", first=True) for number in range(4)]
+    answers += [await asked.begin("right1", "other"), await asked.begin("right2", "known too", first=True)]
+
+    asked.may_go_on.release(6)
+
+    assert await asyncio.gather(*answers) == [False] * 4 + [True] * 2
+    assert asked.verified == ["wrong0", "right1", "wrong1", "right2", "wrong2", "wrong3"]
+
+
+async def test_those_who_come_first_have_places_of_their_own(asked: Verifications) -> None:
+    begun = [await asked.begin("running")]
+    begun += [await asked.begin(str(number), str(number)) for number in range(MAX_WAITING)]
+    assert await asked.ask("right", "another") is None
+    begun += [await asked.begin("right", "another", first=True)]
+
+    asked.may_go_on.release(len(begun))
+
+    assert (await asyncio.gather(*begun))[-1] is True
+
+
 async def test_what_waits_is_bounded_for_each_client_and_in_all(asked: Verifications) -> None:
     begun = [await asked.begin("running")]
     for client in range(MAX_WAITING // MAX_WAITING_OF_CLIENT):

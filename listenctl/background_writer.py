@@ -62,6 +62,8 @@ class BackgroundWriter:
     def add_low_priority_job(self, job: Job) -> None:
         """Run a job when there are no others, or for a moment between others."""
         self._low_priority.append(job)
+        if threading.current_thread() is not self._thread:
+            self._queue.put(())  # wakes the thread, which may wait for other jobs without a limit
 
     def wait_until_done(self, limit: float) -> None:
         done = threading.Event()

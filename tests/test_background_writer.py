@@ -39,7 +39,6 @@ def test_low_priority_jobs_run_while_there_are_no_others() -> None:
     writer, ran = BackgroundWriter("test"), threading.Event()
 
     writer.add_low_priority_job(ran.set)
-    writer.add_jobs()
 
     assert ran.wait(30)
     writer.close()

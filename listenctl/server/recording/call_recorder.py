@@ -220,7 +220,7 @@ class FileRecorder:
 
     def _finish_again(self, writer: RecordingWriter, last: bool) -> None:
         self._delayed -= 1
-        self.finish_writer(writer, last)
+        self._writer.add_jobs(partial(self.finish_writer, writer, last))
 
     # The rest runs in the writer thread, or in a finisher.
 

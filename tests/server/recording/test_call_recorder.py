@@ -1,6 +1,7 @@
 """Recordings of calls: where they go, in which form, and what a disk that fails costs."""
 
 import asyncio
+import errno
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from listenctl.events import Reporter
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.media.files.wav_header import wav_header
+from listenctl.media.files.wav_recording import Recording
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap import Gap, GapKind
 from listenctl.server.recording.call_recorder import FileRecorder, FileRecording
@@ -327,6 +329,26 @@ async def test_a_sidecar_that_never_finds_room_is_told_when_the_server_ends(tiny
     assert [event["reason"] for event in run.events.of("recording-failed")] == ["No space left on device"]
     assert run.events.of("recording-saved") == []
     assert names_in(tiny) == {"CS-A.json", "CS-A.wav", "ballast"}
+
+
+async def test_a_recording_that_can_not_be_finished_at_once_needs_no_other_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone, finish, tries = RecorderAlone(to(f"{tmp_path}/")), Recording.finish_files, list[str]()
+
+    def fail_once(recording: Recording) -> list[Path]:
+        tries.append(threading.current_thread().name)
+        if len(tries) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return finish(recording)
+
+    monkeypatch.setattr(Recording, "finish_files", fail_once)
+    alone.recording.write_audio(0, AUDIO)
+    saved = await alone.save(160)
+
+    assert tries == ["writer", "writer"]
+    assert (saved["samples"], saved["unrecorded_samples"]) == (160, 0)
+    assert alone.events.of("warning")[-1]["rule"] == "recording-delayed"
 
 
 # A name that is lost.

@@ -21,7 +21,7 @@ from listenctl.protocol.application_commands import Command
 from listenctl.protocol.frames.client_frame_reader import ClientFrameReader
 from listenctl.protocol.frames.frame_format import FIN
 from listenctl.protocol.frames.frame_rate_limit import FrameRateLimit
-from listenctl.protocol.frames.websocket_messages import ControlFrame, TextMessage
+from listenctl.protocol.frames.websocket_messages import BinaryMessages, ControlFrame, TextMessage
 from listenctl.protocol.gaps.gap_ledger import GapLedger
 from listenctl.protocol.listen_session import (
     CallStarted,
@@ -308,7 +308,7 @@ class JambonzConnection:
         if call is None:
             frames.left = b""
             return
-        session, position = call.session, call.session.position
+        session = call.session
         messages = frames.receive_data(data)
         if call.dump is not None:
             call.dump.add_data(Sender.JAMBONZ, data[: len(data) - len(frames.left)], now)
@@ -328,7 +328,7 @@ class JambonzConnection:
                 if tools is not None:
                     tools.take_jambonz_text(message.data)
         if small_frames:
-            audio = session.audio_format.duration_of(session.position - position)
+            audio = sum(len(message.data) for message in messages if isinstance(message, BinaryMessages))
             self._frame_rate.add_frames(small_frames, now, audio)
         if frames.used_library:
             self._answer_frames(now)

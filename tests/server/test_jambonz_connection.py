@@ -355,6 +355,17 @@ async def test_a_flood_of_small_frames_is_read_slowly_and_then_closed(small: byt
     assert len(reported) < 5000 + 1000 * 6 + 10_000
 
 
+@pytest.mark.parametrize("size", [2, 16, 60])
+@pytest.mark.parametrize("rate", [1000, 8000])
+async def test_a_declared_format_does_not_make_small_frames_free(size: int, rate: int) -> None:
+    flood = (binary(bytes(size)) + binary(bytes(size + 2))) * 1000
+    async with running() as run:
+        peer = await run.call(text(f'{{"sampleRate":{rate},"mixType":"mono","callSid":"CS-A"}}'))
+        await run.events.wait_for("call-started")
+        async with background_task(send_for_ever(peer, flood)):
+            assert await ended(run.events) == ("listenctl", 1008, FLOOD)
+
+
 @pytest.mark.parametrize("answer", ['{"type": "mark", "data": {"name":"m", "event": "playout"}}', ""])
 async def test_a_backlog_of_a_minute_with_a_text_for_each_frame_is_no_flood(answer: str, tmp_path: Path) -> None:
     backlog = b"".join(text(answer) + binary(later(number % 100)) for number in range(3000))

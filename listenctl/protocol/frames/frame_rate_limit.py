@@ -4,12 +4,18 @@ How many frames one peer may send: a flood of tiny frames must not take the time
 A frame costs about the same time however short it is, so frames are bounded beside bytes. A turn on the event loop
 takes ``FRAMES_PER_TURN`` of one peer. Small frames, which carry hardly any audio, are also bounded over time:
 beyond ``FRAME_RATE`` a peer is read more slowly, and a peer that keeps it up for ``FLOOD_AFTER`` floods. Jambonz sends
-at most a hundred frames of audio and fifty marks a second; a replay at higher speed brings more audio in the same time.
+at most a hundred frames of audio and fifty marks a second. A replay at higher speed brings more of both in the same
+time, so audio explains some more.
 """
 
 FRAMES_PER_TURN = 256
 FRAME_RATE = 1000.0
-"""Small frames for each second of time, or of audio if that is more, beyond those of a backlog."""
+"""Small frames for each second, beyond those of a backlog."""
+AUDIO_OF_FRAME = 80
+"""
+Bytes of audio that explain one more small frame, if those of a second are used up: 200 frames for each second of audio
+at 8 kHz. It is more than a small frame has, and depends on no format that the peer declares.
+"""
 MOST_SAVED = 5000.0
 """Small frames that may arrive at once: a backlog of a minute, with a mark every 20 ms."""
 FLOOD_AFTER = 5.0
@@ -28,8 +34,8 @@ class FrameRateLimit:
         self._updated_at = now
         self._exceeded_since: float | None = None
 
-    def add_frames(self, frames: int, now: float, audio: float = 0.0) -> None:
-        """Count small frames that arrived with ``audio`` seconds of audio."""
+    def add_frames(self, frames: int, now: float, audio: int = 0) -> None:
+        """Count small frames that arrived with ``audio`` bytes of audio."""
         self._refill(now, audio)
         self._left -= frames
         if self._left <= 0 and self._exceeded_since is None:
@@ -39,15 +45,16 @@ class FrameRateLimit:
         """Return whether the peer may be read now."""
         if self._exceeded_since is None:
             return True
-        self._refill(now, 0.0)
+        self._refill(now)
         return self._left > 0
 
     def is_flooded(self, now: float) -> bool:
-        self._refill(now, 0.0)
+        self._refill(now)
         return self._exceeded_since is not None and now - self._exceeded_since >= FLOOD_AFTER
 
-    def _refill(self, now: float, audio: float) -> None:
-        self._left = min(MOST_SAVED, self._left + FRAME_RATE * max(now - self._updated_at, audio))
+    def _refill(self, now: float, audio: int = 0) -> None:
+        earned = max(FRAME_RATE * (now - self._updated_at), audio / AUDIO_OF_FRAME)
+        self._left = min(MOST_SAVED, self._left + earned)
         self._updated_at = now
         # What a flood leaves until it is read again is far less.
         if self._left >= MOST_SAVED / 2:

@@ -1,10 +1,17 @@
 import pytest
 
-from listenctl.protocol.frames.frame_rate_limit import FLOOD_AFTER, FRAME_RATE, MOST_SAVED, FrameRateLimit
+from listenctl.protocol.frames.frame_rate_limit import (
+    AUDIO_OF_FRAME,
+    FLOOD_AFTER,
+    FRAME_RATE,
+    MOST_SAVED,
+    SMALL_FRAME,
+    FrameRateLimit,
+)
 
 
 def seconds_until_flood(rate: float, *, audio: float = 0.0, most: float = 60.0) -> float | None:
-    """Return after how long a peer floods that sends ``rate`` small frames and ``audio`` seconds of audio a second."""
+    """Return after how long a peer floods that sends ``rate`` small frames a second, each with ``audio`` bytes."""
     limit = FrameRateLimit(0.0)
     sent = read = 0.0
     for tick in range(round(most * 10)):
@@ -14,7 +21,7 @@ def seconds_until_flood(rate: float, *, audio: float = 0.0, most: float = 60.0) 
             # As a turn on the event loop.
             taken = min(sent - read, 256)
             read += taken
-            limit.add_frames(round(taken), now, taken / rate * audio)
+            limit.add_frames(round(taken), now, round(taken * audio))
         if limit.is_flooded(now):
             return now
     return None
@@ -34,7 +41,12 @@ def test_a_flood_is_known_after_some_seconds_however_slowly_it_is_read(rate: flo
 
 
 def test_audio_that_is_replayed_faster_explains_more_frames() -> None:
-    assert seconds_until_flood(2 * FRAME_RATE, audio=2.0) is None
+    assert seconds_until_flood(2 * FRAME_RATE, audio=AUDIO_OF_FRAME) is None
+
+
+@pytest.mark.parametrize("audio", [2, 16, SMALL_FRAME - 1])
+def test_the_audio_of_small_frames_does_not_explain_them(audio: int) -> None:
+    assert seconds_until_flood(10 * FRAME_RATE, audio=audio) is not None
 
 
 def test_a_burst_is_no_flood_later() -> None:

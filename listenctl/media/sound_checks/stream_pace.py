@@ -2,7 +2,7 @@
 Find a stream of another sample rate than agreed by its pace, where the sender keeps time.
 
 Most applications send each piece of audio when it is due, so the samples per second are those of the real rate. To
-hurry is no fault; only a steady pace that is exactly that of another rate is one.
+hurry is no fault. A steady pace of a higher rate is one only if the audio also sounds slowed down.
 """
 
 from collections.abc import Iterator
@@ -17,9 +17,7 @@ _GAP = 0.25
 _WINDOW = 0.5
 _MIN_WINDOWS = 6
 _UNSTEADY = 0.15
-# Some send twice as fast as it plays on purpose, to fill the buffer.
-_HURRY = 2.0
-# Slowed down, speech has little above this, relative to the sample rate.
+# Slowed down to half its speed, speech has little above this, relative to the sample rate.
 _DULL_FROM = 0.25
 _DULL = 0.02
 
@@ -54,10 +52,14 @@ class StreamPace:
         rate = found.pop()
         if rate is None or rate == self._rate:
             return
-        if rate / self._rate == _HURRY and channel.energy_above(_DULL_FROM * self._rate) > _DULL:
+        if rate > self._rate and not self._sounds_slowed_down(channel, rate / self._rate):
             return
         sentence = f"{self._name} comes at {rate} samples a second, the pace of {rate} Hz, but plays at {self._rate} Hz"
         yield SoundFault("audio-other-rate", sentence, 0.8, 1)
+
+    def _sounds_slowed_down(self, channel: ChannelMeasurements, factor: float) -> bool:
+        limit = _DULL_FROM * self._rate * min(1.0, 2 / factor)
+        return channel.spectrum is not None and channel.energy_above(limit) <= _DULL
 
     def _end_utterance(self) -> None:
         # The first window has what was sent ahead.

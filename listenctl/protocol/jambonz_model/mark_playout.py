@@ -37,7 +37,8 @@ class MarkLists:
     def __init__(self) -> None:
         self._inventory: deque[PendingMark] = deque()
         self._in_use: deque[PendingMark] = deque()
-        self._cleared: deque[PendingMark] = deque()
+        # Only their number: a server can clear marks without end.
+        self._cleared = 0
 
     @property
     def outstanding(self) -> tuple[PendingMark, ...]:
@@ -66,18 +67,18 @@ class MarkLists:
         self._inventory.clear()
         return marks
 
-    def answer_marker(self, marker_of: PendingMark | None) -> MarkAnswer | None:
-        """Return what a played -1 answers; it is the marker of ``marker_of``, or just audio."""
+    def answer_marker(self, marker_of: int | None) -> MarkAnswer | None:
+        """Return what a played -1 answers; it is the marker of the command ``marker_of``, or just audio."""
         if self._cleared:
-            self._cleared.popleft()
+            self._cleared -= 1
             return None
         if not self._in_use:
             return None
         mark = self._in_use.popleft()
-        if mark is marker_of:
+        if mark.command == marker_of:
             return MarkAnswer(mark, "playout")
         # A marker whose mark a real -1 has answered already answers a later mark, too early like that one.
-        early = marker_of is None or mark.command > marker_of.command
+        early = marker_of is None or mark.command > marker_of
         return MarkAnswer(mark, "playout", VerdictReason.SAMPLE_VALUE if early else VerdictReason.SHIFTED)
 
     def answer_moved_marker(self) -> MarkAnswer | None:
@@ -92,7 +93,7 @@ class MarkLists:
     def clear_marks(self) -> Iterable[MarkAnswer]:
         """Answer all marks as cleared; those in use will swallow later answers."""
         answers = [MarkAnswer(mark, "cleared") for mark in self.outstanding]
-        self._cleared.extend(self._in_use)
+        self._cleared += len(self._in_use)
         self._in_use.clear()
         self._inventory.clear()
         return answers
@@ -100,7 +101,7 @@ class MarkLists:
     def forget_marks(self) -> tuple[PendingMark, ...]:
         """Drop all marks without an answer; each will swallow a later one, even those that no audio followed."""
         marks = self.outstanding
-        self._cleared.extend(marks)
+        self._cleared += len(marks)
         self._in_use.clear()
         self._inventory.clear()
         return marks

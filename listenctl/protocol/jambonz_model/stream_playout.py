@@ -30,6 +30,10 @@ PIECE_BYTES = 1024
 SENDING_TICKS = 10
 """An application that sent audio within so many ticks is still streaming: 200 ms, ten frames of a paced stream."""
 
+MAX_EXACT_MARKS = 5000
+MAX_EXACT_NAMES = 16 << 20
+"""Marks that ``ExactStream`` keeps, and characters of their names."""
+
 MarkerFate = Literal["", "lost", "moved"]
 """What resampling does to the markers of a stream; empty if they keep their places."""
 
@@ -68,11 +72,11 @@ class MediaServerStream:
         self._factor = max(1, sample_rate // call_rate)
         self._threshold = FIRST_RELEASE * self._factor
         self._marks = MarkLists()
-        # Markers are samples in the audio; their marks are kept beside it, to explain what went wrong.
+        # Markers are samples in the audio; their commands are kept beside it, to explain what went wrong.
         self._held = bytearray()
-        self._held_markers: list[tuple[int, PendingMark]] = []
+        self._held_markers: list[tuple[int, int]] = []
         self._playing = bytearray()
-        self._markers: deque[tuple[int, PendingMark]] = deque()
+        self._markers: deque[tuple[int, int]] = deque()
         self._moved_markers = 0
         self._position = 0
         self._kill_from: int | None = None
@@ -106,13 +110,13 @@ class MediaServerStream:
         """Unanswered marks whose markers were lost when they left the pre-buffer."""
         if self.marker_fate != "lost":
             return ()
-        held = {mark for _, mark in self._held_markers}
-        return tuple(mark for mark in self._marks.in_use if mark not in held)
+        held = {command for _, command in self._held_markers}
+        return tuple(mark for mark in self._marks.in_use if mark.command not in held)
 
     def add_samples(self, samples: bytes) -> None:
         """Add samples at the sender's rate, behind the waiting marks; release the pre-buffer when it holds enough."""
         for mark in self._marks.put_in_use():
-            self._held_markers.append((self.held, mark))
+            self._held_markers.append((self.held, mark.command))
             self._held += MARKER
         self._held += samples
         if self.held >= self._threshold:
@@ -144,11 +148,11 @@ class MediaServerStream:
     def _release(self, samples: int) -> None:
         released = self._held[: samples * SAMPLE_BYTES]
         del self._held[: samples * SAMPLE_BYTES]
-        markers = [(index, mark) for index, mark in self._held_markers if index < samples]
-        self._held_markers = [(index - samples, mark) for index, mark in self._held_markers[len(markers) :]]
+        markers = [(index, command) for index, command in self._held_markers if index < samples]
+        self._held_markers = [(index - samples, command) for index, command in self._held_markers[len(markers) :]]
         if self._resampler is None:
             start = self._position + self.buffered
-            self._markers.extend((start + index, mark) for index, mark in markers)
+            self._markers.extend((start + index, command) for index, command in markers)
             self._playing += released
             return
         for index, _ in reversed(markers):
@@ -176,7 +180,7 @@ class MediaServerStream:
             else self._marks.answer_marker(self._marker_at(position))
         )
 
-    def _marker_at(self, position: int) -> PendingMark | None:
+    def _marker_at(self, position: int) -> int | None:
         self._skip_markers(position)
         return self._markers[0][1] if self._markers and self._markers[0][0] == position else None
 
@@ -198,7 +202,7 @@ class MediaServerStream:
 
 
 class ExactStream:
-    """A stream as documented; unlike ``MediaServerStream`` it plays at once and takes any number of marks."""
+    """A stream as documented; unlike ``MediaServerStream`` it plays at once and takes many more marks."""
 
     held = held_sound = 0
     stuck: tuple[PendingMark, ...] = ()
@@ -224,6 +228,9 @@ class ExactStream:
         self._playing += self._resampler(samples) if self._resampler else samples
 
     def add_mark(self, mark: PendingMark) -> bool:
+        kept = (*self._killed, *self.outstanding)
+        if len(kept) >= MAX_EXACT_MARKS or sum(len(one.name) for one in kept) > MAX_EXACT_NAMES:
+            return False
         self._marks.append((self._position + self.buffered, mark))
         return True
 

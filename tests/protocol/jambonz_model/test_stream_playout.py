@@ -1,5 +1,7 @@
 """The streaming of the media server, handed whole messages as where it was measured (listenctl-protocol(7) 11, V11)."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -202,6 +204,37 @@ def test_an_exact_stream_forgets_marks_without_a_trace() -> None:
     line.run(1200)
 
     assert line.answers == [(1000, "b", "playout")]
+
+
+@pytest.mark.parametrize("cleared_by", ["killAudio", "clearMarks"])
+@pytest.mark.parametrize("profile", [CURRENT, IDEAL])
+def test_the_names_of_cleared_marks_are_not_kept(profile: Profile, cleared_by: str) -> None:
+    call = streaming(profile)
+    clear = b'{"type": "%s"}' % cleared_by.encode()
+    tracemalloc.start()
+    try:
+        for number in range(40):
+            for _ in range(30):
+                call.playout.take_text(mark(f"{number}" + "x" * 2000))
+            call.playout.take_audio(tone(1400))
+            call.playout.take_text(clear)
+            if cleared_by == "killAudio":
+                call.playout.play_tick()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    # The names of one round are 60 kB, of all 2.4 MB.
+    assert kept < 1_000_000
+
+
+def test_an_exact_stream_keeps_marks_up_to_a_limit() -> None:
+    many, long = exact().stream, exact().stream
+    for stream in many, long:
+        stream.add_samples(tone(SECOND))
+
+    assert sum(many.add_mark(PendingMark(number, "a")) for number in range(6000)) == 5000
+    assert sum(long.add_mark(PendingMark(number, "a" * (1 << 20))) for number in range(40)) == 17
 
 
 @given(st.lists(st.integers(0, 2000), max_size=20))

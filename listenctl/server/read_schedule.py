@@ -1,6 +1,7 @@
 """When a connection is read: in batches, by one timer for all connections, or as soon as data arrives."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
@@ -11,6 +12,7 @@ from listenctl.protocol.audio import AudioFormat
 TICK = 0.1
 SPOKES = 16
 
+logger = logging.getLogger(__name__)
 
 CATCH_UP = 0.0
 """What a visit returns that has left something to do: the next one is soon, but after those that are due."""
@@ -49,6 +51,13 @@ class TimingWheel:
         self._timer = self._loop.call_at(self._due, self._tick) if self._count else None
 
     def _tick(self) -> None:
+        try:
+            self._visit_spoke()
+            self._after_tick(self._loop.time())
+        finally:
+            self._schedule()
+
+    def _visit_spoke(self) -> None:
         self._at = (self._at + 1) % SPOKES
         spoke, self._spokes[self._at] = self._spokes[self._at], []
         for visit in spoke:
@@ -58,12 +67,15 @@ class TimingWheel:
             if self._loop.time() >= until:
                 break
             self._visit(self._behind.popleft())
-        self._after_tick(self._loop.time())
-        self._schedule()
 
     def _visit(self, visit: Visit) -> None:
         # A visit that takes long delays the next one.
-        delay = visit(self._loop.time())
+        try:
+            delay = visit(self._loop.time())
+        except Exception:
+            # Those after it, and the wheel, must go on.
+            logger.exception("a visit failed unexpectedly")
+            delay = None
         if delay is None:
             self._count -= 1
         elif delay == CATCH_UP:

@@ -89,6 +89,40 @@ async def test_each_batch_of_visits_is_followed_by_one_call() -> None:
     assert batches == [1, 2, 3]
 
 
+class BrokenVisit(Visit):
+    def __call__(self, now: float) -> float | None:
+        super().__call__(now)
+        raise OSError("broken")
+
+
+async def test_a_visit_that_fails_is_the_last_of_its_own_and_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    wheel = new_wheel()
+    broken, others = BrokenVisit(1), [Visit(1), Visit(CATCH_UP)]
+    for visit in [broken, *others]:
+        wheel.add_visit(visit, TICK)
+
+    await asyncio.sleep(3.5 * TICK)
+
+    assert broken.ticks == [1]
+    assert [visit.ticks[-1] for visit in others] == [3, 3]
+    assert "broken" in caplog.text
+
+
+async def test_a_failure_after_a_tick_does_not_stop_the_wheel() -> None:
+    def fail(now: float) -> None:
+        raise OSError(f"broken at {now}")
+
+    failures: list[object] = []
+    simulated_loop().set_exception_handler(lambda _, context: failures.append(context["exception"]))
+    wheel, visit = TimingWheel(simulated_loop(), fail), Visit(1)
+    wheel.add_visit(visit, TICK)
+
+    await asyncio.sleep(3.5 * TICK)
+
+    assert visit.ticks == [1, 2, 3]
+    assert len(failures) == 3
+
+
 async def test_a_late_event_loop_does_not_shift_the_wheel() -> None:
     visit = Visit(5)
     new_wheel().add_visit(visit, TICK)

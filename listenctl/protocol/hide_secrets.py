@@ -21,8 +21,10 @@ _SECRET_WORD = re.compile(
 )
 _SECRET_ENDS = ("token", "secret", "password", "passwd", "apikey", "accesskey", "authkey", "signature", "sessionid")
 _UUID = re.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-# Web tokens, and keys that services mark as such.
-_KEY = re.compile(r"eyJ[\w-]{8,}\.[\w-]+|(?:sk|pk|rk|xox[abprs]|gh[pousr]|glpat|AKIA|ASIA|AIza)[-_A-Za-z0-9]{16,}")
+# A signed token has three parts (RFC 7515 3.1), an encrypted one five, of which one may be empty (RFC 7516 3.1).
+_WEB_TOKEN = re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]*)+")
+# Keys that services mark as such.
+_KEY = re.compile(r"(?:sk|pk|rk|xox[abprs]|gh[pousr]|glpat|AKIA|ASIA|AIza)[-_A-Za-z0-9]{16,}")
 _RANDOM = re.compile(r"[A-Za-z0-9+/_=.~-]{20,}")
 _SCHEME = re.compile(r"(?i)(basic|bearer|digest|negotiate|ntlm|token|hmac|aws4-hmac-sha256) ")
 _USER_INFO = re.compile(r"(?<=://)[^/?#@]*@")
@@ -32,7 +34,7 @@ def shown_target(target: str) -> str:
     """Return a path and query without values that look like secrets, and without a fragment's."""
     target = target[:MAX_TARGET]
     path = re.split(r"[?#]", target, maxsplit=1)[0]
-    shown = "/".join(HIDDEN if _KEY.fullmatch(unquote(part)) else part for part in path.split("/"))
+    shown = "/".join(HIDDEN if _is_key(unquote(part)) else part for part in path.split("/"))
     return shown + _PARAMETER.sub(_shown_parameter, target[len(path) :])
 
 
@@ -72,10 +74,15 @@ def _shown_parameter(found: re.Match[str]) -> str:
     return f"{mark}{name}={HIDDEN}" if value and looks_secret(name, value) else found[0]
 
 
+def _is_key(part: str) -> bool:
+    # Words in a path may contain the mark of a key: "risk-".
+    return _WEB_TOKEN.search(part) is not None or _KEY.fullmatch(part) is not None
+
+
 def _looks_random(value: str) -> bool:
     if _UUID.fullmatch(value):
         return False
-    if _KEY.search(value):
+    if _WEB_TOKEN.search(value) or _KEY.search(value):
         return True
     mixed = any(one.isdigit() for one in value) and any(one.isalpha() for one in value)
     return mixed and _RANDOM.fullmatch(value) is not None and not _UUID.search(value)

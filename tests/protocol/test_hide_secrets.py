@@ -23,6 +23,12 @@ KEY = "0123456789abcdef0123456789abcdef01234567"
         ("/x?j=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "/x?j=***"),
         ("/x#access_token=abc", "/x#access_token=***"),
         ("/sk-0123456789abcdefABCDEF/x", "/***/x"),
+        ("/listen/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln/x", "/listen/***/x"),
+        ("/listen/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.", "/listen/***"),
+        ("/listen/eyJhbGciOiJkaXIifQ..aXY.dGV4dA.dGFn", "/listen/***"),
+        ("/listen/token=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "/listen/***"),
+        ("/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln;v=1/x", "/***/x"),
+        ("/v1.2.3/risk-0123456789-abcdefABCDEF", "/v1.2.3/risk-0123456789-abcdefABCDEF"),
     ],
 )
 def test_what_looks_like_a_secret_is_hidden_in_a_target(target: str, shown: str) -> None:

@@ -22,7 +22,8 @@ _SECRET_WORD = re.compile(
 _SECRET_ENDS = ("token", "secret", "password", "passwd", "apikey", "accesskey", "authkey", "signature", "sessionid")
 _UUID = re.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # A signed token has three parts (RFC 7515 3.1), an encrypted one five, of which one may be empty (RFC 7516 3.1).
-_WEB_TOKEN = re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]*)+")
+# The pattern looks at each word before a dot once: a peer could make a search at each "eyJ" of a long word slow.
+_WEB_TOKEN = re.compile(r"(?<![\w-])(?=[\w-]*\.)[\w-]*?eyJ[\w-]{8}")
 # Keys that services mark as such.
 _KEY = re.compile(r"(?:sk|pk|rk|xox[abprs]|gh[pousr]|glpat|AKIA|ASIA|AIza)[-_A-Za-z0-9]{16,}")
 _RANDOM = re.compile(r"[A-Za-z0-9+/_=.~-]{20,}")

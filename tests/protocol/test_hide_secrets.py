@@ -28,6 +28,8 @@ KEY = "0123456789abcdef0123456789abcdef01234567"
         ("/listen/eyJhbGciOiJkaXIifQ..aXY.dGV4dA.dGFn", "/listen/***"),
         ("/listen/token=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "/listen/***"),
         ("/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln;v=1/x", "/***/x"),
+        ("/a-eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "/***"),
+        ("/eyJhbGciOiJIUzI1NiJ9/x.y", "/eyJhbGciOiJIUzI1NiJ9/x.y"),
         ("/v1.2.3/risk-0123456789-abcdefABCDEF", "/v1.2.3/risk-0123456789-abcdefABCDEF"),
     ],
 )

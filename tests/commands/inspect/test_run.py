@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import termios
 import wave
@@ -360,3 +361,12 @@ def test_other_protocols_captured_from_their_middle_are_no_websockets(
 
     assert run.stdout == ""
     assert "WebSocket session" not in run.stderr
+
+
+def test_the_masked_arrays_of_numpy_are_not_imported() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "listenctl", "inspect", capture("a_mono8k_sip")]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    imported = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines() if line.startswith("import time:")}
+    assert "listenctl.media.sound_checks.encoding_checks" in imported
+    assert "numpy.ma" not in imported

@@ -298,6 +298,8 @@ class JambonzConnection:
 
     def _fall_behind(self, now: float) -> None:
         self._schedule.fall_behind(now)
+        # What has arrived waits for us, such as for our disk; the peer's pongs may be in it.
+        self._keep_alive.note_data(now)
         if self._call is not None and not self._closing.by and self._frame_rate.is_flooded(now):
             detail = f"the peer sent {FLOOD}; the call is closed"
             self._call.take_event(ProtocolViolation(self._call.session.position, "frame-flood", detail))

@@ -16,6 +16,7 @@ from listenctl.net.nonblocking_socket import TlsSocket
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.frames.frame_rate_limit import FLOOD_AFTER
 from listenctl.server.jambonz_connection import ClosingState
+from listenctl.server.recording.call_recorder import FileRecording
 from listenctl.server.settings import ServerSettings
 from tests.helpers.capture import client_bytes, odd_pieces, received_audio, replay
 from tests.helpers.control import Controlled
@@ -150,6 +151,26 @@ async def test_a_peer_that_answers_no_ping_and_says_nothing_is_given_up(tmp_path
 
     assert await ended(events) == ("listenctl", 1011, "no answer to pings")
     assert recorded_audio(saved) == AUDIO
+
+
+@pytest.mark.parametrize("last", [b"", binary(b"")], ids=["pings", "draining"])
+async def test_who_waits_for_our_disk_is_not_silent(
+    last: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind = [True]
+    monkeypatch.setattr(FileRecording, "is_behind", property(lambda _: behind[0]))
+    settings = faster(ping_interval=0.05, unanswered_pings=2, drain_timeout=0.1)
+    async with running(settings, record=tmp_path) as run:
+        peer = await run.call(METADATA, binary(AUDIO) * 700, last)
+        await run.events.wait_for("call-started")
+        await peer.send(binary(AUDIO) * 5000, close())
+        await asyncio.sleep(3)
+        assert run.events.of("call-ended") == []
+        behind[0] = False
+        saved = await run.events.wait_for("recording-saved")
+
+    assert await ended(run.events) == ("jambonz", 1000, "")
+    assert (saved["samples"], saved["complete"]) == (160 * 5700, True)
 
 
 async def test_silence_after_an_empty_message_is_closed_by_us(tmp_path: Path) -> None:

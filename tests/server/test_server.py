@@ -13,6 +13,7 @@ from listenctl.events import Reporter
 from listenctl.net.listening_sockets import raise_descriptor_limit
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import MAX_ID_LENGTH, CallIds, LiveCallLog
+from listenctl.server.recording.call_recorder import FileRecorder
 from listenctl.server.server import ListenServer
 from listenctl.server.server_handshake import TOO_MANY
 from tests.helpers.frames import HANDSHAKE, binary, close, text
@@ -200,13 +201,15 @@ async def test_refused_connections_that_stay_count_as_unfinished_ones() -> None:
         assert len(run.server.connections) <= 2
 
 
-async def test_no_call_is_answered_while_the_files_of_too_many_are_open(tmp_path: Path) -> None:
+async def test_no_call_is_answered_while_the_files_of_too_many_are_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with running(faster(max_unfinished=2), record=tmp_path) as run:
         assert run.server.recorder is not None
         await run.call(METADATA)
-        run.server.recorder.finishing = 1
-        assert b"the limit of open files allows no more" in await run.ask(HANDSHAKE)
-        run.server.recorder.finishing = 0
+        with monkeypatch.context() as patched:
+            patched.setattr(FileRecorder, "finishing", 1)
+            assert b"the limit of open files allows no more" in await run.ask(HANDSHAKE)
         await run.call(METADATA)
 
 

@@ -5,6 +5,7 @@ A position in the file is the position in the call, less what a full disk lost, 
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,11 +107,16 @@ class WavFile:
         return True
 
     def close(self) -> None:
+        """Complete and close the file; a second time it does nothing, even if the first one raised OSError."""
+        if self._fd < 0:
+            return
         try:
             self.write_header()
             self._cut_overhang()
         finally:
-            os.close(self._fd)
+            # Cleared first: a failed close frees the number, too, and another file may get it.
+            fd, self._fd = self._fd, -1
+            os.close(fd)
 
     def _cut_overhang(self) -> None:
         if self._overhang:
@@ -249,8 +255,10 @@ class Recording:
         return [file.path for file in self.files if file.finish_file()]
 
     def close(self) -> None:
-        for file in self.files:
-            file.close()
+        """Close every file, then raise OSError if one failed; a second time it does nothing."""
+        with ExitStack() as files:
+            for file in self.files:
+                files.callback(file.close)
 
     def _append(self, outputs: Sequence[bytes]) -> None:
         for index, (file, output) in enumerate(zip(self.files, outputs, strict=True)):

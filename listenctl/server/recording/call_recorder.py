@@ -73,7 +73,10 @@ class CallRecorder(Protocol):
     lost_audio: bool  # whether any recording lacks audio that its call delivered
     recorded_bytes: int
     recorded_seconds: float
-    finishing: int  # recordings of calls that have ended whose files may still be open
+
+    @property
+    def finishing(self) -> int:
+        """Recordings of calls that have ended whose files may still be open."""
 
     def start_recording(self, log: LiveCallLog) -> CallRecording: ...
 
@@ -93,7 +96,7 @@ class FileRecorder:
         self.lost_audio = False
         self.recorded_bytes = 0
         self.recorded_seconds = 0.0
-        self.finishing = 0
+        self._finishing: set[RecordingWriter] = set()
         self._settings = settings
         self._reporter = reporter
         self._loop = asyncio.get_running_loop()
@@ -112,6 +115,10 @@ class FileRecorder:
         self._conversions = ConversionPool()
         self._finishers = ThreadPoolExecutor(max_workers=FINISHERS, thread_name_prefix="finisher")
 
+    @property
+    def finishing(self) -> int:
+        return len(self._finishing)
+
     def start_recording(self, log: LiveCallLog) -> "FileRecording":
         self._unfinished += 1
         self._idle.clear()
@@ -122,6 +129,7 @@ class FileRecorder:
             self._writer.add_low_priority_job,
             self._loop.time,
             self._conversions,
+            lambda writer: self._results.add_job(partial(self._finishing.discard, writer)),
         )
         recording = FileRecording(self, writer, self._settings, log)
         self._live[recording] = None
@@ -167,7 +175,7 @@ class FileRecorder:
 
     def end_recording(self, recording: "FileRecording", writer: RecordingWriter) -> None:
         del self._live[recording]
-        self.finishing += 1
+        self._finishing.add(writer)
         self.add_job(recording, partial(self.finish_writer, writer))
 
     def _hand_over(self, recording: "FileRecording") -> None:
@@ -204,7 +212,6 @@ class FileRecorder:
 
     def _note_end(self) -> None:
         self._unfinished -= 1
-        self.finishing -= 1
         if not self._unfinished:
             self._idle.set()
 
@@ -230,7 +237,7 @@ class FileRecorder:
     def finish_writer(self, writer: RecordingWriter, last: bool = False) -> None:
         """Finish a recording; unless it is the ``last`` try, again later if the disk doesn't take it."""
         finish = partial(self._finish_recording, writer, last)
-        if writer.is_slow_to_finish():
+        if writer.prepare_finish():
             self._finishers.submit(finish)
         else:
             self._writer.add_low_priority_job(finish)
@@ -239,8 +246,9 @@ class FileRecorder:
         finished = True
         try:
             finished = writer.finish_recording(last=last)
-        except Exception:
+        except Exception as exc:
             logger.exception("a recording could not be finished")
+            writer.give_up(f"it could not be finished: {type(exc).__name__}: {exc}")
         self._results.add_job(self._note_end if finished else partial(self._finish_later, writer))
 
     def _write_items(self, queue: RecordingQueue) -> None:

@@ -57,6 +57,7 @@ class RecordingWriter:
         add_later: Callable[[Job], None],
         clock: Callable[[], float],
         conversions: ConversionPool,
+        note_closed: Callable[["RecordingWriter"], None],
     ) -> None:
         self._settings = settings
         self._log = log  # of the call, complete when ``finish_recording`` runs, because the sidecar is made from it
@@ -64,7 +65,9 @@ class RecordingWriter:
         self._add_later = add_later  # adds a job that can wait
         self._clock = clock
         self._conversions = conversions
+        self._note_closed = note_closed  # called from any thread, when no file is open any more
         self._sidecar: Sidecar | None = None  # of the finished recording, once the WAV is complete
+        self._ending = False
         self._converted = False
         self._delayed = False
         self._interim_at: float = INTERIM_AFTER * log.audio_format.sample_rate
@@ -145,8 +148,9 @@ class RecordingWriter:
             with suppress(OSError):  # The next audio writes the header again.
                 self._recording.change_format(audio_format)
 
-    def is_slow_to_finish(self) -> bool:
-        """Return whether ``finish_recording`` takes so long that it needs another thread."""
+    def prepare_finish(self) -> bool:
+        """Write no interim sidecar from now on; return whether ``finish_recording`` is slow and needs a thread."""
+        self._ending = True
         slow = self._settings.sync != "never" or self._settings.destination.kind != "wav"
         return slow or (self._recording is not None and not self._recording.keeps_names())
 
@@ -160,6 +164,7 @@ class RecordingWriter:
             self.open_files()
         recording = self._recording
         if recording is None:
+            self._note_closed(self)
             return True
         try:
             self._finish(recording)
@@ -168,23 +173,40 @@ class RecordingWriter:
             if isinstance(exc, OSError) and not last:
                 self._report_delay(recording, reason)
                 return False
-            self._report(RecordingFailedEvent(path=str(recording.paths[0]), reason=reason))
-            if self._sidecar is None:
-                recording.close()
+            self.give_up(reason)
         return True
+
+    def give_up(self, reason: str) -> None:
+        """Report that the recording is not what it should be, and close its files."""
+        self._report(RecordingFailedEvent(path=self.path, reason=reason))
+        if self._recording is not None:
+            with suppress(ListenctlError):
+                self._close(self._recording)
 
     def _finish(self, recording: Recording) -> None:
         """Do what is left to do, each step once."""
         if self._sidecar is None:
             self._complete_files(recording)
-            recording.close()
+            self._close(recording)
             self._sidecar = describe_recording(self._log, recording, self._most_unwritten)
         path = self._write_sidecar(recording, self._sidecar)
         if self._settings.destination.kind != "wav" and not self._converted:
-            self._converted = True
             self._sidecar = self._convert(recording, self._sidecar)
+            self._converted = True
             self._write_sidecar(recording, self._sidecar)
-        self._report(_describe_saved(recording, path, self._sidecar))
+        saved = _describe_saved(recording, path, self._sidecar)
+        kept = _delete_others(recording.paths, saved.paths)
+        self._report(replace(saved, warnings=[*saved.warnings, *kept]))
+
+    def _close(self, recording: Recording) -> None:
+        """Close the files; an error is final, because they can't be closed again."""
+        try:
+            recording.close()
+        except OSError as exc:
+            reason = f"closing the file failed: {exc.strerror or exc}; the end of the audio may be missing"
+            raise ListenctlError(reason) from exc
+        finally:
+            self._note_closed(self)
 
     def _complete_files(self, recording: Recording) -> None:
         recording.skip_to(self._log.samples)
@@ -204,7 +226,7 @@ class RecordingWriter:
 
     def _write_interim_sidecar(self) -> None:
         """Write what is known beside the audio, in case the process is killed."""
-        if self._recording is not None and self._sidecar is None:
+        if self._recording is not None and not self._ending:
             with suppress(OSError):  # Retried at the end, and reported then.
                 self._write_sidecar(
                     self._recording, describe_recording(self._log, self._recording, self._most_unwritten)
@@ -245,15 +267,13 @@ class RecordingWriter:
             made.extend(
                 self._conversions.convert(wav, wav.with_suffix(extension), kind, tags) for wav in recording.paths
             )
-        except ListenctlError:
+        except Exception:
             # The sidecar names the WAVs, so all of them stay and nothing else does.
             for conversion in made:
                 if conversion.path not in recording.paths:
-                    conversion.path.unlink()
+                    with suppress(OSError):
+                        conversion.path.unlink()
             raise
-        for wav, conversion in zip(recording.paths, made, strict=True):
-            if conversion.path != wav:
-                wav.unlink(missing_ok=True)
         assert sidecar.audio is not None
         audio = replace(
             sidecar.audio,
@@ -293,6 +313,18 @@ def _describe_saved(recording: Recording, sidecar_path: Path, sidecar: Sidecar) 
         complete=sidecar.completeness["complete"],
         warnings=audio.warnings,
     )
+
+
+def _delete_others(wavs: Sequence[Path], kept: Sequence[str]) -> list[str]:
+    """Delete the WAVs that were converted, which no sidecar names any more; return a warning for each that stays."""
+    warnings = []
+    for wav in wavs:
+        if str(wav) not in kept:
+            try:
+                wav.unlink(missing_ok=True)
+            except OSError as exc:
+                warnings.append(f"{wav}: can't be deleted after its conversion: {exc.strerror or exc}")
+    return warnings
 
 
 def _size_of(path: str) -> int:

@@ -243,3 +243,20 @@ def test_late_metadata_that_says_mono_ends_the_rearranging(layout: ChannelLayout
     samples_, _ = soundfile.read(recording.paths[0], dtype="int16")
     assert samples_.tolist()[-2:] == [5, 6]
     assert recording.lost_samples == 0
+
+
+def test_every_file_is_closed_once_even_if_one_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recording, closed, close = Recording(tmp_path / "a.wav", STEREO, layout=ChannelLayout.SPLIT), list[int](), os.close
+
+    def close_and_fail(fd: int) -> None:
+        close(fd)
+        closed.append(fd)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "close", close_and_fail)
+        with pytest.raises(OSError, match="Input/output error"):
+            recording.close()
+        recording.close()
+
+    assert len(set(closed)) == len(closed) == 2

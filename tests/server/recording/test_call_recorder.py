@@ -351,6 +351,25 @@ async def test_a_recording_that_can_not_be_finished_at_once_needs_no_other_call(
     assert alone.events.of("warning")[-1]["rule"] == "recording-delayed"
 
 
+async def test_a_recording_that_fails_unexpectedly_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = RecorderAlone(to(f"{tmp_path}/"))
+
+    def fail(recording: Recording) -> list[Path]:
+        raise ValueError("bad luck")
+
+    monkeypatch.setattr(Recording, "finish_files", fail)
+    alone.recording.end_call()
+    assert alone.recorder.finishing == 1
+    alone.recorder.flush(0.0)
+    await alone.recorder.finish_recordings()
+
+    (failed,) = alone.events.of("recording-failed")
+    assert failed["reason"] == "it could not be finished: ValueError: bad luck"
+    assert alone.recorder.lost_audio
+    assert alone.recorder.finishing == 0
+    assert alone.events.of("recording-saved") == []
+
+
 # A name that is lost.
 
 

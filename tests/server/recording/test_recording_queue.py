@@ -33,7 +33,9 @@ class OneQueue:
         settings = RecordSettings(RecordingDestination.parse(f"{folder}/"))
         self.log = call_log('{"callSid": "a"}')
         report = self.events.append
-        self.writer = RecordingWriter(settings, self.log, report, lambda _: None, lambda: 0.0, ConversionPool())
+        self.writer = RecordingWriter(
+            settings, self.log, report, lambda _: None, lambda: 0.0, ConversionPool(), lambda _: None
+        )
         self.queue = RecordingQueue(self.writer, self.released.append)
 
 

@@ -33,9 +33,10 @@ class Shutdown:
         server.acceptor.close()
         self.was_cut_short = server.stop_after is not None and (bool(server.live) or not server.has_taken_all())
         if server.live:
+            calls = "1 live call is" if len(server.live) == 1 else f"{len(server.live)} live calls are"
             detail = (
-                f"stopping: {len(server.live)} live calls are closed and their recordings finished; a second signal "
-                "exits at once. Where listen was the last verb of a call, the call can end too"
+                f"stopping: {calls} closed and recordings are finished; a second signal exits at once. "
+                "Where listen was the last verb of a call, the call can end too"
             )
             server.reporter.emit(WarningEvent(rule="calls-cut", detail=detail, calls=len(server.live)))
         for connection in list(server.connections):

@@ -123,15 +123,16 @@ def id3_bytes(data: bytes) -> int:
     return ID3_BYTES + size + (ID3_BYTES if data[5] & _ID3_FOOTER else 0)
 
 
-def text_kind(data: bytes) -> str | None:
-    """Return what kind of text ``data`` is, such as JSON or Base64; None if it isn't text."""
+def text_kind(data: bytes, *, whole: bool = False) -> str | None:
+    """Return what kind of text ``data`` is, such as JSON or Base64; None if it isn't text, or may be by chance."""
     head = data[:_TEXT_BYTES]
     if len(head) < _MIN_JSON or not _is_text(head):
         return None
     begin = head.lstrip()
     if begin[:1] in (b"{", b"[") and (b'"' in begin or len(head) >= _MIN_TEXT):
         return "JSON"
-    if len(head) < _MIN_TEXT or len(set(head)) < _MIN_LETTERS:
+    # A whole stream of so few samples is no sound, but the message of a program that failed.
+    if not whole and (len(head) < _MIN_TEXT or len(set(head)) < _MIN_LETTERS):
         return None
     if begin[:1] == b"<":
         return "HTML or XML"

@@ -38,6 +38,7 @@ class PipeDecoder:
         self._stream: _SampleStream | None = None
         self._file: IO[bytes] | None = None
         self._file_bytes = 0
+        self._ended = False
 
     def feed(self, data: bytes) -> bytes:
         """Take more of the pipe; return the audio that is complete."""
@@ -51,6 +52,7 @@ class PipeDecoder:
 
     def remaining_audio(self) -> Iterator[bytes]:
         """Yield the rest of the audio, in blocks, when the pipe has ended."""
+        self._ended = True
         if self._stream is None and self._file is None:
             yield self._open()
         if self._file is not None:
@@ -81,7 +83,7 @@ class PipeDecoder:
         return b""
 
     def _raw_stream(self) -> "_SampleStream":
-        if text := text_kind(self._pending):
+        if text := text_kind(self._pending, whole=self._ended):
             raise UsageError(f"-: stdin is {text}, not audio; {_ADVICE}")
         if self._channel:
             raise UsageError("-: raw audio on stdin has one channel; give the other party its own source")

@@ -208,3 +208,12 @@ def test_a_file_that_is_too_long_is_refused_with_what_to_do() -> None:
             decoder.feed(bytes(1 << 20))
     finally:
         decoder.close()
+
+
+@pytest.mark.parametrize(
+    "text", [b"not a sound\n", b"error: no model\n", b'{"error":1}', b"This text is a bit longer than that.\n"]
+)
+@pytest.mark.parametrize("size", [None, 1])
+def test_the_short_message_of_a_program_that_failed_is_no_sound(text: bytes, size: int | None) -> None:
+    with pytest.raises(UsageError, match=r"-: stdin is (text|JSON), not audio"):
+        decode(text, size=size)

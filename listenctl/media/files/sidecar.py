@@ -17,8 +17,8 @@ MAX_SIDECAR_BYTES = 64 * 1024 * 1024
 MIXED = "both directions, summed"
 """What a channel with both parties holds."""
 
-_RECEIVED = "received from the tapped party"
-_SENT = "sent to the tapped party"
+_RECEIVED = "audio from the tapped leg"
+_SENT = "audio to the tapped leg"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

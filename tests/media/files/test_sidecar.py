@@ -33,7 +33,7 @@ DOCUMENT = {
         "sample_rate": 8000,
         "channels": 1,
         "layout": "split",
-        "channel_meanings": ["received from the tapped party", "sent to the tapped party"],
+        "channel_meanings": ["audio from the tapped leg", "audio to the tapped leg"],
         "tapped_party": "caller",
         "samples": 4000,
         "seconds": 0.5,
@@ -115,13 +115,13 @@ def test_other_json_is_no_sidecar(text: str) -> None:
 @pytest.mark.parametrize(
     ("mix_type", "layout", "meanings"),
     [
-        ("mono", ChannelLayout.AS_IS, ["received from the tapped party"]),
-        ("mono", ChannelLayout.RIGHT, ["received from the tapped party"]),
+        ("mono", ChannelLayout.AS_IS, ["audio from the tapped leg"]),
+        ("mono", ChannelLayout.RIGHT, ["audio from the tapped leg"]),
         ("mixed", ChannelLayout.AS_IS, ["both directions, summed"]),
-        ("stereo", ChannelLayout.AS_IS, ["received from the tapped party", "sent to the tapped party"]),
-        ("stereo", ChannelLayout.SPLIT, ["received from the tapped party", "sent to the tapped party"]),
-        ("stereo", ChannelLayout.LEFT, ["received from the tapped party"]),
-        ("stereo", ChannelLayout.RIGHT, ["sent to the tapped party"]),
+        ("stereo", ChannelLayout.AS_IS, ["audio from the tapped leg", "audio to the tapped leg"]),
+        ("stereo", ChannelLayout.SPLIT, ["audio from the tapped leg", "audio to the tapped leg"]),
+        ("stereo", ChannelLayout.LEFT, ["audio from the tapped leg"]),
+        ("stereo", ChannelLayout.RIGHT, ["audio to the tapped leg"]),
         ("stereo", ChannelLayout.MIX, ["both directions, summed"]),
     ],
 )

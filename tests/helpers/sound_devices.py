@@ -181,6 +181,7 @@ class FakeDevice:
     refuses: Sequence[int | None] = ()
     asked: list[dict[str, object]] = field(default_factory=list)
     running: bool = False
+    closing: bool = False
     closed: bool = False
     start_error: Exception | None = None
     refuses_channels: Sequence[int] = ()
@@ -211,6 +212,7 @@ class FakeDevice:
         self.running = True
 
     def close(self) -> None:
+        self.closing = True
         if self.hangs == "closing":
             self.released.wait()
         self.running = False

@@ -77,6 +77,8 @@ class PlaybackDevice:
         self._open_stream = open_stream
         self._retry_every = retry_every
         self._stream: DeviceStream | None = None
+        self._closing: asyncio.Future[None] | None = None
+        self._in_use = asyncio.Lock()
         self._channels = 2
         self._played_samples = 0
         self._clock = clock
@@ -93,14 +95,15 @@ class PlaybackDevice:
             raise
 
     async def run(self) -> None:
-        """Play until cancelled, or until playback can never work."""
-        try:
-            again = True
-            while again:
-                again = await self._try_once()
-                await asyncio.sleep(self._retry_every if again else 0)
-        finally:
-            await self.close()
+        """Play until cancelled, or until playback can never work; waits for an earlier run that is still closing."""
+        async with self._in_use:
+            try:
+                again = True
+                while again:
+                    again = await self._try_once()
+                    await asyncio.sleep(self._retry_every if again else 0)
+            finally:
+                await self.close()
 
     async def play(self) -> None:
         """Play like ``run``; a fault of the device or of its driver is reported, and ends nothing else."""
@@ -150,12 +153,15 @@ class PlaybackDevice:
         stream, self._stream = self._stream, None
         if stream is None:
             return
-        done, _ = await asyncio.wait([in_daemon_thread(stream.close, "sound")], timeout=_CLOSE_LIMIT)
+        self._closing = in_daemon_thread(stream.close, "sound")
+        done, _ = await asyncio.wait([self._closing], timeout=_CLOSE_LIMIT)
         if not done:
             _skip_exit_handler()
 
     def _open(self) -> DeviceStream:
-        if self._tried and self._rescans:
+        # A rescan closes every device; PortAudio crashes or hangs if another thread is doing so.
+        closing = self._closing is not None and not self._closing.done()
+        if self._tried and self._rescans and not closing:
             _rescan_devices()
         self._tried = True
         opener = self._open_stream or load_sounddevice().RawOutputStream

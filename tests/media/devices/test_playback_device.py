@@ -142,3 +142,20 @@ async def test_a_device_that_hangs_keeps_nobody_waiting(when: str, monkeypatch: 
             await until(lambda: bool(device.asked) if when == "opening" else device.running)
     finally:
         device.released.set()
+
+
+async def test_a_device_is_opened_again_only_when_it_is_closed() -> None:
+    device = FakeDevice(hangs="closing")
+    player = PlaybackDevice(CallMixer(), None, lambda _: None, open_stream=device.open)
+    async with asyncio.timeout(LIMIT), asyncio.TaskGroup() as runs:
+        first = runs.create_task(player.run())
+        await until(lambda: device.running)
+        first.cancel()
+        second = runs.create_task(player.run())
+        await until(lambda: device.closing)
+        opened = len(device.asked)
+        device.released.set()
+        await until(lambda: len(device.asked) == 2)
+        second.cancel()
+
+    assert opened == 1

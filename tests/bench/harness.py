@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -15,20 +16,36 @@ HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("BENCH_CACHE", Path(tempfile.gettempdir()) / "listenctl-bench"))
 START_DEADLINE = 20.0
 STOP_DEADLINE = 20.0
+SETTLE = 0.5
+"""Seconds for a recorder to settle after its port has opened."""
+FINISH = 1.0
+"""Seconds for a recorder to finish after the last call."""
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def build(name: str) -> Path:
+def build(name: str, *, tls: bool = False) -> Path:
     """Return the compiled tool ``name``, built if it is missing or older than its source."""
-    binary, source = CACHE / name, HERE / f"{name}.c"
+    binary, source = CACHE / f"{name}{'-tls' * tls}", HERE / f"{name}.c"
     if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
         CACHE.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cc", "-O3", "-o", binary, source], check=True)
+        subprocess.run(["cc", "-O3", "-o", binary, source, *(["-DTLS", "-lssl"] if tls else [])], check=True)
     return binary
 
 
-def loadgen_command(*, port: int, calls: int, seconds: float, rate: int, channels: int) -> list[str]:
+def loadgen_command(*, port: int, calls: int, seconds: float, rate: int, channels: int, tls: bool = False) -> list[str]:
     """Return the command that places ``calls`` calls of ``seconds`` seconds to the recorder at ``port``."""
-    return [str(build("loadgen")), "127.0.0.1", *map(str, (port, calls, seconds, rate, channels))]
+    return [str(build("loadgen", tls=tls)), "127.0.0.1", *map(str, (port, calls, seconds, rate, channels))]
+
+
+def certificate() -> Path:
+    """Return a self-signed certificate with its key, made once; a small key keeps handshakes cheap, as is usual."""
+    pem = CACHE / "certificate.pem"
+    if not pem.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        name = ["-subj", "/CN=localhost", "-days", "3650"]
+        subprocess.run(["openssl", "req", "-x509", *curve, *name, "-keyout", pem, "-out", pem], check=True)
+    return pem
 
 
 def free_port() -> int:
@@ -53,6 +70,59 @@ def recorder(command: list[str], *, port: int, out: Path, log: Path) -> Iterator
         _stop(process)
 
 
+def peer_command(name: str, *, tls: bool = False) -> list[str]:
+    """Return the command of one peer, after installing what it needs."""
+    arguments = ["{port}", "{out}", *(["{cert}"] if tls else [])]
+    match name:
+        case "floor":
+            return [str(build("floor")), "{port}", "{out}", "250"]
+        case "node":
+            if not (CACHE / "node_modules" / "ws").exists():
+                subprocess.run(["npm", "install", "--silent", "--prefix", CACHE, "ws"], check=True)
+            script = HERE / "peers" / "node_server.js"
+            return ["env", f"NODE_PATH={CACHE / 'node_modules'}", "node", str(script), *arguments]
+        case _:
+            python = CACHE / "venv" / "bin" / "python"
+            if not python.exists():
+                subprocess.run([sys.executable, "-m", "venv", CACHE / "venv"], check=True)
+                subprocess.run([python, "-m", "pip", "-q", "install", "websockets", "picows", "uvloop"], check=True)
+            return [str(python), str(HERE / "peers" / f"{name}_server.py"), *arguments]
+
+
+def stat_fields(pid: int) -> list[str]:
+    """Return the fields of ``/proc/PID/stat`` after the name, which may contain anything."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def tree(pid: int) -> set[int]:
+    """Return a process and its descendants."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int(stat_fields(int(entry.name))[1])
+            except OSError:
+                continue
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found and child not in found}:
+        found |= more
+    return found
+
+
+def usage(pid: int) -> tuple[float, int]:
+    """Return the CPU seconds and the peak resident kilobytes of a process tree."""
+    cpu, memory = 0.0, 0
+    for one in tree(pid):
+        try:
+            times = stat_fields(one)[11:15]
+            status = Path(f"/proc/{one}/status").read_text()
+        except OSError:
+            continue
+        cpu += sum(map(int, times)) / TICKS
+        memory += int(status.partition("VmHWM:")[2].split()[0])
+    return cpu, memory
+
+
 def recordings(out: Path, call: int) -> list[Path]:
     """Return the recordings of one call, which are named after its callSid."""
     return [path for path in out.rglob(f"*load-{call:05d}*") if path.suffix in (".wav", ".raw")]
@@ -68,6 +138,32 @@ def values_of(data: bytes) -> Sequence[int]:
 def first_wrong_value(values: Sequence[int], call: int) -> int | None:
     """Return the position of the first value that differs from what loadgen sent."""
     return next((k for k, value in enumerate(values) if value != (k * 7 + call) & 0xFFFF), None)
+
+
+def audio_of(path: Path) -> bytes:
+    data = path.read_bytes()
+    if path.suffix == ".raw":
+        return data
+    at = data.find(b"data")
+    size = int.from_bytes(data[at + 4 : at + 8], "little")
+    return data[at + 8 : at + 8 + size]
+
+
+def recording_faults(out: Path, calls: int, bytes_per_call: int) -> list[str]:
+    """Return the faults of the recordings: missing files, wrong lengths, wrong samples."""
+    found = []
+    for call in range(calls):
+        mine = recordings(out, call)
+        if len(mine) != 1:
+            found.append(f"call {call}: {len(mine)} recordings")
+            continue
+        values = values_of(audio_of(mine[0]))
+        expected = bytes_per_call // 2
+        if len(values) != expected:
+            found.append(f"call {call}: {len(values)} samples instead of {expected}")
+        elif call % max(1, calls // 50) == 0 and (wrong := first_wrong_value(values, call)) is not None:
+            found.append(f"call {call}: sample {wrong} is wrong")
+    return found
 
 
 def _wait_until_open(port: int, process: subprocess.Popen[bytes]) -> None:

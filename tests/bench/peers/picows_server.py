@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import ssl
 import sys
 
 import uvloop
@@ -9,6 +10,10 @@ from picows import WSListener, WSMsgType, WSUpgradeResponse, WSUpgradeResponseWi
 
 port, out = int(sys.argv[1]), pathlib.Path(sys.argv[2])
 out.mkdir(parents=True, exist_ok=True)
+tls = None
+if len(sys.argv) > 3:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(sys.argv[3])
 
 
 class Recorder(WSListener):
@@ -34,7 +39,7 @@ def accept(request):
 
 
 async def main():
-    server = await ws_create_server(accept, "127.0.0.1", port)
+    server = await ws_create_server(accept, "127.0.0.1", port, ssl=tls)
     await server.serve_forever()
 
 

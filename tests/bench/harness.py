@@ -22,6 +22,9 @@ FINISH = 1.0
 """Seconds for a recorder to finish after the last call."""
 TICKS = os.sysconf("SC_CLK_TCK")
 
+# Where this is set, as in some containers, each start would compile every module again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 def build(name: str, *, tls: bool = False) -> Path:
     """Return the compiled tool ``name``, built if it is missing or older than its source."""

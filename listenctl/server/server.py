@@ -219,8 +219,10 @@ class ListenServer:
 
     def has_taken_all(self, *, with_beginning: bool = False) -> bool:
         """Return whether no more calls are to be taken; ``with_beginning`` counts connections that may become calls."""
+        if self.stop_after is None:
+            return False
         beginning = sum(call.log is None for call in self.live) if with_beginning else 0
-        return self.stop_after is not None and self.calls_total + beginning >= self.stop_after
+        return self.calls_total + beginning >= self.stop_after
 
     def _check_upstream(self, sockets: list[socket.socket]) -> None:
         upstream = self.settings.upstream

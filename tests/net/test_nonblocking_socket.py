@@ -174,3 +174,24 @@ async def test_the_end_of_the_connection_without_close_notify_loses_nothing(
     assert ends.server.stream_ended
     ends.server.close()
     ends.client.close()
+
+
+async def test_the_loop_is_asked_to_stop_only_what_it_does(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near, far = pair
+    loop = asyncio.get_running_loop()
+    far_fd = far.fileno()
+    unwatched = NonblockingSocket(near, loop)
+    watched = NonblockingSocket(far, loop)
+    watched.call_when_readable(lambda: None)
+    stopped: list[object] = []
+    monkeypatch.setattr(loop, "remove_reader", stopped.append)
+    monkeypatch.setattr(loop, "remove_writer", stopped.append)
+    unwatched.write(b"small")
+    unwatched.close()
+    assert stopped == []
+    watched.close()
+    assert stopped == [far]
+    monkeypatch.undo()
+    loop.remove_reader(far_fd)

@@ -5,8 +5,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from math import inf
 from queue import Empty, SimpleQueue
 from typing import TypeAlias
@@ -24,10 +24,15 @@ class BackgroundWriter:
     """Run jobs in order, in a thread of its own. A job that raises is logged, and the next one runs."""
 
     def __init__(
-        self, thread_name: str, max_waiting_bytes: float = inf, clock: Callable[[], float] = time.monotonic
+        self,
+        thread_name: str,
+        max_waiting_bytes: float = inf,
+        clock: Callable[[], float] = time.monotonic,
+        around_low_priority: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._max_waiting_bytes = max_waiting_bytes  # of data in jobs that have not run yet; see ``reserve_bytes``
         self._clock = clock
+        self._around_low_priority = around_low_priority  # a block in which some low-priority jobs run
         # Each is changed by one thread only.
         self._reserved_bytes = self._released_bytes = 0
         self._queue: SimpleQueue[Sequence[Job] | None] = SimpleQueue()
@@ -82,7 +87,14 @@ class BackgroundWriter:
         while (jobs := self._next_jobs()) is not None:
             for job in jobs:
                 run_job(job)
-            until = inf if self._raised else self._clock() + LOW_PRIORITY_TIME
+            while self._low_priority:
+                self._run_low_priority()
+                if not self._raised:
+                    break
+
+    def _run_low_priority(self) -> None:
+        until = self._clock() + LOW_PRIORITY_TIME
+        with self._around_low_priority():
             while self._low_priority and self._clock() < until:
                 run_job(self._low_priority.popleft())
 
@@ -100,9 +112,28 @@ class LoopMailbox:
         self._loop = loop
         self._jobs: deque[Job] = deque()
         self._woken = False
+        self._collecting = False
 
     def add_job(self, job: Job) -> None:
         self._jobs.append(job)
+        if not self._collecting:
+            self._wake_up()
+
+    @contextmanager
+    def collect_jobs(self) -> Iterator[None]:
+        """
+        Wake the loop at the end of the block for all jobs that were added in it. A wake-up costs both threads as much
+        as several files, because they change places.
+        """
+        self._collecting = True
+        try:
+            yield
+        finally:
+            self._collecting = False
+            if self._jobs:
+                self._wake_up()
+
+    def _wake_up(self) -> None:
         if not self._woken:
             self._woken = True
             with suppress(RuntimeError):  # The loop is closed after a second signal.

@@ -1,5 +1,7 @@
 import asyncio
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -89,6 +91,45 @@ async def test_threads_leave_jobs_for_the_event_loop(caplog: pytest.LogCaptureFi
 
     assert ran == [1]
     assert "bad luck" in caplog.text
+
+
+async def test_jobs_that_are_collected_wake_the_loop_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    mailbox, ran = LoopMailbox(loop), list[int]()
+    woken: list[Callable[[], None]] = []
+    monkeypatch.setattr(loop, "call_soon_threadsafe", woken.append)
+
+    with mailbox.collect_jobs():
+        mailbox.add_job(partial(ran.append, 1))
+        mailbox.add_job(partial(ran.append, 2))
+        assert woken == []
+    with mailbox.collect_jobs():
+        pass
+    (wake_up,) = woken
+    wake_up()
+    mailbox.add_job(partial(ran.append, 3))
+
+    assert len(woken) == 2
+    assert ran == [1, 2]
+
+
+def test_low_priority_jobs_run_in_a_block() -> None:
+    ran, done = list[str](), threading.Event()
+
+    @contextmanager
+    def block() -> Iterator[None]:
+        ran.append("begin")
+        yield
+        ran.append("end")
+        done.set()
+
+    writer = BackgroundWriter("test", clock=lambda: 0.0, around_low_priority=block)
+    # What a job adds needs no wake-up.
+    writer.add_jobs(*(partial(writer.add_low_priority_job, partial(ran.append, name)) for name in "ab"))
+    assert done.wait(30)
+    writer.close()
+
+    assert ran == ["begin", "a", "b", "end"]
 
 
 def test_a_loop_that_is_closed_takes_no_more_jobs() -> None:

@@ -111,7 +111,7 @@ class FileRecorder:
         self._disk_is_slow = False
         self._delayed = 0  # number of recordings that are finished later
         self._give_up_at = inf
-        self._writer = BackgroundWriter("writer", MAX_WAITING_BYTES)
+        self._writer = BackgroundWriter("writer", MAX_WAITING_BYTES, around_low_priority=self._results.collect_jobs)
         self._conversions = ConversionPool()
         self._finishers = ThreadPoolExecutor(max_workers=FINISHERS, thread_name_prefix="finisher")
 

@@ -90,11 +90,21 @@ class CallMessages:
         await self.connection.send(ToolMessageType.SYNC.serialize())
         return Synced.parse(await wait_for_answer(answer))
 
-    async def request_turn(self, sample_rate: int | None = None) -> asyncio.Future[None]:
+    async def request_turn(self, sample_rate: int | None = None, *, probed: bool = False) -> asyncio.Future[None]:
         """Ask for the turn to stream; the future is done when it is ours."""
+        data = {} if sample_rate is None else {"sampleRate": sample_rate, **({"probed": True} if probed else {})}
+        return await self._acquire(data)
+
+    async def withdraw_rate(self) -> None:
+        """Let the server forget the rate that a tool claimed."""
+        await self._acquire({"sampleRate": None})
+        await self.release_turn()
+
+    async def _acquire(self, data: Mapping[str, object]) -> asyncio.Future[None]:
         self._granted = granted = self._loop.create_future()
-        data = {} if sample_rate is None else {"data": {"sampleRate": sample_rate}}
-        await self.connection.send(peer_json.encode({"type": ToolMessageType.ACQUIRE, **data}))
+        await self.connection.send(
+            peer_json.encode({"type": ToolMessageType.ACQUIRE, **({"data": data} if data else {})})
+        )
         return granted
 
     async def release_turn(self) -> None:

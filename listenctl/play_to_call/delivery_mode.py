@@ -24,20 +24,32 @@ class KnownBy(StrEnum):
     OPTION = "option"
     METADATA = "metadata"
     TOOL = "tool"
+    CLAIM = "claim"
     SERVER = "server"
     PROBE = "probe"
+
+    @property
+    def is_claim(self) -> bool:
+        """Whether somebody only says so, apart from the application, which sets the rate in its verb."""
+        return self in (KnownBy.OPTION, KnownBy.CLAIM, KnownBy.SERVER)
+
+    @property
+    def is_probed(self) -> bool:
+        return self in (KnownBy.PROBE, KnownBy.TOOL)
 
 
 _WORDS = {
     KnownBy.OPTION: "according to the options",
     KnownBy.METADATA: f"according to {STREAM_RATE_KEY} in the call's metadata",
-    KnownBy.TOOL: "according to another tool",
+    KnownBy.TOOL: "according to a probe by another tool",
+    KnownBy.CLAIM: "as another tool assumes",
     KnownBy.SERVER: "according to the server's --stream-rate",
     KnownBy.PROBE: "according to a probe",
 }
 _WHO_SAYS = {
     KnownBy.METADATA: "the call's metadata says",
-    KnownBy.TOOL: "another tool says",
+    KnownBy.TOOL: "a probe by another tool says",
+    KnownBy.CLAIM: "another tool says",
     KnownBy.SERVER: "the server's --stream-rate says",
 }
 

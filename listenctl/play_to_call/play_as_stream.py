@@ -21,11 +21,14 @@ from listenctl.play_to_call.call_messages import (
 from listenctl.play_to_call.delivery_mode import KnownBy, PlayMode
 from listenctl.play_to_call.play_result import PlayEvidence, PlayOutcome, PlayProgress, PlayResult
 from listenctl.play_to_call.playable_sound import PlayableSound
-from listenctl.play_to_call.rate_probe import IDLE_MARK_WAIT
+from listenctl.play_to_call.rate_probe import IDLE_MARK_WAIT, PROBED_RATES
 from listenctl.play_to_call.settings import PlaySettings
 from listenctl.play_to_call.stream_sender import KILL_PAUSE, STREAM_CHUNK, STREAM_PAD, StreamSender
 from listenctl.protocol.call_sharing.tool_messages import Synced
 from listenctl.protocol.jambonz_messages import Mark
+
+_SLOWER_BY = 0.1
+"""Seconds between the answer of a mark and the one at another rate: two ticks, and the time to send it."""
 
 
 class StreamPlayer:
@@ -75,7 +78,10 @@ class StreamPlayer:
         await self._messages.sync()
         if mark is None:
             return PlayResult(PlayOutcome.SENT, None, self._sender.sent_seconds)
-        return await self._wait_for_end(mark)
+        result = await self._wait_for_end(mark)
+        if result.outcome is PlayOutcome.UNKNOWN:
+            await self._messages.withdraw_rate()
+        return result
 
     async def stop(self) -> None:
         # Once all of it is played, a killAudio would stop somebody else's sound.
@@ -91,7 +97,8 @@ class StreamPlayer:
         return PlayProgress(self._state, sent, self._heard_seconds(), self._sound.seconds, lead)
 
     async def _take_turn(self) -> None:
-        granted = await self._messages.request_turn(self._mode.sample_rate)
+        mode = self._mode
+        granted = await self._messages.request_turn(mode.sample_rate, probed=mode.known_by.is_probed)
         synced = await self._messages.sync()
         if self._settings.interrupt:
             synced = await self._kill_until(granted)
@@ -102,10 +109,18 @@ class StreamPlayer:
             synced = await self._messages.sync()
             # The turn may have ended with a killAudio.
             self._sender.note_kill()
+        self._warn_about_rate(synced)
         self._proven = self._proven or synced.mark_answered
         # Where the rate is unknown, audio may still be playing.
         self._idle = synced.playout == 0.0
         self._ahead = synced.playout or 0.0
+
+    def _warn_about_rate(self, synced: Synced) -> None:
+        if self._mode.known_by is not KnownBy.OPTION or synced.stream_rate in (None, self._mode.sample_rate):
+            return
+        if who := {"metadata": "the call's metadata says", "probe": "a probe found"}.get(synced.stream_rate_from or ""):
+            what = f"{synced.stream_rate} Hz" if synced.stream_rate else "that the call takes clips"
+            self._notify(f"--stream-rate is {self._mode.sample_rate} Hz, but {who} {what}")
 
     async def _kill_until(self, granted: asyncio.Future[None]) -> Synced:
         """Stop the stream that plays, and those that would be next: a killAudio makes each of them lose its turn."""
@@ -135,6 +150,8 @@ class StreamPlayer:
             # Only silence lies between the sound and the mark, and it doesn't matter if that is killed.
             return self._interrupted(answer.at) if answer.at < end else self._played(PlayEvidence.CLOCK)
         early = end - answer.at
+        if problem := self._rate_problem(answer.at - end - STREAM_PAD):
+            return PlayResult(PlayOutcome.UNKNOWN, None, 0.0, problem)
         if early <= MARK_EARLY:
             return self._played(PlayEvidence.MARK)
         if await wait_until(self._messages.killed, end) is not None:
@@ -151,11 +168,31 @@ class StreamPlayer:
         if not (self._proven or (await self._messages.sync()).mark_answered):
             detail = "jambonz has never answered a mark of this call, so nothing proves that it takes a stream"
             return PlayResult(PlayOutcome.UNKNOWN, None, 0.0, detail)
+        if self._mode.known_by.is_claim and self._mode.sample_rate > min(PROBED_RATES):
+            detail = f"jambonz did not answer the mark after it, as if it played slower; {self._wrong_rate()}"
+            return PlayResult(PlayOutcome.UNKNOWN, None, 0.0, detail)
         detail = (
             "by the clock; jambonz did not answer the mark after it, as happens after killAudio and clearMarks, and "
             "where more audio follows at a rate other than the call's"
         )
         return self._played(PlayEvidence.CLOCK, detail)
+
+    def _rate_problem(self, late: float) -> str:
+        """Return why an answer that came ``late`` after its time contradicts a claimed rate, empty if it doesn't."""
+        if not self._mode.known_by.is_claim or self._settings.exact:
+            return ""
+        if late < -STREAM_PAD:
+            return f"jambonz answered the mark after it too early, as if it played faster; {self._wrong_rate()}"
+        seconds = self._sender.sent_seconds + STREAM_PAD
+        # A busy machine answers late too, but hardly by what another rate adds.
+        slower = (seconds * (self._mode.sample_rate / rate - 1) for rate in PROBED_RATES)
+        if any(added > MARK_EARLY and abs(late - added) < _SLOWER_BY for added in slower):
+            problem = f"jambonz answered the mark after it {late:.1f} s too late, as if it played slower"
+            return f"{problem}; {self._wrong_rate()}"
+        return ""
+
+    def _wrong_rate(self) -> str:
+        return f"{self._mode.sample_rate} Hz may be the wrong rate; without --stream-rate it is probed"
 
     def _played(self, evidence: PlayEvidence, detail: str = "") -> PlayResult:
         return PlayResult(PlayOutcome.PLAYED, evidence, self._sender.sent_seconds, detail)

@@ -22,11 +22,12 @@ from listenctl.play_to_call.playable_sound import PlayableSound
 from listenctl.play_to_call.rate_probe import probe_mode
 from listenctl.play_to_call.settings import PlaySettings
 from listenctl.protocol.call_sharing.stream_rate import PLAYS_CLIPS, metadata_stream_rate
+from listenctl.protocol.call_sharing.tool_messages import Synced
 
 STOP_LIMIT = 2.0
 """Seconds for the server to take a killAudio when playing is cancelled."""
 
-_KNOWN_BY = {"metadata": KnownBy.METADATA, "tool": KnownBy.TOOL, "server": KnownBy.SERVER}
+_KNOWN_BY = {"metadata": KnownBy.METADATA, "probe": KnownBy.TOOL, "tool": KnownBy.CLAIM, "server": KnownBy.SERVER}
 
 
 class SoundPlayer:
@@ -74,7 +75,7 @@ class SoundPlayer:
         if known := choose_mode(choice, rate, ModeHints(metadata)):
             return known
         synced = await messages.sync()
-        hints = ModeHints(metadata, synced.stream_rate, _KNOWN_BY.get(synced.stream_rate_from or "", KnownBy.SERVER))
+        hints = _hints_of(metadata, synced)
         if known := choose_mode(choice, rate, hints):
             return known
         self._notify(explain_probe(choice, hints))
@@ -87,7 +88,7 @@ class SoundPlayer:
             self._notify("another tool is streaming to this call; waiting for its turn to end")
             await wait_for_answer(granted)
             synced = await messages.sync()
-            hints = ModeHints(server=synced.stream_rate, server_from=KnownBy.TOOL)
+            hints = _hints_of(None, synced)
             if known := choose_mode(self._settings.choice, None, hints):
                 await self._share_clip_mode(messages, known)
                 return known
@@ -100,7 +101,7 @@ class SoundPlayer:
     async def _share_clip_mode(self, messages: CallMessages, mode: PlayMode) -> None:
         """End a turn that clips don't need, and let the server pass the mode on to other tools."""
         if mode.delivery is Delivery.CLIP:
-            await messages.request_turn(PLAYS_CLIPS)
+            await messages.request_turn(PLAYS_CLIPS, probed=mode.known_by.is_probed)
             await messages.release_turn()
 
     async def _stop(self) -> None:
@@ -109,3 +110,7 @@ class SoundPlayer:
         with suppress(ListenctlError, TimeoutError):
             async with asyncio.timeout(STOP_LIMIT):
                 await self._player.stop()
+
+
+def _hints_of(metadata: int | None, synced: Synced) -> ModeHints:
+    return ModeHints(metadata, synced.stream_rate, _KNOWN_BY.get(synced.stream_rate_from or "", KnownBy.SERVER))

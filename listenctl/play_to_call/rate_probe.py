@@ -30,7 +30,7 @@ _GRACE = 2.0
 _EARLY, _LATE = 0.01, 0.09
 # Between two answers, lateness differs by a tick and a little; the wrong rate makes it differ by 40 ms and more.
 _MAX_DIFFERENCE = 0.03
-_RATES = tuple(_CONFIRMING_SAMPLES)
+PROBED_RATES = tuple(_CONFIRMING_SAMPLES)
 
 
 async def probe_mode(messages: CallMessages, choice: ModeChoice, synced: Synced) -> PlayMode | None:
@@ -56,7 +56,7 @@ async def _probe_rate(messages: CallMessages) -> int | None:
         begin = asyncio.get_running_loop().time()
         for _ in range(0, samples, _MESSAGE_SAMPLES):
             await messages.send_audio(bytes(_MESSAGE_SAMPLES * SAMPLE_BYTES))
-        answer = await _send_mark(messages, samples / min(_RATES) + _GRACE)
+        answer = await _send_mark(messages, samples / min(PROBED_RATES) + _GRACE)
         if answer is None:
             return None
         measured.append((samples, answer.at - begin))
@@ -69,13 +69,13 @@ async def _probe_rate(messages: CallMessages) -> int | None:
 def _next_samples(samples: int, seconds: float) -> int:
     if samples != _SILENT_SAMPLES:
         return _SILENT_SAMPLES
-    possible = (rate for rate in _RATES if -_EARLY <= seconds - samples / rate <= _LATE)
+    possible = (rate for rate in PROBED_RATES if -_EARLY <= seconds - samples / rate <= _LATE)
     return _CONFIRMING_SAMPLES.get(next(possible, 0), _SILENT_SAMPLES)
 
 
 def certain_rate(measured: Sequence[tuple[int, float]]) -> int | None:
     """Return the rate at which silences of so many samples took so many seconds, None if that isn't certain."""
-    for rate in _RATES:
+    for rate in PROBED_RATES:
         late = [(samples, seconds - samples / rate) for samples, seconds in measured]
         if any(seconds < -_EARLY for _, seconds in late):
             continue

@@ -44,7 +44,11 @@ def test_the_source_closest_to_the_call_decides(
         (AUTO, ModeHints(), "nothing says how this call takes sound, so it is probed"),
         (STREAM, ModeHints(), "nothing says how this call takes sound, so it is probed"),
         (STREAM, ModeHints(metadata=0), "the call's metadata says that this call takes clips, not a stream; "),
-        (STREAM, ModeHints(server=0, server_from=KnownBy.TOOL), "another tool says that this call takes clips"),
+        (
+            STREAM,
+            ModeHints(server=0, server_from=KnownBy.TOOL),
+            "a probe by another tool says that this call takes clips",
+        ),
         (STREAM, ModeHints(server=0), "the server's --stream-rate says that this call takes clips, not a stream; "),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 import listenctl.play_to_call.play_as_clips
 from listenctl.errors import ListenctlError, NotFoundError, UsageError
 from listenctl.live_client.send_command import send_command
+from listenctl.play_to_call.call_messages import open_messages
 from listenctl.play_to_call.delivery_mode import KnownBy, ModeChoice
 from listenctl.play_to_call.play_result import PlayEvidence, PlayOutcome, PlayResult
 from listenctl.play_to_call.play_sound import SoundPlayer
@@ -340,6 +341,44 @@ async def test_a_probe_finds_out_at_which_rate_a_call_streams(tmp_path: Path, ra
 
     assert (result.outcome, result.seconds, known_by) == (PlayOutcome.PLAYED, 0.2, KnownBy.PROBE)
     assert then_known_by is KnownBy.TOOL
+
+
+@pytest.mark.parametrize(
+    ("said", "real", "problem"),
+    [
+        (16000, 8000, "as if it played slower; 16000 Hz may be the wrong rate"),
+        (24000, 8000, "as if it played slower; 24000 Hz may be the wrong rate"),
+        (24000, 16000, "as if it played slower; 24000 Hz may be the wrong rate"),
+        (8000, 16000, "as if it played faster; 8000 Hz may be the wrong rate"),
+        (16000, 24000, "as if it played faster; 16000 Hz may be the wrong rate"),
+        (8000, 8000, ""),
+        (24000, 24000, ""),
+    ],
+)
+@pytest.mark.parametrize("length", [0.5, 3.0])
+async def test_a_rate_that_the_user_gives_counts_only_while_marks_do_not_contradict_it(
+    tmp_path: Path, said: int, real: int, problem: str, length: float
+) -> None:
+    async with live_call(tmp_path, streaming(real, known=False)) as call:
+        result, known_by = await play(call, noise(length, said), said, settings=PlaySettings(stream_rate=said))
+        async with call.attached() as attachment, open_messages(attachment) as messages:
+            known = (await messages.sync()).stream_rate
+
+    assert known_by is KnownBy.OPTION
+    assert (problem in result.detail, known) == (True, None if problem else said)
+    assert result.outcome is (PlayOutcome.UNKNOWN if problem else PlayOutcome.PLAYED)
+
+
+async def test_a_rate_that_contradicts_a_probe_is_said_and_the_probe_still_counts(tmp_path: Path) -> None:
+    said: list[str] = []
+    async with live_call(tmp_path, streaming(8000, known=False)) as call:
+        await play(call, noise(0.2, 8000))
+        wrong = PlaySettings(stream_rate=16000)
+        result, _ = await play(call, noise(0.5, 16000), 16000, settings=wrong, notify=said.append)
+        right, known_by = await play(call, noise(0.2, 8000))
+
+    assert said == ["--stream-rate is 16000 Hz, but a probe found 8000 Hz"]
+    assert (result.outcome, right.outcome, known_by) == (PlayOutcome.UNKNOWN, PlayOutcome.PLAYED, KnownBy.TOOL)
 
 
 @pytest.mark.parametrize("streams", [True, False])

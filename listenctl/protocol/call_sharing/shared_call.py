@@ -212,7 +212,8 @@ class SharedCall:
     def _handle_tool_message(self, tool: int, command: UnknownCommand) -> Actions:
         match command.type:
             case ToolMessageType.ACQUIRE:
-                return self._stream.request_turn(tool, stream_rate(_data_of(command).get("sampleRate")))
+                self._take_rate(_data_of(command))
+                return self._stream.request_turn(tool)
             case ToolMessageType.RELEASE:
                 return self._stream.end_turn(tool)
             case ToolMessageType.WITHDRAW:
@@ -226,6 +227,13 @@ class SharedCall:
         known = f"{acquire}, {release}, {sync} and {withdraw}"
         detail = f"unknown type {str(command.type)[:40]!r}; send {known}, or a command of jambonz"
         return (RefuseTool(tool, ToolRefusal(RefusalReason.UNKNOWN_CONTROL, detail)),)
+
+    def _take_rate(self, data: Mapping[str, object]) -> None:
+        rate = stream_rate(data.get("sampleRate"))
+        if rate is not None:
+            self.rates.take_tool_rate(rate, probed=data.get("probed") is True)
+        elif "sampleRate" in data and data["sampleRate"] is None:
+            self.rates.tool = None
 
     def _answer_syncs(self) -> Actions:
         done = [tool for tool, clip in self._syncs if not self._clips.queue.is_waiting(clip)]

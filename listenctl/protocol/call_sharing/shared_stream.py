@@ -201,9 +201,8 @@ class SharedStream:
         # What jambonz holds back, and what follows, is the application's now.
         self._tail.forget_audio()
 
-    def request_turn(self, tool: int, rate: int | None) -> Actions:
-        """Begin or queue a turn of a tool; ``rate`` is the call's rate according to the tool, None if it gives none."""
-        self.rates.tool = self.rates.tool if rate is None else rate
+    def request_turn(self, tool: int) -> Actions:
+        """Begin or queue a turn of a tool."""
         self._killed.pop(tool, None)
         return (_granted(tool),) if self.turns.request_turn(tool) else ()
 

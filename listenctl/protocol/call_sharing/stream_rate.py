@@ -25,18 +25,27 @@ class StreamRates:
 
     def __init__(self, server: int | None = None) -> None:
         self.metadata: int | None = None
-        self.tool: int | None = None  # according to the tool that asked for the stream last
+        self.probed: int | None = None
+        self.tool: int | None = None  # what the tool that asked for the stream last says, without having probed it
         self._server = server
 
     @property
     def best(self) -> StreamRate:
-        sources = (("metadata", self.metadata), ("tool", self.tool), ("server", self._server))
+        sources = (
+            ("metadata", self.metadata),
+            ("probe", self.probed),
+            ("tool", self.tool),
+            ("server", self._server),
+        )
         return next((StreamRate(hertz, source) for source, hertz in sources if hertz is not None), StreamRate())
 
     @property
     def streaming(self) -> int | None:
         """The rate of the audio streamed now, best known to its sender; None if it is unknown or not played."""
         return self.tool or self.best.hertz or None
+
+    def take_tool_rate(self, rate: int, *, probed: bool) -> None:
+        self.probed, self.tool = (rate, None) if probed else (self.probed, rate)
 
 
 def metadata_stream_rate(fields: Mapping[str, object]) -> int | None:

@@ -59,7 +59,7 @@ class Synced:
     """The state of a call's playout."""
 
     stream_rate: int | None = None  # of the audio that jambonz plays; 0 if it plays clips, None if unknown
-    stream_rate_from: str | None = None  # its source: ``metadata``, ``tool`` or ``server``
+    stream_rate_from: str | None = None  # its source: ``metadata``, ``probe``, ``tool`` or ``server``
     playout: float | None = None  # how long the streamed audio still plays, by the clock; None if the rate is unknown
     waiting_clips: int = 0
     clip_seconds: float | None = None

@@ -55,7 +55,7 @@ async def _find_rate(call: RespondedCall, messages: CallMessages) -> ResponderSt
     if mode.delivery is Delivery.CLIP:
         doubt = f"the caller may hear nothing: jambonz answers no mark, as in a call that takes clips; {REMEDY}"
         return _guess(call, doubt)
-    await messages.request_turn(mode.sample_rate)
+    await messages.request_turn(mode.sample_rate, probed=True)
     await messages.sync()
     return ResponderStream(mode.sample_rate, tried=True)
 

@@ -220,6 +220,19 @@ def test_synced_says_the_rate_and_what_is_still_to_be_played() -> None:
     assert (state(call, second).stream_rate, state(call, second).stream_rate_from) == (0, "tool")
 
 
+def test_a_rate_that_a_tool_claims_is_forgotten_when_it_takes_it_back_and_one_that_was_probed_stays() -> None:
+    call, (first, second) = shared(2)
+
+    call.take_tool_message(first, acquire(16_000))
+    call.take_tool_message(first, acquire(None))
+    assert (state(call, second).stream_rate, state(call, second).stream_rate_from) == (None, None)
+
+    call.take_tool_message(first, TextMessage(b'{"type":"listenctl:acquire","data":{"sampleRate":8000,"probed":true}}'))
+    call.take_tool_message(first, acquire(16_000))
+    call.take_tool_message(first, acquire(None))
+    assert (state(call, second).stream_rate, state(call, second).stream_rate_from) == (8000, "probe")
+
+
 def test_synced_says_what_waits_and_whether_a_mark_was_ever_answered() -> None:
     call, (first, second) = shared(2)
     fill(call, first)

@@ -58,13 +58,17 @@ def test_what_is_no_rate_is_ignored_and_told_of(value: object, told: str) -> Non
     assert len(complaint) < 150
 
 
-def test_metadata_go_before_a_tool_and_that_before_the_server() -> None:
+def test_metadata_go_before_a_probe_that_before_a_tool_and_that_before_the_server() -> None:
     assert (StreamRates().best, StreamRates().streaming) == (StreamRate(None, None), None)
     rates = StreamRates(0)
     assert (rates.best, rates.streaming) == (StreamRate(0, "server"), None)
 
-    rates.tool = 16_000
+    rates.take_tool_rate(16_000, probed=False)
     assert rates.best == StreamRate(16_000, "tool")
+
+    rates.take_tool_rate(24_000, probed=True)
+    rates.take_tool_rate(16_000, probed=False)
+    assert rates.best == StreamRate(24_000, "probe")
 
     rates.metadata = 8000
     assert rates.best == StreamRate(8000, "metadata")

@@ -60,6 +60,7 @@ class SoundPlayer:
         return PlayProgress("asking") if self._player is None else self._player.progress()
 
     async def _run(self, messages: CallMessages, sound: PlayableSound) -> PlayResult:
+        await sound.check()
         self.mode = mode = await self._find_mode(messages)
         if mode.delivery is Delivery.STREAM:
             self._player = StreamPlayer(messages, sound, mode, settings=self._settings, notify=self._notify)

@@ -7,12 +7,16 @@ from math import isfinite
 
 from listenctl.errors import ListenctlError, UsageError
 from listenctl.media.sources.audio_sources import AudioSource, PcmSource, SourceKind, open_source
-from listenctl.media.sources.pipe_source import open_pipe
+from listenctl.media.sources.pipe_source import open_pipe, read_opening
 from listenctl.media.sources.sound_file_source import SoundFileInfo, read_sound_info
 from listenctl.play_to_call.trim_and_gain import SoundEdits, edit_source
 
 CLIP_RATE, WIDE_CLIP_RATE = 8000, 16000
 """Raw clips at other rates become noise or nothing (listenctl-protocol(7) 5.1)."""
+
+
+async def _needs_no_check() -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +28,7 @@ class PlayableSound:
     clip_rate: int = CLIP_RATE
     seconds: float | None = None
     endless: bool = False  # it has no end, so it can't be played as clips
+    check: Callable[[], Awaitable[None]] = _needs_no_check  # waits until it can be played; raises UsageError
 
     @classmethod
     def computed(
@@ -51,9 +56,15 @@ async def prepare_sound(spec: str, edits: SoundEdits | None = None) -> PlayableS
     if facts is not None and not edits.loop and edits.start >= facts.seconds:
         raise UsageError(f"{spec}: is {facts.seconds:.2f} s long, so nothing follows --start {edits.start:g}")
 
+    piped = _Stdin(edits.channel or 0) if kind is SourceKind.PIPE else None
+
     async def open_at(sample_rate: int) -> AudioSource:
         try:
-            source = await _open(spec, sample_rate, edits)
+            source = await (
+                piped.open(sample_rate)
+                if piped
+                else open_source(spec, sample_rate, loop=edits.loop, channel=edits.channel)
+            )
         except ListenctlError as exc:
             # A microphone that can't be opened is the user's choice, like a file that can't be read.
             raise UsageError(str(exc)) from exc
@@ -65,7 +76,24 @@ async def prepare_sound(spec: str, edits: SoundEdits | None = None) -> PlayableS
         clip_rate=_clip_rate(facts),
         seconds=length,
         endless=edits.duration is None and (edits.loop or kind.is_endless),
+        check=piped.check if piped else _needs_no_check,
     )
+
+
+class _Stdin:
+    """Standard input, whose first bytes are checked before anything is sent."""
+
+    def __init__(self, channel: int) -> None:
+        self._channel = channel
+        self._opening = b""
+
+    async def check(self) -> None:
+        self._opening = await read_opening(0, channel=self._channel)
+
+    async def open(self, sample_rate: int) -> AudioSource:
+        # All of it is played, however slowly it comes; while it stalls, the caller hears silence.
+        pipe = await open_pipe(0, sample_rate, channel=self._channel, patience=0, lossless=True, opening=self._opening)
+        return _Piped(pipe)
 
 
 class _Piped:
@@ -82,13 +110,6 @@ class _Piped:
 
     async def close(self) -> None:
         await self._source.close()
-
-
-async def _open(spec: str, sample_rate: int, edits: SoundEdits) -> AudioSource:
-    if spec == SourceKind.PIPE:
-        # All of it is played, however slowly it comes; while it stalls, the caller hears silence.
-        return _Piped(await open_pipe(0, sample_rate, channel=edits.channel or 0, patience=0, lossless=True))
-    return await open_source(spec, sample_rate, loop=edits.loop, channel=edits.channel)
 
 
 def _check(spec: str, edits: SoundEdits) -> None:

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,7 +16,7 @@ from listenctl.play_to_call.call_messages import open_messages
 from listenctl.play_to_call.delivery_mode import KnownBy, ModeChoice
 from listenctl.play_to_call.play_result import PlayEvidence, PlayOutcome, PlayResult
 from listenctl.play_to_call.play_sound import SoundPlayer
-from listenctl.play_to_call.playable_sound import PlayableSound
+from listenctl.play_to_call.playable_sound import PlayableSound, prepare_sound
 from listenctl.play_to_call.settings import PlaySettings
 from listenctl.protocol.application_commands import KillAudio
 from listenctl.protocol.call_metadata import CallMetadata
@@ -23,6 +24,7 @@ from listenctl.protocol.jambonz_model.profiles import CURRENT, IDEAL, NEXT, OLD,
 from listenctl.protocol.listen_verb.listen_verb import ListenVerb
 from tests.helpers.server import until
 from tests.helpers.simulated_calls import LiveCall, clips, live_call, noise, streaming
+from tests.play_to_call.test_playable_sound import stdin_is
 
 pytestmark = pytest.mark.simulated_time
 
@@ -255,6 +257,32 @@ async def test_a_call_that_ends_while_its_source_is_silent_is_noticed() -> None:
         await SoundPlayer(connection, PlaySettings()).play(PlayableSound(name="stuck", open=open_stuck))
 
     assert connection.kinds()[-1] == "closed"
+
+
+@pytest.mark.parametrize(
+    ("piped", "problem"),
+    [(b"Hello caller,\n", "stdin is text, not audio"), (b"", "stdin: ended without any audio"), (b"RIFF", "stdin")],
+    ids=["a text", "nothing", "a cut WAV"],
+)
+async def test_stdin_that_is_no_audio_is_refused_before_anything_is_sent(piped: bytes, problem: str) -> None:
+    connection = ScriptedConnection(metadata=CallMetadata.from_fields({}))
+    reader, writer = os.pipe()
+    os.write(writer, piped)
+    os.close(writer)
+    with stdin_is(reader), pytest.raises(UsageError, match=problem):
+        await SoundPlayer(connection, PlaySettings()).play(await prepare_sound("-"))
+
+    assert (connection.texts, connection.audio) == ([], b"")
+
+
+async def test_a_call_that_ends_before_anything_arrives_on_stdin_is_noticed() -> None:
+    connection = ScriptedConnection()
+    connection.inbox.put_nowait("the end")
+    reader, writer = os.pipe()
+    with stdin_is(reader):
+        with pytest.raises(NotFoundError):
+            await SoundPlayer(connection, PlaySettings()).play(await prepare_sound("-"))
+        os.close(writer)
 
 
 WAITING, SENDING, INTERRUPTING = PlaySettings(), PlaySettings(wait=False), PlaySettings(interrupt=True)

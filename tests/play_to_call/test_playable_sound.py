@@ -74,6 +74,7 @@ async def test_what_is_piped_in_is_played_without_a_pause_of_our_own() -> None:
     os.close(writer)
     with stdin_is(reader):
         sound = await prepare_sound("-")
+        await sound.check()
         values = await read_all(await sound.open(8000))
 
     assert values == [5] * 1000

@@ -40,6 +40,10 @@ class PipeDecoder:
         self._file_bytes = 0
         self._ended = False
 
+    @property
+    def knows_format(self) -> bool:
+        return self._stream is not None or self._file is not None
+
     def feed(self, data: bytes) -> bytes:
         """Take more of the pipe; return the audio that is complete."""
         if self._stream is not None:
@@ -53,7 +57,7 @@ class PipeDecoder:
     def remaining_audio(self) -> Iterator[bytes]:
         """Yield the rest of the audio, in blocks, when the pipe has ended."""
         self._ended = True
-        if self._stream is None and self._file is None:
+        if not self.knows_format:
             yield self._open()
         if self._file is not None:
             yield from self._decoded(self._file)

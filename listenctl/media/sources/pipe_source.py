@@ -15,18 +15,88 @@ _MAX_WAITING = 1 << 20
 _READ_BYTES = 1 << 16
 # Seconds to wait for a writer that is started at the same time, so that the call doesn't begin with silence.
 _PATIENCE = 1.0
+_ANY_RATE = 8000
+_NO_AUDIO = "stdin: ended without any audio; pipe raw 16-bit samples or a sound file in"
 
 
-async def open_pipe(
-    fd: int, sample_rate: int, *, channel: int = 0, patience: float = _PATIENCE, lossless: bool = False
-) -> "PipeSource":
+async def read_opening(fd: int, *, channel: int = 0) -> bytes:
+    """
+    Wait for the first bytes of a pipe, for ``open_pipe``, until they show in which format its audio is.
+
+    Raises:
+        UsageError: it isn't audio, or nothing comes.
+    """
+    _check_pipe(fd)
+    loop = asyncio.get_running_loop()
+    opening: asyncio.Future[bytes] = loop.create_future()
+
+    def settle(data: bytes, error: ListenctlError | None) -> None:
+        if opening.done():
+            return
+        opening.set_exception(error) if error else opening.set_result(data)
+
+    def read() -> None:
+        data, error = b"", None
+        try:
+            data = _read_opening(fd, channel)
+        except OSError as exc:
+            error = _unreadable(exc)
+        except ListenctlError as exc:
+            error = UsageError(str(exc))
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, data, error)
+
+    threading.Thread(target=read, name="listenctl-pipe-opening", daemon=True).start()
+    return await opening
+
+
+def _read_opening(fd: int, channel: int) -> bytes:
+    decoder, opening = PipeDecoder(_ANY_RATE, channel=channel), b""
     try:
-        mode = os.fstat(fd).st_mode
+        while not decoder.knows_format and (data := _read(fd)):
+            decoder.feed(data)
+            opening += data
+        if not opening:
+            raise UsageError(_NO_AUDIO)
+        if not decoder.knows_format:
+            for _ in decoder.remaining_audio():
+                pass
+    finally:
+        decoder.close()
+    return opening
+
+
+def _read(fd: int) -> bytes:
+    # Another process that shares the pipe may have made it non-blocking.
+    select.select([fd], [], [])
+    return os.read(fd, _READ_BYTES)
+
+
+def _unreadable(exc: OSError) -> UsageError:
+    return UsageError(f"-: stdin can't be read: {exc.strerror}; pipe audio in")
+
+
+def _check_pipe(fd: int) -> os.stat_result:
+    try:
+        status = os.fstat(fd)
     except OSError as exc:
         raise UsageError("-: stdin is closed; pipe audio in") from exc
     if os.isatty(fd):
         raise UsageError("-: stdin is a terminal; pipe raw 16-bit audio or a sound file in")
-    source = PipeSource(fd, PipeDecoder(sample_rate, channel=channel), lossless=lossless or stat.S_ISREG(mode))
+    return status
+
+
+async def open_pipe(
+    fd: int,
+    sample_rate: int,
+    *,
+    channel: int = 0,
+    patience: float = _PATIENCE,
+    lossless: bool = False,
+    opening: bytes = b"",
+) -> "PipeSource":
+    lossless = lossless or stat.S_ISREG(_check_pipe(fd).st_mode)
+    source = PipeSource(fd, PipeDecoder(sample_rate, channel=channel), lossless=lossless, opening=opening)
     with suppress(TimeoutError):
         async with asyncio.timeout(patience):
             await source.wait_for_audio()
@@ -36,9 +106,10 @@ async def open_pipe(
 class PipeSource:
     """Audio from a pipe, with silence while nothing arrives."""
 
-    def __init__(self, fd: int, decoder: PipeDecoder, *, lossless: bool = False) -> None:
+    def __init__(self, fd: int, decoder: PipeDecoder, *, lossless: bool = False, opening: bytes = b"") -> None:
         self._fd = fd
         self._decoder = decoder
+        self._opening = opening  # what was read of the pipe before
         self._lossless = lossless  # wait for late audio instead of returning silence
         self._changed = threading.Condition()
         self._waiting = bytearray()
@@ -88,27 +159,22 @@ class PipeSource:
 
     def _run(self) -> None:
         try:
-            while not self._closed and (data := self._read()):
+            if self._opening:
+                self._put(self._decoder.feed(self._opening))
+            while not self._closed and (data := _read(self._fd)):
                 self._put(self._decoder.feed(data))
             for pcm in self._decoder.remaining_audio():
                 self._put(pcm)
             if self._silent:
-                self._error = ListenctlError(
-                    "stdin: ended without any audio; pipe raw 16-bit samples or a sound file in"
-                )
+                self._error = ListenctlError(_NO_AUDIO)
         except OSError as exc:
-            self._error = UsageError(f"-: stdin can't be read: {exc.strerror}; pipe audio in")
+            self._error = _unreadable(exc)
         except ListenctlError as exc:
             self._error = exc
         finally:
             self._decoder.close()
         self._over = True
         self._wake()
-
-    def _read(self) -> bytes:
-        # Another process that shares the pipe may have made it non-blocking.
-        select.select([self._fd], [], [])
-        return os.read(self._fd, _READ_BYTES)
 
     def _put(self, pcm: bytes) -> None:
         with self._changed:

@@ -37,9 +37,9 @@ MAX_RUN = 64
 MAX_COUNTED = 10_000
 
 
-@lru_cache(maxsize=64)
-def _frames_of(header_bytes: int, payload_bytes: int) -> Struct:
-    return Struct(f"{header_bytes}s4s{payload_bytes}s")
+@lru_cache(maxsize=256)
+def _frames_of(header_bytes: int, payload_bytes: int, count: int) -> Struct:
+    return Struct(f"{header_bytes}s4s{payload_bytes}s" * count)
 
 
 class ClientFrameReader:
@@ -150,12 +150,13 @@ class ClientFrameReader:
         count = min((len(data) - at) // frame_bytes, MAX_RUN)
         if not count:
             return 0
-        frames = _frames_of(header_bytes, payload_bytes).iter_unpack(data[at : at + count * frame_bytes])
-        headers, masks, payloads = zip(*frames, strict=True)
+        # All frames in one tuple: unpacking each takes half as long again.
+        parts = _frames_of(header_bytes, payload_bytes, count).unpack_from(data, at)
+        headers, masks, payloads = parts[::3], parts[1::3], parts[2::3]
         if headers.count(headers[0]) != count:
             count = next(index for index, header in enumerate(headers) if header != headers[0])
-        # map ends with the shorter list, so frames after a different header stay.
-        unmasked = b"".join(map(apply_mask, payloads[:count], masks))
+            payloads = payloads[:count]  # map ends with the shorter list
+        unmasked = b"".join(map(apply_mask, payloads, masks))
         messages.append(BinaryMessages(unmasked, payload_bytes, count))
         self._taken += 1
         if payload_bytes < SMALL_FRAME:

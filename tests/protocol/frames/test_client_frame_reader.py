@@ -345,12 +345,11 @@ def test_what_waits_for_the_rest_of_its_frame_is_bounded() -> None:
 def test_sizes_that_alternate_do_not_make_each_frame_cost_the_whole_read(monkeypatch: pytest.MonkeyPatch) -> None:
     unpacked = []
 
-    class CountingStruct(Struct):
-        def iter_unpack(self, buffer: bytes) -> Iterator[tuple[bytes, ...]]:  # type: ignore[override]
-            unpacked.append(len(buffer) // self.size)
-            return super().iter_unpack(buffer)
+    def count_frames(header_bytes: int, payload_bytes: int, count: int) -> Struct:
+        unpacked.append(count)
+        return Struct(f"{header_bytes}s4s{payload_bytes}s" * count)
 
-    monkeypatch.setattr(client_frame_reader, "_frames_of", lambda head, size: CountingStruct(f"{head}s4s{size}s"))
+    monkeypatch.setattr(client_frame_reader, "_frames_of", count_frames)
     reader, _ = open_reader()
 
     assert len(reader.receive_data((binary(b"a") + binary(b"bc")) * 1000)) == FRAMES_PER_TURN

@@ -221,7 +221,7 @@ async def running(
         wait_for_writer(recorder._writer)
         if isinstance(loop := asyncio.get_running_loop(), SimulatedTimeLoop):
             # Those that the disk didn't take wait for a timer.
-            loop.wait_while(lambda: not (server.live or recorder._jobs or recorder._unfinished == recorder._delayed))
+            loop.wait_while(lambda: not (server.live or recorder._waiting or recorder._unfinished == recorder._delayed))
     server.start()
     async with asyncio.timeout(LIMIT), background_task(server.run()) as ended:
         run = Running(server, events, ended)

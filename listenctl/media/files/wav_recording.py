@@ -199,8 +199,8 @@ class Recording:
         """
         self.skip_to(position)
         outputs = self._map.rearrange(data)
-        # Late metadata may reveal that a call with two files has one channel.
-        outputs += [bytes(len(outputs[0]))] * (len(self.files) - len(outputs))
+        if len(outputs) < len(self.files):  # Late metadata may reveal that a call with two files has one channel.
+            outputs.append(bytes(len(outputs[0])))
         self._append(outputs)
         self.position = position + len(data) // self.audio_format.frame_bytes
 

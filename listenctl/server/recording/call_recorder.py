@@ -5,19 +5,20 @@ of all calls in batches. What follows the end of a call (sync, conversion) is do
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from math import inf
 from typing import Protocol
 
-from listenctl.background_writer import BackgroundWriter, Job, LoopMailbox
+from listenctl.background_writer import BackgroundWriter, Job, LoopMailbox, run_job
 from listenctl.events import EventFields, RecordingFailedEvent, RecordingSavedEvent, Reporter, WarningEvent
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap import Gap
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.recording.conversion_pool import ConversionPool
 from listenctl.server.recording.recording_queue import DiskBacklog, RecordingQueue
-from listenctl.server.recording.recording_writer import Piece, RecordingWriter, RecordSettings
+from listenctl.server.recording.recording_writer import RecordingWriter, RecordSettings
 
 # Seconds of audio that are collected before they are written.
 WRITE_EVERY = 0.25
@@ -106,7 +107,6 @@ class FileRecorder:
         self._idle.set()
         self._live: dict[FileRecording, None] = {}
         self._waiting: dict[FileRecording, None] = {}
-        self._jobs: list[Job] = []
         self._backlog = DiskBacklog()
         self._disk_is_slow = False
         self._delayed = 0  # number of recordings that are finished later
@@ -136,12 +136,7 @@ class FileRecorder:
         return recording
 
     def flush(self, now: float) -> None:
-        for recording in [waiting for waiting in self._waiting if waiting.is_due(now)]:
-            self._hand_over(recording)
-        if self._jobs:
-            self._backlog.add_turns(len(self._jobs), now)
-            self._writer.add_jobs(*self._jobs)
-            self._jobs = []
+        self._write([recording for recording in self._waiting if recording.is_due(now)], now)
         self._check_backlog(self._backlog.age(now))
 
     def stop_conversions(self) -> None:
@@ -149,9 +144,7 @@ class FileRecorder:
 
     async def finish_recordings(self) -> None:
         """Wait until every recording is finished, and end the threads."""
-        for recording in list(self._waiting):
-            self._hand_over(recording)
-        self.flush(self._loop.time())
+        self._write(list(self._waiting), self._loop.time())
         self._give_up_at = self._loop.time() + GIVE_UP_AFTER
         self._writer.raise_low_priority()
         await self._idle.wait()
@@ -160,31 +153,29 @@ class FileRecorder:
 
     def schedule_write(self, recording: "FileRecording", size: int) -> bool:
         """Have ``recording`` written at one of the next flushes; return False if the disk is too far behind."""
-        if recording.waiting_bytes + size > MAX_WAITING_OF_CALL or not self._writer.reserve_bytes(size):
+        if recording.queue.waiting_bytes + size > MAX_WAITING_OF_CALL or not self._writer.reserve_bytes(size):
             self.lost_audio = True
             return False
         self._waiting[recording] = None
         return True
 
-    def add_job(self, recording: "FileRecording", job: Job) -> None:
-        """Let the writer do ``job`` after everything that ``recording`` has collected."""
-        if recording in self._waiting:
-            self._hand_over(recording)
-        if recording.queue.add_job(job):
-            self._add_turn(recording)
+    def schedule_job(self, recording: "FileRecording") -> None:
+        """Have the writer run the job that ``recording`` has got, at the next flush."""
+        self._waiting[recording] = None
 
     def end_recording(self, recording: "FileRecording", writer: RecordingWriter) -> None:
         del self._live[recording]
         self._finishing.add(writer)
-        self.add_job(recording, partial(self.finish_writer, writer))
+        recording.add_job(partial(self.finish_writer, writer))
 
-    def _hand_over(self, recording: "FileRecording") -> None:
-        del self._waiting[recording]
-        if recording.queue.add_pieces(recording.take_collected()):
-            self._add_turn(recording)
-
-    def _add_turn(self, recording: "FileRecording") -> None:
-        self._jobs.append(partial(self._write_items, recording.queue))
+    def _write(self, recordings: Sequence["FileRecording"], now: float) -> None:
+        for recording in recordings:
+            del self._waiting[recording]
+        queues = [recording.queue for recording in recordings if recording.begin_write()]
+        if queues:
+            # One job for all of them, because each job costs as much as a part of the write.
+            self._backlog.add_turn(now)
+            self._writer.add_jobs(partial(self._write_queues, queues))
 
     def _check_backlog(self, age: float) -> None:
         """Say when audio is in memory for so long that a crash would cost much of it, and when that is over."""
@@ -251,11 +242,10 @@ class FileRecorder:
             writer.give_up(f"it could not be finished: {type(exc).__name__}: {exc}")
         self._results.add_job(self._note_end if finished else partial(self._finish_later, writer))
 
-    def _write_items(self, queue: RecordingQueue) -> None:
-        try:
-            queue.write_items()
-        finally:
-            self._backlog.end_turn()
+    def _write_queues(self, queues: Sequence[RecordingQueue]) -> None:
+        for queue in queues:
+            run_job(queue.write_items)
+        self._backlog.end_turn()
 
 
 class FileRecording:
@@ -264,32 +254,25 @@ class FileRecording:
     def __init__(
         self, recorder: FileRecorder, writer: RecordingWriter, settings: RecordSettings, log: LiveCallLog
     ) -> None:
-        self.queue = RecordingQueue(writer, self._note_written)
+        self.queue = RecordingQueue(writer, recorder.release_bytes)
         self._recorder = recorder
         self._writer = writer
         self._settings = settings
         self._log = log
-        self._pieces: list[Piece] = []
-        self._bytes = 0
-        self._taken_bytes = 0
-        self.written_bytes = 0  # changed by the writer thread
+        self._collected = 0  # bytes since the last write began
         self._first_at: float | None = None
+        self._has_job = False
         self._dropping = False
         self._enough = log.audio_format.byte_rate * WRITE_EVERY
-        recorder.add_job(self, writer.open_files)
+        self.add_job(writer.open_files)
 
     @property
     def path(self) -> str:
         return self._writer.path
 
     @property
-    def waiting_bytes(self) -> int:
-        """Bytes of this call that are not written yet."""
-        return self._taken_bytes - self.written_bytes
-
-    @property
     def is_behind(self) -> bool:
-        return self.waiting_bytes > MAX_AHEAD_OF_CALL or self._recorder.waiting_bytes > MAX_AHEAD
+        return self.queue.waiting_bytes > MAX_AHEAD_OF_CALL or self._recorder.waiting_bytes > MAX_AHEAD
 
     @property
     def unwritten_samples(self) -> int:
@@ -306,36 +289,38 @@ class FileRecording:
     def write_audio(self, position: int, data: bytes) -> None:
         if self._recorder.schedule_write(self, len(data)):
             self._dropping = False
-            self._pieces.append((position, data))
-            self._bytes += len(data)
-            self._taken_bytes += len(data)
+            self.queue.add_audio(position, data)
+            self._collected += len(data)
         elif not self._dropping:
             self._dropping = True
-            self._recorder.add_job(self, self._writer.report_backlog)
+            self.add_job(self._writer.report_backlog)
 
     def note_gap(self, gap: Gap) -> None:
         if self._settings.fills_gap(gap):
-            self._recorder.add_job(self, partial(self._writer.fill_gap, gap))
+            self.add_job(partial(self._writer.fill_gap, gap))
 
     def change_format(self, audio_format: AudioFormat) -> None:
-        self._recorder.add_job(self, partial(self._writer.change_format, audio_format))
+        self.add_job(partial(self._writer.change_format, audio_format))
 
     def end_call(self) -> None:
         self._recorder.end_recording(self, self._writer)
 
+    def add_job(self, job: Job) -> None:
+        """Let the writer do ``job`` after everything that has been collected."""
+        self.queue.add_job(job)
+        self._has_job = True
+        self._recorder.schedule_job(self)
+
     def is_due(self, now: float) -> bool:
         """Return whether enough has been collected, or the collected audio has waited long enough."""
-        if self._bytes >= self._enough:
+        if self._collected >= self._enough or self._has_job:
             return True
         self._first_at = now if self._first_at is None else self._first_at
         return now - self._first_at >= WRITE_EVERY
 
-    def take_collected(self) -> list[Piece]:
-        pieces, self._pieces = self._pieces, []
-        self._bytes = 0
+    def begin_write(self) -> bool:
+        """Collect for the next write from now on; return whether the queue needs a turn for this one."""
+        self._collected = 0
         self._first_at = None
-        return pieces
-
-    def _note_written(self, size: int) -> None:
-        self._recorder.release_bytes(size)
-        self.written_bytes += size
+        self._has_job = False
+        return self.queue.take_turn()

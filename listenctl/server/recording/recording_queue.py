@@ -6,7 +6,7 @@ of a call piles up here, and the next turn of the call writes all of it at once.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from listenctl.background_writer import Job, run_job
@@ -22,46 +22,51 @@ class RecordingQueue:
         self._release_bytes = release_bytes  # called with the size of audio that is written or lost
         self._items: deque[Piece | Job] = deque()
         self._has_turn = False
+        # Each is changed by one thread only.
+        self._added_bytes = self._written_bytes = 0
 
-    def add_pieces(self, pieces: Sequence[Piece]) -> bool:
-        """Add audio; return whether the queue needs a turn, for which ``write_items`` must be called."""
-        self._items.extend(pieces)
-        return self._take_turn()
+    @property
+    def waiting_bytes(self) -> int:
+        return self._added_bytes - self._written_bytes
 
-    def add_job(self, job: Job) -> bool:
-        """Add a job between the audio before and after it; return whether the queue needs a turn."""
+    def add_audio(self, position: int, data: bytes) -> None:
+        self._items.append((position, data))
+        self._added_bytes += len(data)
+
+    def add_job(self, job: Job) -> None:
+        """Add a job between the audio before and after it."""
         self._items.append(job)
-        return self._take_turn()
+
+    def take_turn(self) -> bool:
+        """Return whether the queue needs a turn, for which ``write_items`` must be called."""
+        needed, self._has_turn = not self._has_turn, True
+        return needed
 
     def write_items(self) -> None:
         """Write what waits; runs in the writer thread."""
         # Cleared first: what is added from now on is written now, or has a turn of its own.
         self._has_turn = False
         self._writer.note_backlog()
-        # What the event loop adds meanwhile has the next turn, so that no call keeps the writer for itself.
         run: list[Piece] = []
-        for item in [self._items.popleft() for _ in range(len(self._items))]:
+        size = 0
+        # What the event loop adds meanwhile has the next turn, so that no call keeps the writer for itself.
+        for _ in range(len(self._items)):
+            item = self._items.popleft()
+            if run and (size >= MAX_WRITE or not isinstance(item, tuple)):
+                self._write_run(run, size)
+                run, size = [], 0
             if isinstance(item, tuple):
                 run.append(item)
-                continue
-            self._write_run(run)
-            run = []
-            run_job(item)
-        self._write_run(run)
+                size += len(item[1])
+            else:
+                run_job(item)
+        if run:
+            self._write_run(run, size)
 
-    def _take_turn(self) -> bool:
-        needed, self._has_turn = not self._has_turn, True
-        return needed
-
-    def _write_run(self, run: list[Piece]) -> None:
-        while run:
-            size = count = 0
-            while count < len(run) and size < MAX_WRITE:
-                size += len(run[count][1])
-                count += 1
-            run_job(partial(self._writer.write_pieces, run[:count]))
-            self._release_bytes(size)
-            del run[:count]
+    def _write_run(self, run: list[Piece], size: int) -> None:
+        run_job(partial(self._writer.write_pieces, run))
+        self._written_bytes += size
+        self._release_bytes(size)
 
 
 class DiskBacklog:
@@ -70,8 +75,8 @@ class DiskBacklog:
     def __init__(self) -> None:
         self._added_at: deque[float] = deque()
 
-    def add_turns(self, turns: int, now: float) -> None:
-        self._added_at.extend([now] * turns)
+    def add_turn(self, now: float) -> None:
+        self._added_at.append(now)
 
     def end_turn(self) -> None:
         self._added_at.popleft()

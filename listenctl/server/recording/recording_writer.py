@@ -284,8 +284,10 @@ class RecordingWriter:
         return replace(sidecar, audio=audio)
 
 
-def join_pieces(pieces: Sequence[Piece], frame_bytes: int) -> list[Piece]:
+def join_pieces(pieces: Sequence[Piece], frame_bytes: int) -> Sequence[Piece]:
     """Join audio that follows without a hole, because a slow disk takes one long write in the time of a short one."""
+    if len(pieces) == 1:
+        return pieces
     joined: list[tuple[int, list[bytes]]] = []
     end = -1
     for position, data in pieces:

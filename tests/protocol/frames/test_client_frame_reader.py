@@ -1,6 +1,6 @@
 """The reader gives the same messages, answers and failures as the library alone, after every read."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from struct import Struct
 from typing import NamedTuple
 

@@ -426,7 +426,7 @@ async def test_a_slow_disk_is_told_and_gets_the_audio_of_a_call_at_once(
     alone.recorder.flush(now)
     await until((tmp_path / "CS-A.json").exists)
     writes.clear()
-    alone.recorder.add_job(alone.recording, lambda: released.wait(60))
+    alone.recording.add_job(lambda: released.wait(60))
     for number in range(100):
         alone.recording.write_audio(160 * number, AUDIO)
         alone.log.samples += 160

@@ -27,6 +27,7 @@ def summarize_call(ended: JsonObject, verdicts: Sequence[JsonObject], stream_rat
         _line("lateness", _lateness(ended)),
         *_received(ended, stream_rate),
         _line("commands", _commands(ended, verdicts)),
+        *_unanswered(verdicts),
         *_wrong(verdicts),
         _line("keys", _text(ended.get("digits")) or "none"),
         _line("end", describe_end(ended)),
@@ -94,6 +95,12 @@ def _outcomes_of_commands(verdicts: Sequence[ReportedEvent]) -> Iterable[str]:
             if verdict["wrong"]:
                 wrong.setdefault(verdict["number"], outcome)
     return (last | wrong).values()
+
+
+def _unanswered(verdicts: Sequence[ReportedEvent]) -> list[str]:
+    """Return a line if nothing was said to the caller although no answer was demanded, which would be wrong."""
+    missing = [verdict for verdict in verdicts if verdict["reason"] == "no-answer" and not verdict["wrong"]]
+    return [_line("answer", _text(verdict["detail"])) for verdict in missing]
 
 
 def _wrong(verdicts: Sequence[ReportedEvent]) -> list[str]:

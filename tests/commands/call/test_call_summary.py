@@ -138,3 +138,9 @@ def test_a_wrong_verdict_has_its_remedy_below_it() -> None:
 
     at = lines.index("wrong     audio missing (no-answer), at 0:00.0: a sentence")
     assert lines[at + 1] == "          Send what it says."
+
+
+def test_a_caller_to_whom_nothing_was_said_is_in_the_summary_even_if_no_answer_was_expected() -> None:
+    found = verdict(0, "missing", "no-answer", command="audio", detail="nothing was ever said to the caller")
+
+    assert "answer    nothing was ever said to the caller" in summarize_call(ENDED, [found]).splitlines()

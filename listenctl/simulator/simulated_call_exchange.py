@@ -270,7 +270,7 @@ class CallExchange:
         seconds = len(frame.caller) / SAMPLE_BYTES / self._plan.verb.sample_rate
         verdicts = self._answers.add_frame(elapsed, seconds, caller=is_loud(frame.caller), application=is_loud(played))
         if self._sound and not self.playout.streams and played.strip(b"\0"):
-            verdicts += self._sound.take_audio(0, played)
+            verdicts += self._sound.take_audio(0, played, elapsed)
         self._log.report_verdicts(self._excuse(verdicts, late=self._lateness > _TICK), self._time.elapsed)
 
     def _answer(self, tick: PlayoutTick) -> None:

@@ -173,7 +173,7 @@ class SimulatedCallLog:
                     detail=verdict.sentence,
                     advice=remedy_of(verdict.reason) if verdict.wrong else "",
                     wrong=verdict.wrong,
-                    time=round(time, 3),
+                    time=round(time if verdict.time is None else verdict.time, 3),
                 )
             )
 

@@ -69,10 +69,7 @@ def test_a_sound_file_in_a_later_message_is_found_too() -> None:
 
     (verdict,) = stream(data + encoded("WAV", "PCM_16"), message=len(data))
 
-    assert (verdict.command, verdict.sentence) == (
-        2,
-        "the stream is WAV, and its header is heard as a click: send raw 16-bit little-endian samples",
-    )
+    assert (verdict.command, verdict.sentence) == (2, "the stream is WAV, and its header is heard as a click")
 
 
 def test_a_stream_at_the_pace_of_another_rate_is_judged_by_that() -> None:
@@ -80,6 +77,35 @@ def test_a_stream_at_the_pace_of_another_rate_is_judged_by_that() -> None:
 
     assert said(stream(fast, message=960, every=0.02)) == ["other-rate!"]
     assert said(stream(SPEECH.tobytes(), message=320, every=0.02)) == []
+
+
+def test_a_wav_with_its_header_at_the_pace_of_another_rate_has_two_faults() -> None:
+    file = io.BytesIO()
+    samples = np.frombuffer(sample_speech(AudioFormat(24000, 1)), "<i2")
+    soundfile.write(file, samples, 24000, format="WAV", subtype="PCM_16")
+
+    assert said(stream(file.getvalue(), message=960, every=0.02)) == ["not-samples!", "other-rate!"]
+
+
+@pytest.mark.parametrize("message", [320, 640])
+def test_a_fault_has_the_place_of_the_first_message_that_shows_it_and_is_found_before_the_end(message: int) -> None:
+    sound = StreamedSound(RATE, name="the stream")
+    good = SPEECH[: RATE * 4].tobytes() * 4  # 16 s
+    data = good + SPEECH.byteswap().tobytes() * 2
+    verdicts = []
+    for number, at in enumerate(range(0, len(data), message), 1):
+        verdicts += sound.take_message(number, data[at : at + message], at / (2 * RATE))
+
+    (verdict,) = verdicts
+    assert (verdict.reason, verdict.command) == ("byte-order", len(good) // message + 1)
+    assert verdict.time == 16.0
+    assert sound.end_call(caller_talked=True) == []
+
+
+def test_a_fault_of_all_of_the_sound_has_the_place_of_its_first_message() -> None:
+    (verdict,) = stream((SPEECH * 20.0).clip(-32768, 32767).astype("<i2").tobytes(), every=0.02)
+
+    assert (verdict.reason, verdict.command, verdict.time) == ("clipping", 1, 0.02)
 
 
 def test_speech_of_another_rate_is_judged_by_its_pitch_if_all_of_it_comes_at_once() -> None:

@@ -63,7 +63,7 @@ class SampleEncoding(StrEnum):
 _FAULTS = {
     SampleEncoding.SWAPPED: (
         "audio-byte-order",
-        "is noise, but sounds right when its samples are read as big-endian: send little-endian",
+        "is noise, but sounds right when its samples are read as big-endian",
     ),
     SampleEncoding.SHIFTED: (
         "audio-half-sample-shift",
@@ -71,23 +71,23 @@ _FAULTS = {
     ),
     SampleEncoding.MU_LAW: (
         "audio-mu-law",
-        "is µ-law instead of 16-bit samples: decode it before sending, or correct the codec",
+        "is µ-law instead of 16-bit samples",
     ),
     SampleEncoding.A_LAW: (
         "audio-a-law",
-        "is A-law instead of 16-bit samples: decode it before sending, or correct the codec",
+        "is A-law instead of 16-bit samples",
     ),
     SampleEncoding.WIDE_MU_LAW: (
         "audio-mu-law",
-        "is µ-law with one byte in each sample: decode it instead of widening it",
+        "is µ-law with one byte in each sample",
     ),
     SampleEncoding.FLOAT: (
         "audio-float",
-        "is noise, but sounds right when it is read as 32-bit floats: convert it to 16-bit samples",
+        "is noise, but sounds right when it is read as 32-bit floats",
     ),
     SampleEncoding.WIDE: (
         "audio-wide-samples",
-        "is noise, but sounds right when it is read as samples of 24 or 32 bits: send their upper 16 bits",
+        "is noise, but sounds right when it is read as samples of 24 or 32 bits",
     ),
     SampleEncoding.STEREO: (
         "audio-stereo",
@@ -106,6 +106,11 @@ class EncodingChecks:
         """Whether one wrong encoding makes up half of the audio."""
         wrong = self._most_frequent_wrong
         return wrong is not None and self._blocks[wrong] * 2 >= self._blocks.total()
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether there will be a fault, whatever audio follows."""
+        return self._wrong_blocks >= _MANY_BLOCKS
 
     def add_stretch(self, position: int, frames: Samples, block: int) -> None:
         """Analyse a stretch, shaped (samples, channels), that begins at ``position``; ``block`` counts samples."""
@@ -132,14 +137,17 @@ class EncodingChecks:
         encoding, first = self._most_frequent_wrong, self._first_wrong
         if encoding is None or first is None:
             return
-        total = self._blocks.total()
-        wrong = total - self._blocks[SampleEncoding.AS_IS]
+        total, wrong = self._blocks.total(), self._wrong_blocks
         share = wrong / total
         if wrong < min(_MIN_BLOCKS, total) or (wrong < _MANY_BLOCKS and share < _MIN_SHARE):
             return
         rule, what = _FAULTS[encoding]
         where = name if share > 0.9 else f"{share:.0%} of {name}, from {first / sample_rate:.1f} s on,"
         yield SoundFault(rule, f"{where} {what}", min(1.0, 0.5 + wrong / 10), position=first)
+
+    @property
+    def _wrong_blocks(self) -> int:
+        return self._blocks.total() - self._blocks[SampleEncoding.AS_IS]
 
     @property
     def _most_frequent_wrong(self) -> SampleEncoding | None:

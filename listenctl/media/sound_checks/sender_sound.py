@@ -60,8 +60,8 @@ class SenderSoundChecks:
         self._pieces, self._held = [data[whole:]], len(data) - whole
 
     def misreading(self) -> Iterator[SoundFault]:
-        """Yield why the audio so far is mostly misread, if it is."""
-        if self._encoding.mostly_misread:
+        """Yield why the audio so far is mostly or for long misread, if it is."""
+        if self._encoding.mostly_misread or self._encoding.is_certain:
             yield from self._encoding.check(self._format.sample_rate, self._name)
 
     def finish(self) -> SenderSoundReport:

@@ -107,6 +107,7 @@ class Verdict:
     reason: VerdictReason
     sentence: str
     wrong: bool = False  # whether the application should change something
+    time: float | None = None  # seconds into the call of the message; None if the verdict follows at once
 
 
 class PlayoutOutbox:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from listenctl.commands.shared_options import option, output
+from listenctl.commands.shared_options import local_path, option, output
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ class ReportOptions:
     """Options of what is reported about calls."""
 
     json: Annotated[bool, output("Print each event as a JSON line")] = False
-    events: Annotated[Path | None, output("Append each event as a JSON line to a file")] = None
+    events: Annotated[
+        Path | None, output("Append each event as a JSON line to a file", metavar="FILE", parser=local_path)
+    ] = None
     quiet: Annotated[bool, output("Print only errors", "--quiet", "-q")] = False
 
 

@@ -7,11 +7,16 @@ from typing import Annotated
 
 import typer
 
-from listenctl.commands.shared_options import run_async
+from listenctl.commands.shared_options import local_path, run_async
 
 
 def demo(
-    folder: Annotated[Path | None, typer.Argument(help="Folder to record to [default: a new temporary folder]")] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FOLDER]", parser=local_path, help="Folder to record to [default: a new temporary folder]"
+        ),
+    ] = None,
 ) -> int:
     """
     Record a simulated call on this machine and show the result.

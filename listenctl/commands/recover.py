@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from listenctl.commands.shared_options import local_path
 from listenctl.errors import ListenctlError, UsageError
 from listenctl.protocol.audio import MAX_RATE, MIX_CHANNELS, AudioFormat, MixType
 
@@ -13,7 +14,13 @@ def recover(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings: WAV, or raw samples with --raw")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Output file, if there is one input [default: NAME.recovered.wav]"),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            parser=local_path,
+            help="Output file, if there is one input [default: NAME.recovered.wav]",
+        ),
     ] = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Read files without a header as 16-bit little-endian samples")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import MISSING, dataclass, fields
 from functools import partial
 from math import isfinite
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
@@ -79,6 +80,14 @@ class GivenOptions:
 def option(help_text: str, *names: str, panel: str, **more: Any) -> Any:
     """Describe an option: its help, its names if not its own, and the panel of the help it is listed in."""
     return typer.Option(*names, help=help_text, rich_help_panel=panel, **more)
+
+
+def local_path(text: str) -> Path:
+    """Return the path of a file or folder to write, the parser of such options; raises UsageError for a URL."""
+    from listenctl.media.files.recording_names import check_no_url
+
+    check_no_url(text)
+    return Path(text)
 
 
 output = partial(option, panel="Output")

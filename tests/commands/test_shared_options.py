@@ -13,9 +13,18 @@ from listenctl.commands.inspect.command import InspectOptions
 from listenctl.commands.live_calls.play_to_call import PlayOptions
 from listenctl.commands.live_calls.send_dtmf import SendDtmfOptions
 from listenctl.commands.live_calls.send_dtmf_run import DtmfForm
+from listenctl.commands.load.command import LoadOptions
+from listenctl.commands.monitor.command import MonitorOptions, monitor
 from listenctl.commands.replay.command import ReplayOptions
 from listenctl.commands.serve.command import ServeOptions
-from listenctl.commands.shared_options import GivenOptions, check_finite, option, parse_seconds, with_options
+from listenctl.commands.shared_options import (
+    GivenOptions,
+    check_finite,
+    local_path,
+    option,
+    parse_seconds,
+    with_options,
+)
 from listenctl.errors import UsageError
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.play_to_call.delivery_mode import ModeChoice
@@ -91,3 +100,26 @@ def test_seconds_are_finite(value: float) -> None:
     check_finite(timeout=None, ping_interval=1.0)
     with pytest.raises(UsageError, match="--ping-interval must be a number of seconds"):
         check_finite(ping_interval=value)
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (CallOptions, "heard"),
+        (ServeOptions, "events"),
+        (LoadOptions, "per_call"),
+        (InspectOptions, "plot"),
+        (InspectOptions, "split"),
+    ],
+)
+def test_a_url_is_no_file_to_write(options: type, name: str) -> None:
+    annotation = get_type_hints(options, include_extras=True)[name]
+
+    assert annotation.__metadata__[0].parser is local_path
+    with pytest.raises(UsageError, match=r"s3://bucket/x.wav: can't write to s3://; give a local path"):
+        local_path("s3://bucket/x.wav")
+
+
+def test_monitor_saves_to_no_url() -> None:
+    with pytest.raises(UsageError, match="can't write to s3://"):
+        monitor(MonitorOptions(save="s3://bucket/x.wav"))

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from listenctl.commands.connection_options import ConnectionOptions, ReportOptions
-from listenctl.commands.shared_options import ProfileName, option
+from listenctl.commands.shared_options import ProfileName, local_path, option
 from listenctl.protocol.audio import MAX_RATE, MIN_RATE, MixType
 
 listen = partial(option, panel="Call")
@@ -89,7 +89,12 @@ class SimulatedCallOptions:
         float | None, playout("Expect an answer within this many seconds after the caller has stopped talking")
     ] = None
     heard: Annotated[
-        Path | None, playout("Record the call as WAV: the caller on the left, what the caller hears on the right")
+        Path | None,
+        playout(
+            "Record the call as WAV: the caller on the left, what the caller hears on the right",
+            metavar="FILE",
+            parser=local_path,
+        ),
     ] = None
     speaker: Annotated[bool, playout("Play what the caller hears")] = False
     speaker_device: Annotated[str | None, playout("Device to play it on [default: the system's]", metavar="DEVICE")] = (

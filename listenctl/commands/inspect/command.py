@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from listenctl.commands.shared_options import ProfileName, option, output, with_options
+from listenctl.commands.shared_options import ProfileName, local_path, option, output, with_options
 from listenctl.errors import UsageError
 from listenctl.protocol.audio import MAX_RATE
 
@@ -58,10 +58,12 @@ class InspectOptions:
         str | None, writing("File type of --extract: wav, flac, ogg, mp3 or raw [default: wav]", metavar="FORMAT")
     ] = None
     plot: Annotated[
-        Path | None, writing("Plot each call: waveforms, spectrograms and messages", metavar="FILE.png")
+        Path | None,
+        writing("Plot each call: waveforms, spectrograms and messages", metavar="FILE.png", parser=local_path),
     ] = None
     split: Annotated[
-        Path | None, writing("Write each call to its own capture file in this folder", metavar="FOLDER")
+        Path | None,
+        writing("Write each call to its own capture file in this folder", metavar="FOLDER", parser=local_path),
     ] = None
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from listenctl.commands.connection_options import ConnectionOptions, target_of
-from listenctl.commands.shared_options import option, output, run_async, with_options
+from listenctl.commands.shared_options import local_path, option, output, run_async, with_options
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ class LoadOptions(ConnectionOptions):
         ),
     ] = None
     json: Annotated[bool, output("Print the report as one JSON object")] = False
-    per_call: Annotated[Path | None, output("Append a JSON line for each call to a file")] = None
+    per_call: Annotated[
+        Path | None, output("Append a JSON line for each call to a file", metavar="FILE", parser=local_path)
+    ] = None
     quiet: Annotated[bool, output("Print only errors", "--quiet", "-q")] = False
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from listenctl.commands.live_calls.live_call_options import ServerNameOptions, check_call
-from listenctl.commands.shared_options import option, output, run_async, with_options
+from listenctl.commands.shared_options import local_path, option, output, run_async, with_options
 from listenctl.errors import UsageError
 from listenctl.media.devices.mixer import ChannelChoice
 
@@ -52,7 +52,9 @@ def monitor(options: MonitorOptions) -> int:
         raise UsageError("--json needs --list-devices; for the events of calls use `listenctl events --json`")
     if options.save == "-" and sys.stdout.isatty():
         raise UsageError("stdout is a terminal; pipe the sound, as in `listenctl monitor --save - | ...`")
-    if options.save not in (None, "-") and not str(options.save).lower().endswith(".wav"):
+    if options.save not in (None, "-"):
+        local_path(options.save)
+    if options.save not in (None, "-") and not options.save.lower().endswith(".wav"):
         raise UsageError(f"--save {options.save}: the file must end in .wav, or be - for stdout")
     if options.call is not None:
         check_call(options.call)

@@ -136,7 +136,7 @@ def parse_template(text: str) -> list[str | TemplateField]:
 def check_no_url(text: str) -> None:
     """Raise UsageError for `s3://bucket` and the like, which would become a folder named `s3:`."""
     if scheme := _SCHEME.match(text):
-        raise UsageError(f"{text}: can't write to {scheme[0]}; give a folder, and copy finished files from there")
+        raise UsageError(f"{text}: can't write to {scheme[0]}; give a local path, and copy finished files from there")
 
 
 def _meant_field(name: str) -> str | None:

@@ -95,7 +95,7 @@ def test_dash_is_stdout() -> None:
         ("{FROM}/{callSid}", None, r"did you mean \{from\}"),
         ("{call_sid}", None, r"did you mean \{callSid\}"),
         ("{customerdata.tenant}/", None, r"did you mean \{customerData.tenant\}"),
-        ("s3://bucket/{callSid}.wav", None, "can't write to s3://; give a folder"),
+        ("s3://bucket/{callSid}.wav", None, "can't write to s3://; give a local path"),
         ("https://example.com/calls/", None, "can't write to https://"),
         ("out.wave", None, r"can't record to \.wave files.*, or with / if it is a folder"),
         ("{callSid}.m4a", None, r"can't record to \.m4a files; end the name with one of \.wav, \.flac"),

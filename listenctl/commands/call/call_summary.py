@@ -47,8 +47,8 @@ def _audio(ended: ReportedEvent) -> str:
     stalled = ended["stalled_samples"]
     late = ended["lost_samples"] - stalled
     losses = (
-        f"{late} samples lost that the server did not take in time" if late else "",
-        f"{stalled} samples lost by --fault stall" if stalled else "",
+        f"{count_noun(late, 'sample')} lost because the server did not read in time" if late else "",
+        f"{count_noun(stalled, 'sample')} lost by --fault stall" if stalled else "",
     )
     frames = count_noun(ended["frames"], "frame")
     parts = (

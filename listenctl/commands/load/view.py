@@ -7,7 +7,16 @@ from listenctl.load.measure_echo import EchoResult
 from listenctl.load.report import LoadReport
 from listenctl.load.run_load import LoadSnapshot
 from listenctl.percentiles import Summary
-from listenctl.terminal.printable_text import BOLD, GREEN, RED, TextStyle, format_duration, format_size, printable
+from listenctl.terminal.printable_text import (
+    BOLD,
+    GREEN,
+    RED,
+    TextStyle,
+    count_noun,
+    format_duration,
+    format_size,
+    printable,
+)
 
 _COLUMNS = ("p50", "p95", "p99", "max")
 _LABEL, _CELL = 14, 11
@@ -18,7 +27,7 @@ _TIMES = {
     "lateness": "Our lateness",
 }
 _MAX_PROBLEMS = 8
-_TOO_SLOW = "this machine was too slow for so many calls; don't trust these figures"
+_TOO_SLOW = "this machine was too slow for this many calls; do not trust these figures"
 
 
 def load_progress(snapshot: LoadSnapshot) -> str:
@@ -26,7 +35,7 @@ def load_progress(snapshot: LoadSnapshot) -> str:
         format_duration(snapshot.elapsed),
         f"{snapshot.placed} of {snapshot.planned} calls placed",
         f"{snapshot.live} live",
-        f"{snapshot.over} over",
+        f"{snapshot.over} ended",
         f"{snapshot.failed} failed",
     ]
     if snapshot.lost_samples:
@@ -42,7 +51,7 @@ def _lines(report: LoadReport, style: TextStyle) -> Iterator[str]:
     yield _line("Server", printable(report.url))
     yield _line("Calls", _calls(report))
     yield _line("Formats", ", ".join(f"{count} of {name}" for name, count in sorted(report.formats.items())))
-    yield _line("Lasted", f"{report.seconds:.1f} s, {report.frames} frames sent")
+    yield _line("Duration", f"{report.seconds:.1f} s, {report.frames} frames sent")
     if report.close_codes:
         yield _line("Closed", ", ".join(_closes(report)))
     if report.connected:
@@ -60,13 +69,13 @@ def _measured(report: LoadReport, style: TextStyle) -> Iterator[str]:
     for name, label in _TIMES.items():
         yield _row(label, report.distributions[name], lambda value: f"{value * 1000:.1f} ms")
     yield _row("Unread", report.distributions["unread"], format_size)
-    yield _line("Lost", f"{report.lost_samples} samples that the server didn't take in time")
+    yield _line("Lost", f"{count_noun(report.lost_samples, 'sample')} that the server did not read in time")
     if report.ignoring_calls:
-        were = _calls_were(report.ignoring_calls)
-        yield _line("Ignored", f"{were} streamed audio, which needs --streaming to be played")
+        calls = count_noun(report.ignoring_calls, "call")
+        yield _line("Ignored", f"streamed audio in {calls}; use --streaming to play it")
     if report.ignored_clip_calls:
-        were = _calls_were(report.ignored_clip_calls)
-        yield _line("Ignored", f"{were} sent playAudio, which jambonz doesn't play where the server streams")
+        calls = count_noun(report.ignored_clip_calls, "call")
+        yield _line("Ignored", f"playAudio in {calls}; jambonz does not play clips in a call that streams")
     if report.echo is not None:
         yield from _echo(report.echo)
     if report.too_slow:
@@ -76,10 +85,6 @@ def _measured(report: LoadReport, style: TextStyle) -> Iterator[str]:
 def _closes(report: LoadReport) -> Iterator[str]:
     for code, count in report.close_codes.most_common():
         yield f"{count} without a code" if code == "none" else f"{count} with {code}"
-
-
-def _calls_were(count: int) -> str:
-    return "1 call was" if count == 1 else f"{count} calls were"
 
 
 def _calls(report: LoadReport) -> str:
@@ -94,7 +99,7 @@ _ENDINGS: Mapping[LoadCallEnding, str] = {
     LoadCallEnding.EARLY: "ended by the server",
     LoadCallEnding.CUT: "cut short",
     LoadCallEnding.FAILED: "failed",
-    LoadCallEnding.CANCELLED: "given up",
+    LoadCallEnding.CANCELLED: "abandoned",
 }
 
 
@@ -119,7 +124,7 @@ def _problems(report: LoadReport, style: TextStyle) -> Iterator[str]:
 
 def _row(label: str, summary: Summary | None, write: Callable[[float], str]) -> str:
     if summary is None:
-        return _line(label, f"{'never measured':>{_CELL + 5}}")
+        return f"{label:<{_LABEL}}{'none':>{_CELL}}"
     return f"{label:<{_LABEL}}" + "".join(f"{write(getattr(summary, name)):>{_CELL}}" for name in _COLUMNS)
 
 

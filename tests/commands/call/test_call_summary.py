@@ -88,9 +88,13 @@ def test_summary_of_an_empty_call() -> None:
 @pytest.mark.parametrize(
     ("lost", "stalled", "said"),
     [
-        (16_000, 0, ", 16000 samples lost that the server did not take in time"),
+        (16_000, 0, ", 16000 samples lost because the server did not read in time"),
         (16_000, 16_000, ", 16000 samples lost by --fault stall"),
-        (16_001, 16_000, ", 1 samples lost that the server did not take in time, 16000 samples lost by --fault stall"),
+        (
+            16_001,
+            16_000,
+            ", 1 sample lost because the server did not read in time, 16000 samples lost by --fault stall",
+        ),
         (0, 0, ""),
     ],
 )

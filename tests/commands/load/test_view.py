@@ -48,16 +48,16 @@ def test_a_report_is_a_table_with_what_failed_and_why() -> None:
         "Server        ws://127.0.0.1:3000/\n"
         "Calls         10 of 10 placed, 10 connected, 7 complete, 1 ended by the server, 2 failed\n"
         "Formats       2 of 16000:stereo, 8 of 8000:mono\n"
-        "Lasted        12.3 s, 5000 frames sent\n"
+        "Duration      12.3 s, 5000 frames sent\n"
         "Closed        8 with 1000, 2 with 1011\n"
         "\n"
         "                      p50        p95        p99        max\n"
         "Handshake          2.0 ms     3.0 ms     3.0 ms     3.0 ms\n"
-        "First audio     never measured\n"
-        "Mark answered   never measured\n"
+        "First audio          none\n"
+        "Mark answered        none\n"
         "Our lateness       2.0 ms     3.0 ms     3.0 ms     3.0 ms\n"
         "Unread                0 B     4.1 kB     4.1 kB     4.1 kB\n"
-        "Lost          0 samples that the server didn't take in time\n"
+        "Lost          0 samples that the server did not read in time\n"
         "\n"
         "Failed        2 x the server closed with 1011 \ufffd[2J\n"
         "\n"
@@ -71,25 +71,25 @@ def test_an_echo_and_ignored_audio_are_told() -> None:
     assert "Echo gain         -6.0 dB    -6.0 dB    -6.0 dB    -6.0 dB\n" in text
     assert "3 of 100 blocks of 20 ms lost, 2 of them at the start; 1 out of order, 0 repeated\n" in text
     assert "4 blocks came back inverted\n" in text
-    assert "2 calls were streamed audio, which needs --streaming to be played\n" in text
+    assert "Ignored       streamed audio in 2 calls; use --streaming to play it\n" in text
 
 
 def test_ignored_clips_are_told() -> None:
     text = report_text(report(ignored_clip_calls=1), PLAIN)
 
-    assert "Ignored       1 call was sent playAudio, which jambonz doesn't play where the server streams\n" in text
+    assert "Ignored       playAudio in 1 call; jambonz does not play clips in a call that streams\n" in text
 
 
 def test_calls_that_were_cut_short_and_closes_without_a_code_are_told() -> None:
     endings = Counter({LoadCallEnding.COMPLETE: 1, LoadCallEnding.CUT: 2, LoadCallEnding.CANCELLED: 1})
     text = report_text(replace(report(), endings=endings, close_codes=Counter({"none": 3})), PLAIN)
 
-    assert "Calls         4 of 10 placed, 10 connected, 1 complete, 2 cut short, 1 given up\n" in text
+    assert "Calls         4 of 10 placed, 10 connected, 1 complete, 2 cut short, 1 abandoned\n" in text
     assert "Closed        3 without a code\n" in text
 
 
 def test_figures_of_a_machine_that_is_too_slow_are_not_to_be_trusted() -> None:
-    warning = "Too slow      this machine was too slow for so many calls; don't trust these figures\n"
+    warning = "Too slow      this machine was too slow for this many calls; do not trust these figures\n"
     whole = report()
 
     for worst, expected in ((0.1, False), (0.101, True)):
@@ -110,4 +110,4 @@ def test_without_a_connection_there_is_nothing_measured_to_show() -> None:
 def test_progress_is_one_line() -> None:
     snapshot = LoadSnapshot(elapsed=65, planned=500, placed=300, live=290, over=10, failed=2, lost_samples=0)
 
-    assert load_progress(snapshot) == "1:05, 300 of 500 calls placed, 290 live, 10 over, 2 failed"
+    assert load_progress(snapshot) == "1:05, 300 of 500 calls placed, 290 live, 10 ended, 2 failed"

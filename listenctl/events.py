@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
+from functools import cache
 from typing import ClassVar, Literal, Self, TypedDict, TypeVar, Unpack, dataclass_transform
 
 from listenctl.json_lines import MAX_TEXT, PARTY_NAMES, VERSION, JsonObject, timestamp
@@ -69,8 +70,8 @@ class EventFields:
     event: ClassVar[str]
 
     def serialize(self) -> JsonObject:
-        values = ((field.name, getattr(self, field.name)) for field in fields(self))
-        return {PARTY_NAMES.get(name, name): value for name, value in values if value is not ABSENT}
+        names = _names_of(type(self))  # type: ignore[arg-type] # a class has a hash, whatever its instances have
+        return {shown: value for name, shown in names if (value := getattr(self, name)) is not ABSENT}
 
 
 @json_object
@@ -84,6 +85,12 @@ class PlacedEvent(EventFields):
         report = EventFields.serialize(self)
         place = {name: report.pop(name) for name in ("position", "time") if name in report}
         return report | place
+
+
+@cache
+def _names_of(kind: type[EventFields]) -> list[tuple[str, str]]:
+    """Return the name of each field, and its name in JSON."""
+    return [(field.name, PARTY_NAMES.get(field.name, field.name)) for field in fields(kind)]
 
 
 class Parties(TypedDict):

@@ -36,21 +36,26 @@ def create_recording_files(path: Path, labels: Sequence[str], final_extension: s
     A name also counts as taken if its sidecar exists, if the recording would have this name in its final format, or if
     another recording has it with other labels, so that no two recordings need the same sidecar.
     """
-    make_private_folder(path.parent)
-    stem = str(path.with_suffix(""))
+    suffix = path.suffix
+    stem = str(path).removesuffix(suffix)
     other = "-left" if labels == ("",) else ""
-    endings = [f"{label}{extension}" for label in labels for extension in {path.suffix, final_extension}]
+    endings = [f"{label}{extension}" for label in labels for extension in {suffix, final_extension}]
     # The sidecar is first: nearly every recording has one, so that most names that are taken cost one look.
-    endings = [".json", f"{other}{path.suffix}", *endings]
+    endings = [".json", f"{other}{suffix}", *endings]
 
     def create(number: int) -> list[NewFile]:
-        return _create_all([f"{numbered(stem, number)}{label}{path.suffix}" for label in labels])
+        return _create_all([f"{numbered(stem, number)}{label}{suffix}" for label in labels])
 
     def is_taken(number: int) -> bool:
         base = numbered(stem, number)
         return any(os.path.lexists(base + ending) for ending in endings)
 
-    return _with_free_number(create, is_taken)
+    try:
+        return _with_free_number(create, is_taken)
+    except FileNotFoundError:
+        # Only the first recording in a folder finds none.
+        make_private_folder(path.parent)
+        return _with_free_number(create, is_taken)
 
 
 def numbered(stem: str, number: int) -> str:

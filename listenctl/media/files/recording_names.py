@@ -167,7 +167,10 @@ def clean_for_file_name(value: object) -> str:
         case _:
             return UNKNOWN
     # Slicing first bounds the work, because the peer decides how long a value is.
-    safe = "".join(_safe(character) for character in text[:_VALUE_BYTES].strip())
+    text = text[:_VALUE_BYTES].strip()
+    # Nothing is replaced in text that Python can print, where a space is the only separator.
+    plain = text.isprintable() and _UNSAFE.isdisjoint(text)
+    safe = text if plain else "".join(map(_safe, text))
     leading = len(safe) - len(safe.lstrip(".-"))
     visible = "_" * leading + safe[leading:]
     return _shorten(f"_{visible}" if _RESERVED.match(visible) else visible, _VALUE_BYTES) or UNKNOWN

@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Self
 
 from listenctl.events import Completeness
@@ -72,6 +72,9 @@ class SidecarClose:
     def parse(cls, fields: Mapping[str, object]) -> Self:
         code = None if number_in(fields, "code") is None else count_in(fields, "code")
         return cls(code, string_in(fields, "reason"), string_in(fields, "by"))
+
+    def serialize(self) -> JsonObject:
+        return {"code": self.code, "reason": self.reason, "by": self.by}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +149,7 @@ class Sidecar:
             "warnings": self.warnings,
             "not_logged": self.not_logged,
             **({} if self.not_logged_sha256 is None else {"not_logged_sha256": self.not_logged_sha256}),
-            "close": None if self.close is None else asdict(self.close),
+            "close": None if self.close is None else self.close.serialize(),
             **self.completeness,
             **({} if self.source is None else {"source": self.source}),
         }
@@ -154,15 +157,16 @@ class Sidecar:
 
 
 def _describe_audio(audio: SidecarAudio) -> JsonObject:
-    # Unlike ``asdict`` this copies nothing.
+    # Unlike ``dataclasses.asdict`` this copies nothing.
     return {name: value for name in SidecarAudio.__slots__ if (value := getattr(audio, name)) is not None}
 
 
 def _describe_metadata(metadata: CallMetadata) -> JsonObject:
     if not metadata.raw:
         return {"metadata_valid": None, "metadata_raw": None}
-    described: JsonObject = {"metadata_valid": metadata.valid, "metadata_raw": metadata.serialize()}
-    if metadata.serialize().encode() != metadata.raw:
+    text = metadata.serialize()
+    described: JsonObject = {"metadata_valid": metadata.valid, "metadata_raw": text}
+    if text.encode() != metadata.raw:
         described["metadata_raw_base64"] = base64.b64encode(metadata.raw).decode()
     return described
 

@@ -195,8 +195,9 @@ class RecordingWriter:
             self._converted = True
             self._write_sidecar(recording, self._sidecar)
         saved = _describe_saved(recording, path, self._sidecar)
-        kept = _delete_others(recording.paths, saved.paths)
-        self._report(replace(saved, warnings=[*saved.warnings, *kept]))
+        if self._converted and (kept := _delete_others(recording.paths, saved.paths)):
+            saved = replace(saved, warnings=[*saved.warnings, *kept])
+        self._report(saved)
 
     def _close(self, recording: Recording) -> None:
         """Close the files; an error is final, because they can't be closed again."""
@@ -301,7 +302,8 @@ def join_pieces(pieces: Sequence[Piece], frame_bytes: int) -> Sequence[Piece]:
 def _describe_saved(recording: Recording, sidecar_path: Path, sidecar: Sidecar) -> RecordingSavedEvent:
     audio = sidecar.audio
     assert audio is not None
-    paths = [str(sidecar_path.parent / name) for name in audio.files]
+    folder = sidecar_path.parent
+    paths = [str(folder / name) for name in audio.files]
     return RecordingSavedEvent(
         path=paths[0],
         paths=paths,

@@ -126,6 +126,12 @@ def usage(pid: int) -> tuple[float, int]:
     return cpu, memory
 
 
+def cpu_seconds(pid: int) -> float:
+    """Return the user and system time that a live process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def recordings(out: Path, call: int) -> list[Path]:
     """Return the recordings of one call, which are named after its callSid."""
     return [path for path in out.rglob(f"*load-{call:05d}*") if path.suffix in (".wav", ".raw")]

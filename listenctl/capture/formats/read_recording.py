@@ -72,10 +72,16 @@ def read_recording(name: str, sidecar: Sidecar, numbers: Iterator[int]) -> Itera
             yield CaptureNotice(f"session {session.number}", f"{exc}; its events are still read")
         if metadata := _metadata(sidecar, audio):
             yield CapturedFrame(session.began, session, Sender.JAMBONZ, RawFrame(True, 0, _TEXT, True, metadata), None)
-        rate = sidecar.metadata.sample_rate or (sidecar.audio and sidecar.audio.sample_rate) or _DEFAULT_RATE
-        call = RecordedCall(session, sidecar, rate, audio)
+        call = RecordedCall(session, sidecar, _call_rate(sidecar), audio)
         yield from call.read_events()
     yield from _end(session, sidecar, call.last)
+
+
+def _call_rate(sidecar: Sidecar) -> int:
+    """Return the sample rate of the call, at which positions count."""
+    described = sidecar.audio
+    of_audio = described and (described.resampled_from or described.sample_rate)
+    return sidecar.metadata.sample_rate or of_audio or _DEFAULT_RATE
 
 
 @dataclass(slots=True)

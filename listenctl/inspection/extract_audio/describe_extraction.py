@@ -97,7 +97,7 @@ def describe_received(report: CallReport, file: SidecarAudio) -> SidecarAudio:
 
 def describe_file(conversion: Conversion, audio_format: AudioFormat, samples: int, *, begins: float) -> SidecarAudio:
     """Describe a file; ``begins`` is in seconds since the handshake."""
-    return SidecarAudio(
+    described = SidecarAudio(
         files=[conversion.path.name],
         format=conversion.path.suffix[1:],
         sample_rate=audio_format.sample_rate,
@@ -107,6 +107,7 @@ def describe_file(conversion: Conversion, audio_format: AudioFormat, samples: in
         begins=round(begins, 4),
         warnings=conversion.warnings,
     )
+    return described.resampled(conversion.resampled_to) if conversion.resampled_to else described
 
 
 def _event(event: MessageReceived, rate: int) -> JsonObject:

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 from listenctl.media.resampling import to_pcm
 from listenctl.protocol.audio import MIN_RATE
-from listenctl.protocol.jambonz_model.clip_decoder import MAX_CLIP_BYTES, DecodedSound
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from listenctl.protocol.jambonz_model.clip_decoder import DecodedSound
 
 # Other subtypes hold floats, which libsndfile doesn't scale to integers, or wraps when they are too loud.
 _INTEGER_SUBTYPES = ("PCM_", "ULAW", "ALAW")
@@ -52,9 +53,11 @@ def error_reason(exc: Exception) -> str:
     return str(getattr(exc, "error_string", exc)).rstrip(".")
 
 
-def read_clip_wav(data: bytes) -> DecodedSound | None:
+def read_clip_wav(data: bytes) -> "DecodedSound | None":
     """Read the WAV of a ``playAudio`` (listenctl-protocol(7) 5.1) and add its channels; None if it can't be read."""
     import soundfile
+
+    from listenctl.protocol.jambonz_model.clip_decoder import DecodedSound
 
     try:
         with soundfile.SoundFile(BytesIO(data)) as file:
@@ -67,6 +70,8 @@ def read_clip_wav(data: bytes) -> DecodedSound | None:
 
 def _read_mixed(file: Any) -> bytes:
     import numpy as np
+
+    from listenctl.protocol.jambonz_model.clip_decoder import MAX_CLIP_BYTES
 
     # In blocks, because a header may promise more than memory holds, and no more than is played.
     count = max(1, _BLOCK_VALUES // file.channels)

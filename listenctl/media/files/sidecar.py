@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from listenctl.events import Completeness
@@ -37,6 +37,7 @@ class SidecarAudio:
     gaps_filled: bool | None = None
     max_unwritten_seconds: float | None = None  # the most that was in memory only: what a crash would have cost
     measured_sample_rate: int | None = None  # at which the audio came, if not at ``sample_rate``
+    resampled_from: int | None = None  # the rate of the call, at which positions count, if it is not ``sample_rate``
     begins: float | None = None  # seconds from the handshake to the first sample; None in a live recording
     warnings: Sequence[str] = ()
 
@@ -55,8 +56,20 @@ class SidecarAudio:
             gaps_filled=filled if isinstance(filled := fields.get("gaps_filled"), bool) else None,
             max_unwritten_seconds=number_in(fields, "max_unwritten_seconds"),
             measured_sample_rate=count_in(fields, "measured_sample_rate") or None,
+            resampled_from=count_in(fields, "resampled_from") or None,
             begins=number_in(fields, "begins"),
             warnings=[str(warning) for warning in list_in(fields, "warnings")],
+        )
+
+    def resampled(self, sample_rate: int) -> Self:
+        """Describe the same audio in files of another sample rate."""
+        ratio = sample_rate / self.sample_rate
+        return replace(
+            self,
+            sample_rate=sample_rate,
+            samples=round(self.samples * ratio),
+            measured_sample_rate=self.measured_sample_rate and round(self.measured_sample_rate * ratio),
+            resampled_from=self.sample_rate,
         )
 
 

@@ -5,8 +5,10 @@ of all calls in batches. What follows the end of a call (sync, conversion) is do
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from math import inf
 from typing import Protocol
@@ -113,6 +115,7 @@ class FileRecorder:
         self._give_up_at = inf
         self._writer = BackgroundWriter("writer", MAX_WAITING_BYTES, around_low_priority=self._results.collect_jobs)
         self._conversions = ConversionPool()
+        self._slow_finishes: deque[Job] = deque()
         self._finishers = ThreadPoolExecutor(max_workers=FINISHERS, thread_name_prefix="finisher")
 
     @property
@@ -148,6 +151,7 @@ class FileRecorder:
         self._give_up_at = self._loop.time() + GIVE_UP_AFTER
         self._writer.raise_low_priority()
         await self._idle.wait()
+        await asyncio.to_thread(self._conversions.close)
         await asyncio.to_thread(self._writer.close)
         self._finishers.shutdown()
 
@@ -228,10 +232,19 @@ class FileRecorder:
     def finish_writer(self, writer: RecordingWriter, last: bool = False) -> None:
         """Finish a recording; unless it is the ``last`` try, again later if the disk doesn't take it."""
         finish = partial(self._finish_recording, writer, last)
-        if writer.prepare_finish():
-            self._finishers.submit(finish)
-        else:
+        if not writer.prepare_finish():
             self._writer.add_low_priority_job(finish)
+            return
+        self._slow_finishes.append(finish)
+        try:
+            self._finishers.submit(self._finish_next)
+        except RuntimeError:  # No thread can be started; but if there is one already, it does the job.
+            self._writer.add_low_priority_job(self._finish_next)
+
+    def _finish_next(self) -> None:
+        with suppress(IndexError):
+            finish = self._slow_finishes.popleft()
+            finish()
 
     def _finish_recording(self, writer: RecordingWriter, last: bool) -> None:
         finished = True

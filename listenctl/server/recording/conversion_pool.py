@@ -1,93 +1,125 @@
 """Convert recordings in processes of their own, so that no call waits for an encoder."""
 
 import os
+import pickle
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from listenctl.errors import ListenctlError
-from listenctl.media.files.convert_recording import Conversion, convert_wav
+from listenctl.media.files.convert_recording import Conversion, ConversionStopped
+from listenctl.server.recording.conversion_worker import ConversionRequest
 from listenctl.terminal.stop_signals import STOP_SIGNALS
 
-if TYPE_CHECKING:
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing.synchronize import Event
+START_ANOTHER_AFTER = 5.0
+"""Seconds to wait for a busy process: to start another one takes longer than to convert most calls."""
 
-CONVERTERS = 2
+# With the module path of this process, as multiprocessing does it, and without the working directory.
+_WORKER = (
+    "import sys; sys.path[:] = sys.argv[1:]; "
+    "from listenctl.server.recording.conversion_worker import serve_conversions; serve_conversions()"
+)
 
 
 class ConversionPool:
-    """Used by several threads; the processes start with the first conversion."""
+    """Used by several threads; there are never more processes than threads that convert at the same time."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._pool: ProcessPoolExecutor | None = None
-        self._stop: Event | None = None  # set for the processes that are to stop
+        self._changed = threading.Condition()
+        self._converters: list[_Converter] = []
+        self._idle: list[_Converter] = []
         self._stopped = False
 
     def convert(self, wav: Path, target: Path, kind: str, tags: Mapping[str, str]) -> Conversion:
-        """Convert ``wav`` at the lowest priority, and wait; if that fails it is kept, and ListenctlError raised."""
-        from concurrent.futures.process import BrokenProcessPool
-
-        pool = self._open(target)
+        """
+        Convert ``wav`` at the lowest priority, and wait; if that fails it is kept, and ListenctlError raised: after
+        ``stop`` ConversionStopped.
+        """
+        converter = self._take_converter(wav, kind)
         try:
-            return pool.submit(_convert, wav, target, kind, dict(tags)).result()
-        except BrokenProcessPool as exc:
-            with self._lock:
-                if self._pool is pool:
-                    self._pool = None
+            answer = converter.convert(ConversionRequest(wav, target, kind, dict(tags)))
+        except (OSError, ValueError, EOFError, pickle.UnpicklingError) as exc:
+            self._remove(converter)
+            if self._stopped:
+                raise ConversionStopped(wav, kind) from exc
             raise ListenctlError(f"{target}: the process that converts it died; the WAV is kept") from exc
+        with self._changed:
+            self._idle.append(converter)
+            self._changed.notify()
+        if isinstance(answer, ListenctlError):
+            raise answer
+        return answer
 
     def stop(self) -> None:
         """Stop all conversions soon; their WAVs are kept."""
-        with self._lock:
+        with self._changed:
             self._stopped = True
-            if self._stop is not None:
-                self._stop.set()
+            self._changed.notify_all()
+            for converter in self._converters:
+                converter.stop()
 
-    def _open(self, target: Path) -> "ProcessPoolExecutor":
-        import multiprocessing
-        from concurrent.futures import ProcessPoolExecutor
+    def close(self) -> None:
+        """Wait until the processes have ended; nothing is converted any more."""
+        self.stop()
+        for converter in self._converters:
+            converter.wait()
 
-        with self._lock:
+    def _take_converter(self, wav: Path, kind: str) -> "_Converter":
+        with self._changed:
+            if self._converters:
+                self._changed.wait_for(lambda: self._idle or self._stopped, START_ANOTHER_AFTER)
             if self._stopped:
-                raise ListenctlError(f"{target}: the server was stopped before it was converted; the WAV is kept")
-            if self._pool is None:
-                # Forking a process with threads is not safe, hence spawn.
-                context = multiprocessing.get_context("spawn")
-                self._stop = context.Event()
-                self._pool = ProcessPoolExecutor(
-                    CONVERTERS, mp_context=context, initializer=_begin_worker, initargs=(self._stop,)
-                )
-            return self._pool
+                raise ConversionStopped(wav, kind)
+            if self._idle:
+                return self._idle.pop()
+            self._converters.append(_Converter())
+            return self._converters[-1]
+
+    def _remove(self, converter: "_Converter") -> None:
+        with self._changed:
+            self._converters.remove(converter)
+            self._changed.notify_all()
+        converter.stop()
+        converter.wait()
 
 
-# The rest runs in the processes.
+class _Converter:
+    """A process, used by one thread at a time."""
 
-_stop_of_worker: "Event | None" = None
+    def __init__(self) -> None:
+        # It inherits that they are blocked: a signal to the process group, or to all of a closed terminal, is for the
+        # server, which waits for the conversion.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", _WORKER, *sys.path],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                # OpenBLAS starts a thread for each core when numpy is imported.
+                env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
+    def convert(self, request: ConversionRequest) -> Conversion | ListenctlError:
+        """Wait for the answer; OSError, ValueError, EOFError or UnpicklingError means that there is none."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        pickle.dump(request, self._process.stdin)
+        self._process.stdin.flush()
+        answer: Conversion | ListenctlError = pickle.load(self._process.stdout)
+        return answer
 
-def _convert(wav: Path, target: Path, kind: str, tags: Mapping[str, str]) -> Conversion:
-    stop = _stop_of_worker
-    return convert_wav(wav, target, kind, tags, is_stopped=lambda: stop is not None and stop.is_set())
+    def stop(self) -> None:
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
 
-
-def _begin_worker(stop: "Event") -> None:
-    global _stop_of_worker  # noqa: PLW0603 - an initializer has no other way to leave something for its process
-    _stop_of_worker = stop
-    os.nice(19)
-    # A signal to the process group, or to all of a closed terminal, is for the server, which waits for the conversion.
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    import multiprocessing
-
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    def wait(self) -> None:
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._process.wait()

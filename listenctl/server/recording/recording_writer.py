@@ -12,7 +12,7 @@ from listenctl.background_writer import Job
 from listenctl.errors import ListenctlError
 from listenctl.events import EventFields, RecordingFailedEvent, RecordingSavedEvent, WarningEvent
 from listenctl.media.channel_layout import ChannelLayout
-from listenctl.media.files.convert_recording import Conversion
+from listenctl.media.files.convert_recording import Conversion, ConversionStopped
 from listenctl.media.files.kept_names import replace_file
 from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.media.files.recording_tags import recording_tags
@@ -263,24 +263,28 @@ class RecordingWriter:
     def _convert(self, recording: Recording, sidecar: Sidecar) -> Sidecar:
         kind, extension = self._settings.destination.kind, self._settings.destination.extension
         tags = recording_tags(sidecar.metadata, sidecar.started)
-        made: list[Conversion] = []
+        assert sidecar.audio is not None
+        audio, made = sidecar.audio, list[Conversion]()
         try:
             made.extend(
                 self._conversions.convert(wav, wav.with_suffix(extension), kind, tags) for wav in recording.paths
             )
-        except Exception:
+        except Exception as exc:
             # The sidecar names the WAVs, so all of them stay and nothing else does.
             for conversion in made:
                 if conversion.path not in recording.paths:
                     with suppress(OSError):
                         conversion.path.unlink()
-            raise
-        assert sidecar.audio is not None
+            if not isinstance(exc, ConversionStopped):
+                raise
+            return replace(sidecar, audio=replace(audio, warnings=[*audio.warnings, str(exc)]))
+        if made[0].resampled_to:
+            audio = audio.resampled(made[0].resampled_to)
         audio = replace(
-            sidecar.audio,
+            audio,
             files=[conversion.path.name for conversion in made],
             format="wav" if made[0].path in recording.paths else kind,
-            warnings=[*sidecar.audio.warnings, *(warning for conversion in made for warning in conversion.warnings)],
+            warnings=[*audio.warnings, *(warning for conversion in made for warning in conversion.warnings)],
         )
         return replace(sidecar, audio=audio)
 

@@ -94,6 +94,17 @@ def test_what_was_written_is_read_again(sidecar: Sidecar) -> None:
     assert Sidecar.parse(sidecar.serialize()) == sidecar
 
 
+def test_resampled_audio_has_both_rates_and_keeps_its_seconds() -> None:
+    audio = replace(AUDIO, sample_rate=11_025, samples=22_050, seconds=2.0, measured_sample_rate=22_050)
+
+    resampled = audio.resampled(12_000)
+
+    assert (resampled.sample_rate, resampled.resampled_from) == (12_000, 11_025)
+    assert (resampled.samples, resampled.seconds) == (24_000, 2.0)
+    assert resampled.measured_sample_rate == 24_000
+    assert replace(EXAMPLE, audio=resampled) == Sidecar.parse(replace(EXAMPLE, audio=resampled).serialize())
+
+
 def test_a_sidecar_is_indented_for_people() -> None:
     lines = EXAMPLE.serialize().decode().splitlines()
 

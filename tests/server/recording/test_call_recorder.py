@@ -144,6 +144,50 @@ async def test_other_formats_replace_the_wav(extension: str, tmp_path: Path) -> 
     assert soundfile.info(saved["path"]).duration == pytest.approx(1.0, abs=0.2)
 
 
+async def test_the_sidecar_of_resampled_audio_has_both_rates(tmp_path: Path) -> None:
+    metadata = '{"sampleRate":11025,"mixType":"mono","callSid":"CS-A"}'
+    async with running(record=to(f"{tmp_path}/{{callSid}}.opus")) as run:
+        await run.call(text(metadata), binary(tone(1.0)), text('{"event":"dtmf","dtmf":"1"}'), close())
+        saved = await run.events.wait_for("recording-saved")
+
+    sidecar = read_sidecar(saved)
+    audio = sidecar["audio"]
+    assert (audio["sample_rate"], audio["resampled_from"]) == (12_000, 11_025)
+    assert audio["samples"] == round(saved["samples"] * 12_000 / 11_025)
+    assert audio["seconds"] == round(saved["samples"] / 11_025, 3)
+    assert soundfile.info(saved["path"]).samplerate == 12_000
+    (digit,) = sidecar["events"]
+    assert (digit["position"], digit["time"]) == (saved["samples"], audio["seconds"])
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+async def test_recordings_are_finished_without_threads_for_it(
+    threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = RecorderAlone(to(f"{tmp_path}/{{callSid}}.flac"))
+    start, started = threading.Thread.start, list[threading.Thread]()
+
+    def start_few(thread: threading.Thread) -> None:
+        if thread.name.startswith("finisher"):
+            if len(started) == threads:
+                raise RuntimeError("can't start new thread")
+            started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_few)
+    # One finisher is busy, so that the executor wants another.
+    released = threading.Event()
+    if threads:
+        alone.recorder._finishers.submit(released.wait, 60)
+    alone.recording.write_audio(0, AUDIO)
+    asyncio.get_running_loop().call_soon(released.set)
+
+    saved = await alone.save(160)
+
+    assert saved["format"] == "flac"
+    assert names_in(tmp_path) == {"CS-A.json", "CS-A.flac"}
+
+
 async def test_a_wav_that_can_not_be_converted_is_kept_and_described(tmp_path: Path) -> None:
     async with running(record=to(f"{tmp_path}/{{callSid}}.flac")) as run:
         peer = await run.call(text(METADATA), binary(tone(0.5)))

@@ -1,16 +1,27 @@
 """Processes that convert recordings."""
 
-import signal
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from listenctl.errors import ListenctlError
-from listenctl.media.files.convert_recording import NO_TAGS
+from listenctl.media.files.convert_recording import NO_TAGS, Conversion, ConversionStopped
 from listenctl.media.files.wav_header import wav_header
 from listenctl.protocol.audio import AudioFormat
+from listenctl.server.recording import conversion_pool as module
 from listenctl.server.recording.conversion_pool import ConversionPool
+from listenctl.server.recording.conversion_worker import ConversionRequest
 from listenctl.terminal.stop_signals import STOP_SIGNALS
+
+GENEROUS = 60.0
 
 
 @pytest.fixture
@@ -20,21 +31,183 @@ def wav(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_signal_that_stops_the_server_doesnt_end_a_conversion(tmp_path: Path) -> None:
-    with ConversionPool()._open(tmp_path) as processes:
-        handlers = list(processes.map(signal.getsignal, STOP_SIGNALS))
+@contextmanager
+def conversion_pool() -> Iterator[ConversionPool]:
+    pool = ConversionPool()
+    try:
+        yield pool
+    finally:
+        pool.close()
 
-    assert handlers == [signal.SIG_IGN] * len(STOP_SIGNALS)
+
+class FakeConverter:
+    """Takes the place of a process; ``work`` is what a conversion does."""
+
+    work: Callable[[], object]
+    started = 0
+
+    def __init__(self) -> None:
+        FakeConverter.started += 1
+
+    def convert(self, request: ConversionRequest) -> Conversion:
+        FakeConverter.work()
+        return Conversion(request.target)
+
+    def stop(self) -> None: ...
+
+    def wait(self) -> None: ...
+
+
+def begin_and_wait(begun: threading.Event, released: threading.Event) -> None:
+    begun.set()
+    released.wait(GENEROUS)
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> type[FakeConverter]:
+    monkeypatch.setattr(module, "_Converter", FakeConverter)
+    monkeypatch.setattr(FakeConverter, "started", 0)
+    return FakeConverter
+
+
+def test_a_signal_that_stops_the_server_does_not_end_a_conversion(wav: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Signalled(subprocess.Popen[bytes]):
+        def __init__(self, *args: object, **options: object) -> None:
+            super().__init__(*args, **options)  # type: ignore[call-overload]
+            for number in STOP_SIGNALS:
+                self.send_signal(number)
+
+    monkeypatch.setattr(subprocess, "Popen", Signalled)
+    target = wav.with_suffix(".flac")
+
+    with conversion_pool() as pool:
+        # One comes before the process has imported anything, the other when it is ready.
+        assert pool.convert(wav, target, "flac", NO_TAGS).path == target
+        target.unlink()
+        for number in STOP_SIGNALS:
+            pool._converters[0]._process.send_signal(number)
+        assert pool.convert(wav, target, "flac", NO_TAGS).path == target
 
 
 @pytest.mark.parametrize("begun", [True, False])
 def test_conversions_that_are_stopped_keep_the_wav(begun: bool, wav: Path) -> None:
-    pool, target = ConversionPool(), wav.with_suffix(".flac")
-    if begun:
-        assert pool.convert(wav, target, "flac", NO_TAGS).path == target
-        target.unlink()
-    pool.stop()
+    target = wav.with_suffix(".flac")
+    with conversion_pool() as pool:
+        if begun:
+            assert pool.convert(wav, target, "flac", NO_TAGS).path == target
+            target.unlink()
+        pool.stop()
 
-    with pytest.raises(ListenctlError, match="the server was stopped before it was converted; the WAV is kept"):
+        with pytest.raises(ConversionStopped, match=r"a\.wav: is complete, but stays a WAV: the server was stopped"):
+            pool.convert(wav, target, "flac", NO_TAGS)
+    assert list(wav.parent.iterdir()) == [wav]
+
+
+def test_a_process_that_dies_is_replaced(wav: Path) -> None:
+    target = wav.with_suffix(".flac")
+    with conversion_pool() as pool:
         pool.convert(wav, target, "flac", NO_TAGS)
+        target.unlink()
+        pool._converters[0]._process.kill()
+
+        with pytest.raises(ListenctlError, match=r"a\.flac: the process that converts it died; the WAV is kept"):
+            pool.convert(wav, target, "flac", NO_TAGS)
+        assert list(wav.parent.iterdir()) == [wav]
+        assert pool.convert(wav, target, "flac", NO_TAGS).path == target
+
+
+def test_an_error_of_a_conversion_keeps_the_process(wav: Path) -> None:
+    target = wav.with_suffix(".flac")
+    target.write_bytes(b"precious")
+    with conversion_pool() as pool:
+        with pytest.raises(ListenctlError, match="File exists"):
+            pool.convert(wav, target, "flac", NO_TAGS)
+        target.unlink()
+
+        assert pool.convert(wav, target, "flac", NO_TAGS).path == target
+        assert len(pool._converters) == 1
+
+
+def test_a_busy_process_is_waited_for(wav: Path, fakes: type[FakeConverter], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "START_ANOTHER_AFTER", GENEROUS)
+    begun, released = threading.Event(), threading.Event()
+    fakes.work = partial(begin_and_wait, begun, released)
+
+    with conversion_pool() as pool, ThreadPoolExecutor() as threads:
+        first = threads.submit(pool.convert, wav, wav, "flac", NO_TAGS)
+        assert begun.wait(GENEROUS)
+        second = threads.submit(pool.convert, wav, wav, "flac", NO_TAGS)
+        released.set()
+        assert (first.result().path, second.result().path) == (wav, wav)
+
+    assert fakes.started == 1
+
+
+def test_a_process_that_is_busy_for_long_gets_another_beside_it(
+    wav: Path, fakes: type[FakeConverter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "START_ANOTHER_AFTER", 0.0)
+    # Passed only by two conversions at the same time.
+    barrier = threading.Barrier(2, timeout=GENEROUS)
+    fakes.work = barrier.wait
+
+    with conversion_pool() as pool, ThreadPoolExecutor() as threads:
+        for conversion in [threads.submit(pool.convert, wav, wav, "flac", NO_TAGS) for _ in range(2)]:
+            assert conversion.result().path == wav
+
+    assert fakes.started == 2
+
+
+def test_whoever_waits_for_a_process_is_stopped_too(
+    wav: Path, fakes: type[FakeConverter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "START_ANOTHER_AFTER", GENEROUS)
+    begun, released = threading.Event(), threading.Event()
+    fakes.work = partial(begin_and_wait, begun, released)
+
+    with conversion_pool() as pool, ThreadPoolExecutor() as threads:
+        first = threads.submit(pool.convert, wav, wav, "flac", NO_TAGS)
+        assert begun.wait(GENEROUS)
+        second = threads.submit(pool.convert, wav, wav, "flac", NO_TAGS)
+        pool.stop()
+        with pytest.raises(ConversionStopped):
+            second.result(GENEROUS)
+        released.set()
+        assert first.result().path == wav
+
+
+def test_the_processes_end_with_a_server_that_is_killed(wav: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from listenctl.server.recording.conversion_pool import ConversionPool\n"
+        "wav = Path(sys.argv[1])\n"
+        "ConversionPool().convert(wav, wav.with_suffix('.flac'), 'flac', {})\n"
+        "print('converted', flush=True)\n"
+        "sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(wav)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as server:
+        assert server.stdout is not None
+        assert server.stderr is not None
+        assert server.stdout.readline() == b"converted\n"
+        server.kill()
+
+        # The process that converts has the same stderr, which ends when both have.
+        assert server.stderr.read() == b""
+
+
+def test_a_request_of_a_server_that_is_gone_leaves_only_the_wav(wav: Path) -> None:
+    request = ConversionRequest(wav, wav.with_suffix(".flac"), "flac", dict(NO_TAGS))
+
+    done = subprocess.run(
+        [sys.executable, "-c", module._WORKER, *sys.path], input=pickle.dumps(request), capture_output=True, check=True
+    )
+
+    answer = pickle.loads(done.stdout)
+    assert isinstance(answer, ConversionStopped)
+    assert "stays a WAV" in str(answer)
     assert list(wav.parent.iterdir()) == [wav]

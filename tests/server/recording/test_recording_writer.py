@@ -1,6 +1,7 @@
 """What is reported of a recording when the disk fails while it is finished."""
 
 import errno
+import json
 import os
 import struct
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from listenctl.background_writer import Job
 from listenctl.errors import ListenctlError
 from listenctl.events import EventFields, RecordingFailedEvent, RecordingSavedEvent
 from listenctl.media.channel_layout import ChannelLayout
-from listenctl.media.files.convert_recording import Conversion
+from listenctl.media.files.convert_recording import Conversion, ConversionStopped
 from listenctl.media.files.recording_names import RecordingDestination
 from listenctl.server.recording.conversion_pool import ConversionPool
 from listenctl.server.recording.recording_writer import INTERIM_AFTER, RecordingWriter, RecordSettings
@@ -23,17 +24,20 @@ AUDIO = struct.pack("<320h", *range(320))
 
 
 class FakeConversions(ConversionPool):
-    """Copies a WAV; fails for names that contain ``failing``."""
+    """Copies a WAV; fails for names that contain ``failing``, and is stopped before those that contain ``stopped``."""
 
-    def __init__(self, failing: str = "nothing") -> None:
+    def __init__(self, failing: str = "nothing", stopped: str = "nothing") -> None:
         super().__init__()
         self.failing = failing
+        self.stopped = stopped
 
     def convert(self, wav: Path, target: Path, kind: str, tags: Mapping[str, str]) -> Conversion:
         assert kind == "flac"
         assert tags
         if self.failing in wav.name:
             raise ListenctlError(f"{target}: can't be converted")
+        if self.stopped in wav.name:
+            raise ConversionStopped(wav, kind)
         target.write_bytes(wav.read_bytes())
         return Conversion(target, ())
 
@@ -124,6 +128,22 @@ def test_a_failed_conversion_is_told_whatever_is_left_of_it(tmp_path: Path, monk
     assert isinstance(failed, RecordingFailedEvent)
     assert "can't be converted" in failed.reason
     assert {"a-left.wav", "a-right.wav"} < names_in(tmp_path)
+
+
+@pytest.mark.parametrize("wav", ["left.wav", "right.wav"])
+def test_a_recording_whose_conversion_is_stopped_is_saved_as_wav(wav: str, tmp_path: Path) -> None:
+    one = OneWriter(tmp_path, "flac", FakeConversions(stopped=wav))
+
+    (saved,) = one.finish()
+
+    assert isinstance(saved, RecordingSavedEvent)
+    assert (saved.format, saved.complete, saved.unrecorded_samples) == ("wav", True, 0)
+    assert [Path(path).name for path in saved.paths] == ["a-left.wav", "a-right.wav"]
+    (warning,) = saved.warnings
+    assert warning.startswith(f"a-{wav}: is complete, but stays a WAV: the server was stopped before it was converted")
+    assert names_in(tmp_path) == {"a.json", "a-left.wav", "a-right.wav"}
+    audio = json.loads((tmp_path / "a.json").read_text())["audio"]
+    assert (audio["format"], audio["files"], audio["warnings"]) == ("wav", ["a-left.wav", "a-right.wav"], [warning])
 
 
 @pytest.mark.parametrize("wav", ["left.wav", "right.wav"])

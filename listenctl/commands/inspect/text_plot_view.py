@@ -7,7 +7,7 @@ from listenctl.inspection.plot.plotted_call import PlottedCall
 from listenctl.inspection.plot.text_plot import TextPlotRowKind, draw_rows
 from listenctl.terminal.printable_text import BOLD, CYAN, DIM, GREEN, YELLOW, TextStyle, printable
 
-WIDTH = 100
+WIDTH = 80
 """Columns if the output is not a terminal."""
 _COLORS = {
     TextPlotRowKind.JAMBONZ: CYAN,

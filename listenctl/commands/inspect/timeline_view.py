@@ -25,8 +25,8 @@ from listenctl.terminal.printable_text import (
     printable,
 )
 
-WIDTH = 100
-"""Columns if the output is not a terminal."""
+_FRAME = 80
+"""Columns of a ladder if the output is not a terminal; as in all such output, longer lines aren't cut."""
 _MAX_TEXT = 400
 _TIME = 17
 _NAME = 7
@@ -39,6 +39,8 @@ _COLORS = {
 }
 _MARGIN = 2
 _NARROWEST = 14
+_SHAFT = 8
+"""Columns of an arrow beside its text."""
 
 
 def item_text(item: TimelineItem, stream_rate: int | None = None) -> str:
@@ -89,30 +91,36 @@ def _color(item: TimelineItem) -> str:
     return SEVERITY_COLORS[item.severity] if item.severity else _COLORS.get(item.kind, "")
 
 
-def ladder_head(style: TextStyle, columns: int) -> str:
-    room = _room(columns)
+def ladder_head(style: TextStyle, columns: int | None) -> str:
+    room = _room(columns or _FRAME)
     return style.paint(f"{'':{_TIME - 1 - _NAME // 2}}jambonz{'application'.rjust(room - 2)}", "1")
 
 
-def ladder_line(item: TimelineItem, style: TextStyle, columns: int, stream_rate: int | None = None) -> str:
-    """Return an item as an arrow between the two sides, or a problem without an arrow."""
-    room = _room(columns)
+def ladder_line(item: TimelineItem, style: TextStyle, columns: int | None, stream_rate: int | None = None) -> str:
+    """
+    Return an item as an arrow between the two sides, or a problem without an arrow.
+
+    Args:
+        columns: width of the line; None lets it be longer than others.
+    """
+    text = item_text(item, stream_rate)
+    room = _room(columns) if columns is not None else max(_room(_FRAME), cell_width(text) + _SHAFT)
     border = "│" if style.unicode else "|"
     if item.kind is ItemKind.PROBLEM or item.sender is None:
-        body = style.fit(f" ! {item_text(item)}", room)
+        body = style.fit(f" ! {text}", room)
     else:
-        body = _shaft(item, style, room, stream_rate)
+        body = _shaft(item, text, style, room)
     line = f"{format_exact_moment(item.at).rjust(_TIME - 3)}  {border}{style.paint(body, _color(item))}{border}"
     return style.encodable(line)
 
 
-def _shaft(item: TimelineItem, style: TextStyle, room: int, stream_rate: int | None) -> str:
+def _shaft(item: TimelineItem, text: str, style: TextStyle, room: int) -> str:
     stroke = (
         ("━" if item.kind is ItemKind.AUDIO else "─")
         if style.unicode
         else ("=" if item.kind is ItemKind.AUDIO else "-")
     )
-    text = f" {style.cut(item_text(item, stream_rate), room - 8)} "
+    text = f" {style.cut(text, room - _SHAFT)} "
     rest = stroke * (room - cell_width(text) - 3)
     if item.sender is Sender.JAMBONZ:
         return f"{stroke * 2}{text}{rest}{'▶' if style.unicode else '>'}"
@@ -198,7 +206,7 @@ class TimelinePrinter(CallObserver):
         self._write(("\n" if self._printed else "") + self._style.paint(text, "1"))
         self._printed += 1
         if self._form is TimelineForm.LADDER:
-            self._write(ladder_head(self._style, self._columns or WIDTH))
+            self._write(ladder_head(self._style, self._columns))
 
     def _flush(self, session: CapturedSession, stream_rate: int | None) -> None:
         for item in sort_items(self._held.pop(session)):
@@ -210,7 +218,7 @@ class TimelinePrinter(CallObserver):
             case TimelineForm.JSON:
                 return json_line(item_report(session, item))
             case TimelineForm.LADDER:
-                return ladder_line(item, self._style, columns or WIDTH, stream_rate)
+                return ladder_line(item, self._style, columns, stream_rate)
             case TimelineForm.TIMELINE:
                 return timeline_line(item, self._style, columns, stream_rate)
         assert_never(self._form)

@@ -131,6 +131,19 @@ def test_ladder_lines_have_one_width_and_one_arrow() -> None:
     assert all(("▶" in one) != ("◀" in one) for one in lines)
 
 
+def test_a_ladder_in_a_pipe_has_80_columns_and_cuts_nothing() -> None:
+    _, names, *lines = printed("e_playaudio_featureserver", TimelineForm.LADDER)
+    _, *listed = printed("e_playaudio_featureserver", TimelineForm.TIMELINE)
+    _, _, *narrow = printed("e_playaudio_featureserver", TimelineForm.LADDER, columns=80)
+
+    assert names == ladder_head(PLAIN, 80)
+    assert max(map(cell_width, lines)) > 80
+    assert ["…" in line for line in lines] == ["…" in line for line in listed]
+    whole = [(line, cut) for line, cut in zip(lines, narrow, strict=True) if "…" not in cut]
+    assert whole
+    assert all(line == cut for line, cut in whole)
+
+
 @pytest.mark.parametrize("columns", [20, 40, 60, 200])
 def test_ladder_fits_the_terminal_width(columns: int) -> None:
     item = TimelineItem(1.0, JAMBONZ, ItemKind.TEXT, "x" * 500)

@@ -222,9 +222,11 @@ def _decoder(fd: int, path: str) -> Any:
     except (soundfile.SoundFileError, OSError) as exc:
         if container:
             raise unreadable(f"{path}: is {container}", error_reason(exc)) from exc
-        text = text_kind(opening)
-        reason = f"it is {text}" if text else error_reason(exc)
-        raise UsageError(f"{path}: is not a readable sound file: {reason}; raw audio goes in as -") from exc
+        if text := text_kind(opening, whole=len(opening) < OPENING_BYTES):
+            raise UsageError(f"{path}: is {text}, not audio; give a sound file") from exc
+        raise UsageError(
+            f"{path}: is not a readable sound file: {error_reason(exc)}; if it is raw audio, pipe it in and use -"
+        ) from exc
 
 
 def unreadable(what: str, reason: str = "") -> UsageError:

@@ -120,10 +120,21 @@ def test_what_is_no_sound_is_refused_with_what_to_do_and_closed(tmp_path: Path) 
     (tmp_path / "a.raw").write_bytes(bytes(1000))
     before = set(Path("/proc/self/fd").iterdir())
 
-    with pytest.raises(UsageError, match=r"a\.raw: is not a readable sound file: .*raw audio goes in as -"):
+    with pytest.raises(UsageError, match=r"a\.raw: is not a readable sound file: .*; if it is raw audio, pipe it in"):
         SoundFileDecoder.open(str(tmp_path / "a.raw"), 8000)
 
     assert set(Path("/proc/self/fd").iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [(b"not a sound\n", "text"), (b"The quick brown fox. " * 500, "text"), (b'{"audio": ""}', "JSON")],
+)
+def test_a_text_with_the_name_of_a_sound_is_called_a_text(tmp_path: Path, content: bytes, kind: str) -> None:
+    (tmp_path / "fake.wav").write_bytes(content)
+
+    with pytest.raises(UsageError, match=rf"fake\.wav: is {kind}, not audio; give a sound file$"):
+        SoundFileDecoder.open(str(tmp_path / "fake.wav"), 8000)
 
 
 @pytest.mark.parametrize(

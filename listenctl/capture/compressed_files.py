@@ -171,9 +171,7 @@ def _unzstd(chunks: Iterator[bytes], notices: list[CaptureNotice], name: str) ->
     try:
         import zstandard
     except ImportError as exc:
-        raise ListenctlError(
-            f"{name}: reading zstd needs the package zstandard: pip install 'listenctl[zstd]'"
-        ) from exc
+        raise ListenctlError(f"{name}: reading zstd needs the package zstandard: pip install zstandard") from exc
     count = 0
     frame = zstandard.ZstdDecompressor().decompressobj()
     try:

@@ -94,9 +94,7 @@ def test_a_file_that_becomes_huge_is_given_out_in_small_chunks(tmp_path: Path, c
 def test_zstd_without_its_package_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "zstandard", None)
 
-    with pytest.raises(
-        ListenctlError, match=r"reading zstd needs the package zstandard: pip install 'listenctl\[zstd\]'"
-    ):
+    with pytest.raises(ListenctlError, match=r"reading zstd needs the package zstandard: pip install zstandard"):
         open_capture_file(written(tmp_path / "x", zstd(pcap(TALK))))
 
 

@@ -100,7 +100,7 @@ def check_ciphers() -> None:
     try:
         import cryptography.hazmat.primitives.ciphers.aead  # noqa: F401
     except ImportError as exc:
-        raise ListenctlError("decrypting TLS needs the package cryptography: pip install 'listenctl[tls]'") from exc
+        raise ListenctlError("decrypting TLS needs the package cryptography: pip install cryptography") from exc
 
 
 def _aead_decrypt(suite: CipherSuite, key: bytes) -> _AeadDecrypt:

@@ -60,7 +60,7 @@ class PlotWriter:
         try:
             import matplotlib  # noqa: F401 - whether it is there
         except ImportError as exc:
-            raise UsageError("--plot needs matplotlib; install it with: pip install 'listenctl[plot]'") from exc
+            raise UsageError("--plot needs the package matplotlib: pip install matplotlib") from exc
         self._path = path
         self.made: list[Path] = []  # the files that are complete
 

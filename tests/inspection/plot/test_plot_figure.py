@@ -1,4 +1,5 @@
 import struct
+import sys
 from pathlib import Path
 
 import matplotlib
@@ -134,3 +135,10 @@ def test_text_of_a_peer_is_never_a_formula(name: str, caller: str) -> None:
 def test_characters_without_a_glyph_are_replaced_and_long_text_is_cut() -> None:
     assert drawable("a\x1b[2J\u202e\n\u4e2dé") == "a·[2J···é"
     assert drawable("x" * 100) == "x" * 40 + "…"
+
+
+def test_without_matplotlib_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+    with pytest.raises(UsageError, match="--plot needs the package matplotlib: pip install matplotlib"):
+        PlotWriter(tmp_path / "call.png")

@@ -73,13 +73,17 @@ class CapturedAudio(NamedTuple):
 
 
 class FramesLost(NamedTuple):
-    """Frames are missing; ``size`` is in bytes, None if unknown."""
+    """
+    Frames are missing; ``size`` is in bytes, None if unknown. ``cut_by`` is who ended the stream within a frame, None
+    if the frames may have been sent and the capture lacks them.
+    """
 
     at: float
     session: CapturedSession
     sender: Sender
     size: int | None
     detail: str
+    cut_by: Sender | None = None
 
 
 class SessionClosed(NamedTuple):

@@ -218,12 +218,18 @@ class CallInspector:
     def _lose_frames(self, lost: FramesLost) -> None:
         at = self._last = max(self._last, lost.at - self.session.began)
         self._violations.packet = None
-        if lost.sender is _JAMBONZ:
-            self._listen.ledger.add_uncaptured(self._received.samples_in(lost))
-        self._received.lose_frames(at, lost)
+        if lost.cut_by:
+            self._violations.add_violation("frame-cut", at, Culprit(lost.cut_by), lost.detail)
+        else:
+            self._lose_captured(at, lost)
         self._incomplete_senders.add(lost.sender)
         self._application.lose_frames(at, lost.sender)
         self._closing.lose_frames(at, lost.sender)
+
+    def _lose_captured(self, at: float, lost: FramesLost) -> None:
+        if lost.sender is _JAMBONZ:
+            self._listen.ledger.add_uncaptured(self._received.samples_in(lost))
+        self._received.lose_frames(at, lost)
         for observer in self._observers:
             observer.on_frames_lost(self.session, at, lost)
 

@@ -16,12 +16,12 @@ MAX_LISTED_PER_RULE = 50
 
 
 class Culprit(StrEnum):
-    """Who caused a violation; everything between the two peers counts as the network."""
+    """Who caused a violation; unknown where a capture doesn't show it, such as what delayed a packet."""
 
     JAMBONZ = "jambonz"
     APPLICATION = "application"
-    NETWORK = "network"
     CAPTURE = "capture"
+    UNKNOWN = "unknown"
 
 
 FoundViolation = tuple[str, Culprit, str]

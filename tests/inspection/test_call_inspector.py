@@ -149,3 +149,15 @@ def test_any_frames_can_be_inspected(
     assert all(one.at >= 0 for one in report.violations)
     assert [entry.at for entry in observer.entries] == sorted(entry.at for entry in observer.entries)
     assert len(rules_in(report)) <= sum(report.counts.values())
+
+
+@pytest.mark.parametrize("by", list(Sender))
+def test_a_side_that_ends_within_a_frame_is_no_hole_of_the_capture(by: Sender) -> None:
+    call = MadeUp()
+    call.listen(0.0, 2.0)
+    call.inspector.feed_event(FramesLost(BEGAN + 2.01, call.session, by, 7, "the stream ends (rst) in a frame", by))
+
+    report = call.end(2.02, how=StreamEnding.RST, sender=by)
+
+    assert [(one.rule, one.severity, one.sender) for one in report.violations] == [("frame-cut", "warning", str(by))]
+    assert report.completeness.share == 1

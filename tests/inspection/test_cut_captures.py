@@ -160,11 +160,19 @@ def test_a_capture_that_ends_within_a_frame_has_no_hole(how: StreamEnding) -> No
     assert [one for one in finder.end_side(0, 0.3, how) if isinstance(one, BytesLost)] == []
 
 
-def test_a_connection_that_ends_within_a_frame_has_lost_the_rest() -> None:
+@pytest.mark.parametrize(
+    ("how", "cut_by"),
+    [
+        (StreamEnding.FIN, Sender.JAMBONZ),
+        (StreamEnding.RST, Sender.JAMBONZ),
+        (StreamEnding.RESET_BY_RECEIVER, Sender.APPLICATION),
+    ],
+)
+def test_a_connection_that_ends_within_a_frame_has_lost_the_rest(how: StreamEnding, cut_by: Sender) -> None:
     finder = WebSocketFinder(has_handshake=True)
     finder.feed(0, 0.0, HANDSHAKE)
     finder.feed(1, 0.1, ANSWER)
     finder.feed(0, 0.2, frame(TEXT, b"{}")[:7])
 
-    (lost,) = [one for one in finder.end_side(0, 0.3, StreamEnding.RST) if isinstance(one, BytesLost)]
-    assert lost.size == 1
+    (lost,) = [one for one in finder.end_side(0, 0.3, how) if isinstance(one, BytesLost)]
+    assert (lost.size, lost.cut_by) == (1, cut_by)

@@ -250,8 +250,8 @@ class CapturedConnection:
         match item:
             case TimedFrame(_, sender, frame):
                 yield CapturedFrame(at, session, sender, frame, packet)
-            case BytesLost(_, sender, size, detail):
-                yield FramesLost(at, session, sender, size, detail)
+            case BytesLost(_, sender, size, detail, cut_by):
+                yield FramesLost(at, session, sender, size, detail, cut_by)
             case SideEnded(_, sender, how):
                 self._how = self._how or how
                 yield SessionClosed(at, session, sender, how)

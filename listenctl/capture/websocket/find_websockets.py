@@ -43,6 +43,7 @@ class BytesLost:
     sender: Sender
     size: int | None
     detail: str
+    cut_by: Sender | None = None  # who ended the stream there; None if the capture lacks the bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +177,8 @@ class WebSocketFinder:
         elif side.state is _State.FRAMES and side.reader.held_bytes and how.is_seen:
             cut = side.reader.incomplete_frame()
             detail = f"the stream ends ({how}) in {_describe_place(cut)}"
-            items.append(BytesLost(at, self._sender(number), cut[1] if cut else None, detail))
+            cut_by = self._sender(1 - number if how is StreamEnding.RESET_BY_RECEIVER else number)
+            items.append(BytesLost(at, self._sender(number), cut[1] if cut else None, detail, cut_by))
         if self._found:
             items.append(SideEnded(at, self._sender(number), how))
         return items

@@ -304,7 +304,7 @@ def _violation_of_gap(gap: Gap) -> tuple[str, Culprit, str] | None:
         case GapKind.BURST if not gap.position:
             return "audio-backlog", Culprit.APPLICATION, f"{length} of audio before the connection came all at once"
         case GapKind.BURST:
-            return "audio-late", Culprit.NETWORK, f"audio was up to {length} late, then came all at once"
+            return "audio-late", Culprit.UNKNOWN, f"audio was up to {length} late, then came all at once"
         case GapKind.LATE_START:
             return "audio-late-start", Culprit.JAMBONZ, f"the first audio came {length} after the handshake"
     return None

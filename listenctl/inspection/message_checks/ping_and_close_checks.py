@@ -243,7 +243,7 @@ class PingAndCloseChecks:
             if at - max(self._lost_at.values()) >= _CLOSE_LOST:
                 by = self.connection_ended_by
                 detail = f"the connection ended ({self._ends[0][2]}) without a Close frame"
-                self._violations.add_violation("close-missing", at, Culprit(by) if by else Culprit.NETWORK, detail)
+                self._violations.add_violation("close-missing", at, Culprit(by) if by else Culprit.UNKNOWN, detail)
         elif len(self.closes) < len(Sender) and self.both_captured and self._lost_at[_PEER[first.sender]] < first.at:
             self._add_violation("close-unanswered", at, _PEER[first.sender], "does not answer the Close frame")
 

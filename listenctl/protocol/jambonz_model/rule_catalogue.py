@@ -73,7 +73,7 @@ _SECTIONS = {
     ),
     "What jambonz sends": (
         ("audio-lost", _E, "Read the socket without delay; jambonz drops 2 to 3 s at once if the server is slow."),
-        ("audio-late", _I, "Find out what delays the server or the network; longer delays lose audio."),
+        ("audio-late", _I, "Find out what is slow: jambonz, the network, the server or the capturing machine."),
         ("audio-backlog", _I, "Answer the handshake faster; earlier audio arrives all at once."),
         ("audio-late-start", _I, "Nothing, if the call was silent or paused at first."),
         ("audio-paused", _I, "Nothing, if the listen was paused on purpose; the recording is shorter than the call."),
@@ -144,6 +144,7 @@ _SECTIONS = {
         ("frame-opcode", _E, "Use no reserved opcode; jambonz drops the connection."),
         ("frame-control", _E, "Send control frames unfragmented and with at most 125 bytes."),
         ("frame-order", _E, "Finish a fragmented message before the next one."),
+        ("frame-cut", _W, "Find out what stopped that side; a frame that is not complete is lost."),
         ("frame-after-close", _W, "Send nothing after a Close frame."),
         ("pong-late", _W, "Find out what delays that side or the network."),
         ("pong-missing", _W, "Do not rely on the connection if a pong does not come."),

@@ -79,6 +79,8 @@ def test_late_audio_that_comes_all_at_once_is_not_lost() -> None:
     report = call.close(8.01)
 
     assert rules_in(report) == ["audio-late"]
+    # Jambonz, the network, the server or the capturing machine may have delayed it.
+    assert report.violations[0].sender == "unknown"
     assert report.completeness.share == 1
     assert report.arrivals is not None
     assert report.arrivals.lateness.highest == pytest.approx(0.98, abs=0.03)

@@ -60,7 +60,7 @@ def test_rules_of_close_codes(data: bytes, rule: str, severity: str) -> None:
     [
         (StreamEnding.FIN, APPLICATION, "application"),
         (StreamEnding.RST, JAMBONZ, "jambonz"),
-        (StreamEnding.FIN, None, "network"),
+        (StreamEnding.FIN, None, "unknown"),
     ],
 )
 def test_a_connection_that_ends_without_a_close_frame_is_a_violation(
@@ -69,7 +69,7 @@ def test_a_connection_that_ends_without_a_close_frame_is_a_violation(
     report = MadeUp().end(1.0, how=how, sender=sender)
 
     assert [(one.rule, one.sender) for one in report.violations] == [("close-missing", culprit)]
-    assert report.close["by"] == (None if culprit == "network" else culprit)
+    assert report.close["by"] == (None if culprit == "unknown" else culprit)
 
 
 def test_a_capture_that_ends_first_is_no_violation_of_a_peer() -> None:

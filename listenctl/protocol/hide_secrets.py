@@ -27,6 +27,13 @@ _WEB_TOKEN = re.compile(r"(?<![\w-])(?=[\w-]*\.)[\w-]*?eyJ[\w-]{8}")
 # Keys that services mark as such.
 _KEY = re.compile(r"(?:sk|pk|rk|xox[abprs]|gh[pousr]|glpat|AKIA|ASIA|AIza)[-_A-Za-z0-9]{16,}")
 _RANDOM = re.compile(r"[A-Za-z0-9+/_=.~-]{20,}")
+# The name of a protocol has a few short words and versions, one of which is common in such names. Keys have digits
+# among letters, capitals, or more characters; a password or passphrase of words hardly has one of these.
+_PROTOCOL_NAME = re.compile(r"(?=.{2,24}$)(?:[a-z]{2,10}|v?\d{1,2})(?:[.-](?:[a-z]{2,10}|v?\d{1,2})){0,3}")
+_PROTOCOL_WORD = re.compile(
+    "audio|chat|com|drachtio|graphql|io|jambonz|json|jsonrpc|listen|mqtt|net|ocpp|org|realtime|rtp|sip|soap|stomp"
+    "|stream|wamp|ws|xmpp"
+)
 _SCHEME = re.compile(r"(?i)(basic|bearer|digest|negotiate|ntlm|token|hmac|aws4-hmac-sha256) ")
 _USER_INFO = re.compile(r"(?<=://)[^/?#@]*@")
 
@@ -46,11 +53,17 @@ def shown_url(url: str) -> str:
 
 
 def shown_subprotocols(value: str | None, known: Iterable[str | None] = ()) -> str | None:
-    """Return the value of a header of subprotocols, in which only those of jambonz and ``known`` ones are shown."""
+    """
+    Return the value of a header of subprotocols. Those of jambonz and ``known`` ones are shown, and others that can
+    only be the name of a protocol; none of these beside a word such as ``token``, as which a key may follow.
+    """
     if value is None:
         return None
-    names = {*SUBPROTOCOLS, *known}
-    return ", ".join(name if (name := part.strip()) in names else HIDDEN for part in value.split(","))
+    names = [part.strip() for part in value.split(",")]
+    shown = {*SUBPROTOCOLS, *known}
+    if not any(looks_secret(name, "") for name in names):
+        shown |= {name for name in names if _is_protocol_name(name)}
+    return ", ".join(name if name in shown else HIDDEN for name in names)
 
 
 def shown_authorization(value: str | None) -> str | None:
@@ -73,6 +86,10 @@ def _shown_parameter(found: re.Match[str]) -> str:
     if not equals:
         return mark + (HIDDEN if _looks_random(unquote(parameter)) else parameter)
     return f"{mark}{name}={HIDDEN}" if value and looks_secret(name, value) else found[0]
+
+
+def _is_protocol_name(name: str) -> bool:
+    return _PROTOCOL_NAME.fullmatch(name) is not None and any(map(_PROTOCOL_WORD.fullmatch, re.split("[.-]", name)))
 
 
 def _is_key(part: str) -> bool:

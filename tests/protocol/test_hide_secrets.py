@@ -50,9 +50,39 @@ def test_a_url_is_shown_without_password_and_keys() -> None:
         ("audio.drachtio.org, x", (), "audio.drachtio.org, ***"),
         (f"token, {KEY}", (), "***, ***"),
         ("mine", ("mine",), "mine"),
+        ("Mine9", ("Mine9",), "Mine9"),
+        ("audio.jambonz.com", (), "audio.jambonz.com"),
+        ("chat", (), "chat"),
+        (
+            "mqtt, graphql-transport-ws, v12.stomp, wamp.2.json",
+            (),
+            "mqtt, graphql-transport-ws, v12.stomp, wamp.2.json",
+        ),
+        # A key, whatever is beside it.
+        (f"realtime, {KEY}", (), "realtime, ***"),
+        ("realtime, openai-insecure-api-key.sk-abc, openai-beta.realtime-v1", (), "***, ***, ***"),
+        ("bearer, opensesame", (), "***, ***"),
+        ("access_token, swordfish, audio.jambonz.org", (), "***, ***, audio.jambonz.org"),
+        ("base64url.bearer.authorization.k8s.io.abc", (), "***"),
+        ("hunter2", (), "***"),
+        ("Hunter", (), "***"),
+        ("password", (), "***"),
+        ("correct-horse-battery-staple", (), "***"),
+        ("correct.horse", (), "***"),
+        # A server can choose the second of "token, swordfish", and only its choice be known.
+        ("swordfish", (), "***"),
+        ("qzxwvkpjhtmnbrls", (), "***"),
+        ("12345678", (), "***"),
+        ("12-34-56-78", (), "***"),
+        ("v1.22", (), "***"),
+        ("a\x1b[2J", (), "***"),
+        ("x" * 100_000, (), "***"),
+        ("", (), "***"),
     ],
 )
-def test_only_known_subprotocols_are_shown(value: str | None, known: tuple[str, ...], shown: str | None) -> None:
+def test_only_names_of_protocols_are_shown_of_subprotocols(
+    value: str | None, known: tuple[str, ...], shown: str | None
+) -> None:
     assert shown_subprotocols(value, known) == shown
 
 

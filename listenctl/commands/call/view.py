@@ -14,7 +14,7 @@ from listenctl.media.measure_levels import Levels
 from listenctl.simulator.call_snapshot import CallSnapshot, CallState
 from listenctl.terminal.event_lines import PRINTED_EVENTS, format_event, is_lasting
 from listenctl.terminal.keypresses import KeypressReader
-from listenctl.terminal.level_meter import ChannelLevel, MeterBallistics, draw_bars
+from listenctl.terminal.level_meter import ChannelLevel, MeterBallistics, draw_bars, draw_scale, scale_ends
 from listenctl.terminal.live_view import LiveView
 from listenctl.terminal.printable_text import (
     BOLD,
@@ -38,6 +38,7 @@ _LABEL = 11
 # A narrower bar is useless; the labels are omitted before it comes to that.
 _MIN_BAR = 8
 _MAX_BAR = 60
+_SCALE_ROW = 2
 # Seconds at the full length of the playout bar; a longer buffer gets the next scale (listenctl-protocol(7) 6.2).
 _SCALES = (1.0, 5.0, 30.0, 300.0)
 # Seconds: a frame that leaves later than this overlaps the next one.
@@ -79,6 +80,8 @@ def render_call(
         labelled.names("marks", snapshot.marks),
         labelled.keys(snapshot.digits, hint),
     ]
+    if len(lines) < rows and (scale := labelled.scale(sent, heard)):
+        lines.insert(_SCALE_ROW, scale)
     return (lines + _recent(recent, rows - len(lines), columns, style))[: max(0, rows)]
 
 
@@ -139,6 +142,16 @@ class _LabelledLines:
         if not channels:
             return self.parts(label, [("no audio yet", DIM)])
         return self.line(label, draw_bars(channels, min(self.room, _MAX_BAR), self._style))
+
+    def scale(self, *bars: Sequence[ChannelLevel]) -> str:
+        """Return a scale over the bars, empty if there are none; over different ones, only what is at their ends."""
+        counts = {len(channels) for channels in bars if channels}
+        if not counts or self.room < _MIN_BAR:
+            return ""
+        if len(counts) > 1:
+            return self.parts("level", [(scale_ends(self._style), "")])
+        scale = draw_scale(counts.pop(), min(self.room, _MAX_BAR))
+        return self.line("dB", scale) if scale else ""
 
     def playout(self, snapshot: CallSnapshot) -> str:
         scale = next((scale for scale in _SCALES if snapshot.buffered + snapshot.held <= scale), _SCALES[-1])

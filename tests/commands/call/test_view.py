@@ -50,6 +50,7 @@ def test_everything_fits_80_columns() -> None:
     assert draw(CALL, "dtmf 1", "mark m0 playout") == [
         "ws://127.0.0.1:3000/",
         "live · 0:42 · 8k stereo · as current jambonz · plays a stream",
+        "level      -60…0 dB",
         "to server  L █████████████▌·······│·····  R ███████████████████████CLIP",
         "to caller  ██████████████████████████████··················│···········",
         "playout    ████████▒···················  1.5 s of 5 s, 0.06 s held back",
@@ -61,6 +62,23 @@ def test_everything_fits_80_columns() -> None:
         "dtmf 1",
         "mark m0 playout",
     ]
+
+
+def test_bars_of_one_kind_have_a_scale_over_them() -> None:
+    mono = render_call(CALL, (), (80, 24), style=PLAIN, sent=HEARD, heard=HEARD)
+    stereo = render_call(CALL, (), (80, 24), style=PLAIN, sent=STEREO)
+
+    # 0 is over the last cell of each bar, -60 over the first.
+    assert mono[2:4] == [
+        "dB         -60     -50        -40      -30        -20      -10        0",
+        "to server  ██████████████████████████████··················│···········",
+    ]
+    assert stereo[2:4] == [
+        "dB           -60     -40      -20      0    -60     -40      -20      0",
+        "to server  L █████████████▌·······│·····  R ███████████████████████CLIP",
+    ]
+    # A small terminal has no row for it.
+    assert render_call(CALL, (), (80, 9), style=PLAIN, sent=HEARD)[2].startswith("to server")
 
 
 def test_call_that_is_connecting() -> None:
@@ -76,17 +94,17 @@ def test_only_problems_are_red() -> None:
     bad = draw(replace(CALL, lost_samples=160), style=style)
     good = draw(replace(CALL, wrong=0), style=style)
 
-    assert "\x1b[31m160 samples lost\x1b[0m" in bad[5]
-    assert "\x1b[31m2 wrong\x1b[0m" in bad[6]
-    assert "\x1b[31m" not in good[5] + good[6]
+    assert "\x1b[31m160 samples lost\x1b[0m" in bad[6]
+    assert "\x1b[31m2 wrong\x1b[0m" in bad[7]
+    assert "\x1b[31m" not in good[6] + good[7]
 
 
 def test_ascii_style_prints_only_ascii() -> None:
     lines = draw(replace(CALL, marks=("größe",)), "● line", style=ASCII)
 
-    assert all(line.isascii() for line in lines[:9])
-    assert lines[4].startswith("playout    ########=....")
-    assert lines[7] == "marks      1 | gr??e"
+    assert all(line.isascii() for line in lines[:10])
+    assert lines[5].startswith("playout    ########=....")
+    assert lines[8] == "marks      1 | gr??e"
 
 
 @pytest.mark.parametrize(
@@ -95,11 +113,11 @@ def test_ascii_style_prints_only_ascii() -> None:
         (
             replace(CALL, unsent=1.2, lost_samples=16000, lateness=0.05),
             80,
-            5,
+            6,
             "sending    16000 samples lost · 1.2 s unsent · at most 50.0 ms late",
         ),
-        (CALL, 40, 4, "playout    1.5 s · 0.06 s held back"),
-        (replace(CALL, digits="1" * 50 + "#"), 20, 8, "keys       11111111#"),
+        (CALL, 40, 5, "playout    1.5 s · 0.06 s held back"),
+        (replace(CALL, digits="1" * 50 + "#"), 20, 9, "keys       11111111#"),
     ],
     ids=["lost audio", "narrow playout", "newest digits"],
 )
@@ -118,13 +136,13 @@ def test_lines(call: CallSnapshot, columns: int, number: int, line: str) -> None
     ],
 )
 def test_scale_of_the_playout_bar(seconds: float, scale: str) -> None:
-    assert draw(replace(CALL, buffered=seconds, held=0.0))[4].endswith(f"  {scale}")
+    assert draw(replace(CALL, buffered=seconds, held=0.0))[5].endswith(f"  {scale}")
 
 
 def test_newest_lines_are_kept() -> None:
-    lines = draw(CALL, *(f"line {number}" for number in range(40)), rows=14)
+    lines = draw(CALL, *(f"line {number}" for number in range(40)), rows=15)
 
-    assert lines[9:] == ["", "line 36", "line 37", "line 38", "line 39"]
+    assert lines[10:] == ["", "line 36", "line 37", "line 38", "line 39"]
 
 
 def test_levels_are_kept_on_a_low_terminal() -> None:

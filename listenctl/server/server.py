@@ -20,6 +20,7 @@ from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.hide_secrets import shown_subprotocols, shown_target
 from listenctl.protocol.listen_session import CallStarted, ListenSession
 from listenctl.server.accept_connections import ConnectionAcceptor
+from listenctl.server.answered_requests import AnsweredRequests
 from listenctl.server.calls.live_call import LevelWatcher, LiveCall
 from listenctl.server.calls.live_call_log import CallIds, LiveCallLog
 from listenctl.server.control_api.control_socket import ControlSocket, no_control
@@ -68,6 +69,7 @@ class ListenServer:
         self.shutdown = Shutdown(self)
         self.connections: dict[JambonzConnection, None] = {}
         self.call_responders: CallResponders | None = None
+        self.answered_requests = AnsweredRequests()
         self._without_call: dict[JambonzConnection, None] = {}  # oldest first
         self._ids = CallIds()
         self._connection_of: dict[LiveCall, JambonzConnection] = {}

@@ -8,7 +8,7 @@ import re
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -110,8 +110,7 @@ class ServerHandshake:
         self._received = b""
         self._deciding: asyncio.Task[None] | None = None
         # The application behind a relay chooses the subprotocol.
-        known = (*SUBPROTOCOLS, *filter(None, (self._settings.subprotocol,)))
-        select = _subprotocol_selector(known) if self._settings.upstream is None else None
+        select = _subprotocol_selector(self._settings.subprotocol) if self._settings.upstream is None else None
         self.protocol = ServerProtocol(select_subprotocol=select, max_size=self._settings.max_message)
 
     def receive_data(self, data: bytes) -> None:
@@ -168,6 +167,12 @@ class ServerHandshake:
     def _take_request(self, target: str | None, head: bytes, early_data: bytes) -> None:
         self.target = None if target is None else target.encode(errors="surrogateescape").decode(errors="replace")
         self._received = early_data
+        credentials, upstream = self._settings.credentials, self._settings.upstream
+        answered = self._server.answered_requests if credentials is None and upstream is None else None
+        if answered is not None and (known := answered.answer(head, self.protocol)) is not None:
+            assert self.target is not None
+            self._answer(self._server.check_admission(self.target) or known, None)
+            return
         self.protocol.receive_data(head)
         requests = self.protocol.events_received()
         if not requests:
@@ -176,14 +181,16 @@ class ServerHandshake:
         request = requests[0]
         assert isinstance(request, Request)
         assert target is not None
-        credentials, upstream = self._settings.credentials, self._settings.upstream
         allowed = (
             True
             if credentials is None
             else credentials.check_authorization(_authorization(request), self.remote.rpartition(":")[0])
         )
         if isinstance(allowed, bool) and upstream is None:
-            self._answer(self._examine(request, allowed=allowed), None)
+            answer = self._examine(request, allowed=allowed)
+            if answered is not None and isinstance(answer, Response):
+                answered.remember(head, answer)
+            self._answer(answer, None)
         else:
             deciding = partial(self._decide, request, allowed, upstream=upstream, target=target)
             self._deciding = self._server.tasks.create_task(log_failure(deciding, "a handshake", self._fail))
@@ -267,10 +274,12 @@ class ServerHandshake:
         self._on_done(None)
 
 
+@cache
 def _subprotocol_selector(
-    known: Sequence[str],
+    of_site: str | None,
 ) -> Callable[[ServerProtocol, Sequence[Subprotocol]], Subprotocol | None]:
     """Return what echoes a subprotocol that is known; a client may offer none (listenctl-protocol(7) 1.2)."""
+    known = (*SUBPROTOCOLS, *filter(None, (of_site,)))
 
     def select(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
         for name in offered:

@@ -69,6 +69,20 @@ async def test_the_subprotocol_that_was_offered_is_echoed_in_the_answer_of_v1(
     assert b"extensions" not in head.lower()
 
 
+async def test_each_request_is_answered_with_its_own_key_and_checked_for_itself() -> None:
+    other_key = HANDSHAKE.replace(b"dGhlIHNhbXBsZSBub25jZQ==", b"AQIDBAUGBwgJCgsMDQ4PEC==")
+    async with running(faster(path="/calls", max_calls=2)) as run:
+        first = await (await run.open(HANDSHAKE)).read_head()
+        elsewhere = await run.ask(other_key.replace(b"/calls", b"/other"))
+        second = await (await run.open(other_key)).read_head()
+        third = await run.ask(HANDSHAKE)
+
+    assert b"\r\nSec-WebSocket-Accept: " + ACCEPT + b"\r\n" in first
+    assert elsewhere.startswith(b"HTTP/1.1 404 ")
+    assert b"\r\nSec-WebSocket-Accept: OfS0wDaT5NoxF2gqm7Zj2YtetzM=\r\n" in second
+    assert third.startswith(b"HTTP/1.1 503 ")
+
+
 @pytest.mark.parametrize("offered", [b"audio.example.com", b"audio.jambonz.org", b"audio.drachtio.org"])
 async def test_the_subprotocol_of_a_site_is_accepted_beside_those_of_jambonz(offered: bytes) -> None:
     async with running(faster(subprotocol="audio.example.com")) as run:

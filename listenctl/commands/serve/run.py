@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from listenctl.commands.serve.view import ServerView
 from listenctl.errors import ExitStatus, TimedOutError, signal_status
 from listenctl.events import Reporter, Sink, WarningEvent
+from listenctl.media.files.recording_names import similar_field
 from listenctl.server.calls.live_call import LevelReporter
 from listenctl.server.dump.call_dumper import dumping
 from listenctl.server.recording.call_recorder import CallRecorder, FileRecorder
@@ -112,7 +113,9 @@ async def run_server(
 
 def _warn_of_unknown_fields(recording: RecordSettings | None, reporter: Reporter) -> None:
     for name in [] if recording is None else recording.destination.unknown_fields:
-        detail = f"{{{name}}} is no field of jambonz; names have `unknown` where the verb's metadata lacks it"
+        meant = similar_field(name)
+        hint = f"; did you mean {{{meant}}}?" if meant else ""
+        detail = f"{{{name}}} is no field of jambonz, so names have `unknown` where the verb's metadata lacks it{hint}"
         reporter.emit(WarningEvent(rule="unknown-field", detail=detail))
 
 

@@ -22,6 +22,8 @@ _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,5}")
 _FILE_EXTENSION = re.compile(r"\.[a-z][a-z0-9]{1,4}")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _KNOWN_FIELDS = KNOWN_FIELDS | {"date", "time"}
+# The share of letters in common from which a name is taken for a misspelled one.
+_SIMILAR = 0.8
 # Separators, and characters that Windows, network shares or shells don't accept in names.
 _UNSAFE = frozenset('/\\<>:"|?*')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
@@ -144,9 +146,23 @@ def _meant_field(name: str) -> str | None:
     outer, dot, inner = name.partition(".")
     if outer in _KNOWN_FIELDS:
         return None
-    plain = _plain(outer)
-    known = sorted(_KNOWN_FIELDS, key=lambda field: (field.startswith("_"), field))
-    return next((f"{field}{dot}{inner}" for field in known if _plain(field) == plain), None)
+    field = _fields_by_plain_name().get(_plain(outer))
+    return f"{field}{dot}{inner}" if field else None
+
+
+def similar_field(name: str) -> str | None:
+    """Return the field of jambonz whose name is most like ``name``, which may be misspelled; None if none is."""
+    from difflib import get_close_matches
+
+    outer, dot, inner = name.partition(".")
+    known = _fields_by_plain_name()
+    close = get_close_matches(_plain(outer), known, n=1, cutoff=_SIMILAR)
+    return f"{known[close[0]]}{dot}{inner}" if close else None
+
+
+def _fields_by_plain_name() -> dict[str, str]:
+    """Return the known fields by their names without capitals and underscores; of two, that without an underscore."""
+    return {_plain(field): field for field in sorted(_KNOWN_FIELDS, key=lambda field: not field.startswith("_"))}
 
 
 def _plain(name: str) -> str:

@@ -63,13 +63,23 @@ async def test_a_second_server_without_a_name_takes_calls_all_the_same(tmp_path:
     assert status == 0
 
 
-async def test_a_field_that_only_a_verb_can_add_is_a_warning_at_the_start(tmp_path: Path) -> None:
-    async with service(*SERVE, "--record", f"{tmp_path}/{{tenant}}/{{callSid}}.wav", home=tmp_path) as server:
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ("tenant", "the verb's metadata lacks it"),
+        ("callSidd", "the verb's metadata lacks it; did you mean {callSid}?"),
+    ],
+)
+async def test_a_field_that_only_a_verb_can_add_is_a_warning_at_the_start(
+    tmp_path: Path, field: str, said: str
+) -> None:
+    async with service(*SERVE, "--record", f"{tmp_path}/{{{field}}}/{{callSid}}.wav", home=tmp_path) as server:
         await server.started()
         warning = await server.next("warning")
 
     assert (warning["rule"], warning["call"]) == ("unknown-field", None)
-    assert warning["detail"].startswith("{tenant} is no field of jambonz")
+    assert warning["detail"].startswith(f"{{{field}}} is no field of jambonz, so names have `unknown`")
+    assert warning["detail"].endswith(said)
 
 
 async def test_a_server_can_do_without_a_control_socket(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from listenctl.errors import UsageError
-from listenctl.media.files.recording_names import RecordingDestination, clean_for_file_name
+from listenctl.media.files.recording_names import RecordingDestination, clean_for_file_name, similar_field
 
 STARTED = datetime(2026, 3, 1, 23, 5, 9, tzinfo=UTC)
 CALL: Mapping[str, object] = {"callSid": "CS-A", "from": "+15551234567", "date": "never", "customerData": {"a": 1}}
@@ -161,3 +161,19 @@ def test_no_value_leaves_its_folder(value: str, other: str) -> None:
     assert path.parts[0] == "calls"
     assert not any(part.startswith((".", "-")) for part in path.parts)
     assert not any(unicodedata.category(character)[0] == "C" for character in str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("callsd", "callSid"),
+        ("caller_ids", "callerId"),
+        ("acountSid", "accountSid"),
+        ("custmerData.tenant", "customerData.tenant"),
+        ("tenant", None),
+        ("agent", None),
+        ("x" * 5000, None),
+    ],
+)
+def test_a_misspelled_field_is_recognised(name: str, meant: str | None) -> None:
+    assert similar_field(name) == meant

@@ -161,6 +161,18 @@ class ListenSession:
                 _forget_oldest(self._outstanding_clips)
         return (CommandSent(self.position, command),)
 
+    def take_samples(self, audio: BinaryMessages) -> tuple[int, bytes]:
+        """
+        Take audio that is not empty, of a call that has started, as ``receive_message`` does, without an event.
+
+        Returns the samples per channel before it, and its whole sample frames.
+        """
+        self.ledger.add_messages(audio.message_bytes, audio.messages)
+        data = self._assembler.feed(audio.data)
+        position = self.position
+        self.position += len(data) // self._assembler.frame_bytes
+        return position, data
+
     def receive_audio_run(self, before: float, times: Sequence[float], size: int) -> int:
         """
         Take audio messages of one size in whole sample frames while they cause no gap; return how many were taken.
@@ -216,13 +228,8 @@ class ListenSession:
         if not audio.message_bytes:
             self.ledger.expect_end()
             return (FlushRequested(self.position),)
-        self.ledger.add_messages(audio.message_bytes, audio.messages)
-        data = self._assembler.feed(audio.data)
-        if not data:
-            return ()
-        event = AudioReceived(self.position, data)
-        self.position += len(data) // self.audio_format.frame_bytes
-        return (event,)
+        position, data = self.take_samples(audio)
+        return (AudioReceived(position, data),) if data else ()
 
     def _hold_audio(self, audio: BinaryMessages, at: float) -> Sequence[SessionEvent]:
         self._held.append((at, audio))

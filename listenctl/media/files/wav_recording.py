@@ -12,7 +12,7 @@ from pathlib import Path
 from listenctl.media.channel_layout import ChannelLayout, ChannelMap
 from listenctl.media.files.kept_names import keeps_name, restore_name
 from listenctl.media.files.new_files import NewFile, create_recording_files, remove_new_file, write_all
-from listenctl.media.files.wav_header import HEADER_BYTES, wav_header
+from listenctl.media.files.wav_header import HEADER_BYTES, GrowingHeader
 from listenctl.protocol.audio import AudioFormat
 
 # Seconds of audio in the file that the header may not count yet.
@@ -25,12 +25,9 @@ class WavFile:
     def __init__(self, new_file: NewFile, audio_format: AudioFormat) -> None:
         self.path = new_file.path
         self._fd = new_file.fd
-        self._format = audio_format
-        self._lag = int(HEADER_LAG * audio_format.byte_rate)
-        self._counted = -1
         self._overhang = False  # whether a failed write may have left bytes after the audio
         self.size = 0
-        self.write_header()
+        self.change_format(audio_format)
 
     def append_audio(self, data: bytes) -> None:
         """Append audio; the header is updated every ``HEADER_LAG`` seconds."""
@@ -47,7 +44,7 @@ class WavFile:
 
     def write_header(self) -> None:
         if self._counted != self.size:
-            write_all(self._fd, wav_header(self._format, self.size), 0)
+            write_all(self._fd, self._header.of_size(self.size), 0)
             self._counted = self.size
 
     def append_silence(self, length: int) -> None:
@@ -81,7 +78,7 @@ class WavFile:
         self._overhang = True
 
     def change_format(self, audio_format: AudioFormat) -> None:
-        self._format = audio_format
+        self._header = GrowingHeader(audio_format)
         self._lag = int(HEADER_LAG * audio_format.byte_rate)
         self._counted = -1
         self.write_header()

@@ -79,8 +79,8 @@ class LiveCall:
 
     def sends_too_fast(self, now: float) -> bool:
         """Return whether audio comes far faster than real time, with no delay to explain it, and the disk is behind."""
-        received = self.session.audio_format.duration_of(self.session.position)
-        if received <= AHEAD_BY + AHEAD_FACTOR * (now - self.started_at):
+        session = self.session
+        if session.position <= session.audio_format.sample_rate * (AHEAD_BY + AHEAD_FACTOR * (now - self.started_at)):
             return False
         return (self.recording is not None and self.recording.is_behind) or (
             self.dump is not None and self.dump.is_behind
@@ -98,7 +98,7 @@ class LiveCall:
             return
         match event:
             case AudioReceived(position, data):
-                self._take_audio(log, position, data)
+                self.take_audio(position, data)
             case MessageReceived():
                 self._take_message(log, event)
             case GapFound():
@@ -162,7 +162,11 @@ class LiveCall:
         for command in self._early_commands:
             self._report(command)
 
-    def _take_audio(self, log: LiveCallLog, position: int, data: bytes) -> None:
+    def take_audio(self, position: int, data: bytes) -> None:
+        """Take whole sample frames that begin at ``position``, which may be none."""
+        log = self.log
+        if log is None or not data:
+            return
         if self.recording is not None:
             self.recording.write_audio(position, data)
         samples = len(data) // log.audio_format.frame_bytes

@@ -27,6 +27,7 @@ class WavFile:
         self._fd = new_file.fd
         self._overhang = False  # whether a failed write may have left bytes after the audio
         self.size = 0
+        self._counted = -1  # bytes of audio that the header counts
         self.change_format(audio_format)
 
     def append_audio(self, data: bytes) -> None:

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from listenctl.errors import ListenctlError
-from listenctl.media.files.wav_header import HEADER_BYTES, WavInfo, read_header, stream_header, wav_header
+from listenctl.media.files.wav_header import (
+    HEADER_BYTES,
+    GrowingHeader,
+    WavInfo,
+    read_header,
+    stream_header,
+    wav_header,
+)
 from listenctl.protocol.audio import AudioFormat
 
 STEREO = AudioFormat(8000, 2)
@@ -70,6 +77,11 @@ def test_header_is_riff_as_long_as_its_size_field_holds() -> None:
 
     assert wav_header(STEREO, last)[:4] == b"RIFF"
     assert wav_header(STEREO, last + 4)[:4] == b"RF64"
+
+
+@pytest.mark.parametrize("data_bytes", [0, 640, 0xFFFF_FF00, 0xFFFFFFFF - 72, 0xFFFFFFFF - 71, 1 << 40])
+def test_a_growing_file_has_the_header_of_its_size(data_bytes: int) -> None:
+    assert GrowingHeader(STEREO).of_size(data_bytes) == wav_header(STEREO, data_bytes)
 
 
 def test_v5_header_is_read() -> None:

@@ -21,7 +21,7 @@ from listenctl.protocol.application_commands import Command
 from listenctl.protocol.frames.client_frame_reader import ClientFrameReader
 from listenctl.protocol.frames.frame_format import FIN
 from listenctl.protocol.frames.frame_rate_limit import FrameRateLimit
-from listenctl.protocol.frames.websocket_messages import BinaryMessages, ControlFrame, TextMessage
+from listenctl.protocol.frames.websocket_messages import BinaryMessages, ControlFrame, ReceivedMessage, TextMessage
 from listenctl.protocol.gaps.gap_ledger import GapLedger
 from listenctl.protocol.listen_session import (
     CallStarted,
@@ -318,27 +318,30 @@ class JambonzConnection:
         # Reads of a few bytes cost as much as a frame.
         small_frames = frames.small_frames + self._schedule.at_once
         for message in messages:
-            if isinstance(message, ControlFrame):
-                continue
-            if self.relay is not None:
+            if self.relay is not None and not isinstance(message, ControlFrame):
                 self.relay.take_jambonz_message(message)
             if isinstance(message, BinaryMessages) and message.message_bytes and session.started:
-                # Nearly every message. As an event it costs twice as much in the layers above the frames.
+                # Nearly every message. As an event it takes twice as long in the layers above the frames.
                 call.take_audio(*session.take_samples(message))
-                continue
-            # A tool that attaches because of this message, the metadata, gets it when it attaches.
-            tools = call.tools if self.relay is None else None
-            events = session.receive_message(Sender.JAMBONZ, message, now)
-            self._take_events(call, events, now)
-            if isinstance(message, TextMessage):
-                small_frames += len(events)
-                if tools is not None:
-                    tools.take_jambonz_text(message.data)
+            else:
+                small_frames += self._take_message(call, message, now)
         if small_frames:
             audio = sum(len(message.data) for message in messages if isinstance(message, BinaryMessages))
             self._frame_rate.add_frames(small_frames, now, audio)
         if frames.used_library:
             self._answer_frames(now)
+
+    def _take_message(self, call: LiveCall, message: ReceivedMessage, now: float) -> int:
+        """Take a message that is no audio of a started call; return how many texts were in it."""
+        # A tool that attaches because of this message, the metadata, gets it when it attaches.
+        tools = call.tools if self.relay is None else None
+        events = call.session.receive_message(Sender.JAMBONZ, message, now)
+        self._take_events(call, events, now)
+        if not isinstance(message, TextMessage):
+            return 0
+        if tools is not None:
+            tools.take_jambonz_text(message.data)
+        return len(events)
 
     def _answer_frames(self, now: float) -> None:
         """Send what the library answers to the last frames, and end the call if one of them ends it."""

@@ -102,9 +102,7 @@ def wav_header(audio_format: AudioFormat, data_bytes: int) -> bytes:
 
 
 class GrowingHeader:
-    """
-    The headers of a file that grows. They differ in two sizes only, so each takes a fifth of the time of a new one.
-    """
+    """The headers of a file that grows: only two sizes change, so each takes a fifth of the time of a new one."""
 
     def __init__(self, audio_format: AudioFormat) -> None:
         self._format = audio_format

@@ -32,7 +32,7 @@ def replace_file(path: Path, data: bytes, *, page_in_place: bool = False) -> Non
             write_all(fd, data, 0)
         finally:
             os.close(fd)
-        part.rename(path)
+        os.rename(part, path)  # noqa: PTH104 - pathlib makes a path of the new name, which takes longer than to rename
     except OSError:
         with suppress(OSError):
             part.unlink()

@@ -44,7 +44,7 @@ def create_recording_files(path: Path, labels: Sequence[str], final_extension: s
     endings = [".json", f"{other}{suffix}", *endings]
 
     def create(number: int) -> list[NewFile]:
-        return _create_all([f"{numbered(stem, number)}{label}{suffix}" for label in labels])
+        return _create_all([Path(f"{numbered(stem, number)}{label}{suffix}") for label in labels])
 
     def is_taken(number: int) -> bool:
         base = numbered(stem, number)
@@ -125,11 +125,11 @@ def make_private_folder(folder: Path) -> None:
         folder.mkdir(FOLDER_MODE)
 
 
-def _create_all(names: Sequence[str]) -> list[NewFile]:
+def _create_all(paths: Sequence[Path]) -> list[NewFile]:
     made: list[NewFile] = []
     try:
         # If one fails, those created before are already in the list.
-        made.extend(NewFile(create_new(name), Path(name)) for name in names)
+        made.extend(NewFile(create_new(path), path) for path in paths)
     except OSError:
         for new_file in made:
             remove_new_file(new_file)

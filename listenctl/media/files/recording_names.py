@@ -107,7 +107,9 @@ class RecordingDestination:
             for piece in self.pieces
         )
         folder, slash, name = text.rpartition("/")
-        folders = "/".join(_shorten(part, _FOLDER_BYTES) for part in folder.split("/"))
+        folders = folder
+        if len(folder.encode(errors="surrogateescape")) > _FOLDER_BYTES:
+            folders = "/".join(_shorten(part, _FOLDER_BYTES) for part in folder.split("/"))
         return Path(f"{folders}{slash}{_shorten(name, _NAME_BYTES)}.wav")
 
 

@@ -5,7 +5,6 @@ A position in the file is the position in the call, less what a full disk lost, 
 
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -254,9 +253,14 @@ class Recording:
 
     def close(self) -> None:
         """Close every file, then raise OSError if one failed; a second time it does nothing."""
-        with ExitStack() as files:
-            for file in self.files:
-                files.callback(file.close)
+        errors: list[OSError] = []
+        for file in self.files:
+            try:
+                file.close()
+            except OSError as exc:
+                errors.append(exc)
+        if errors:
+            raise errors[0]
 
     def _append(self, outputs: Sequence[bytes]) -> None:
         for index, (file, output) in enumerate(zip(self.files, outputs, strict=True)):

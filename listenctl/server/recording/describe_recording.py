@@ -73,6 +73,8 @@ def _measured_rate(log: LiveCallLog, output_rate: int) -> int | None:
 
 
 def _describe_events(log: LiveCallLog, recording: Recording) -> list[JsonObject]:
+    if not log.entries:
+        return []
     # A detected tone is logged when it ends, but its position is where it began.
     entries = [entry for entry in log.entries if isinstance(entry, MessageReceived | DtmfTone)]
     return [_describe_event(entry, recording) for entry in sorted(entries, key=attrgetter("position"))]

@@ -66,6 +66,7 @@ class RecordingWriter:
         self._clock = clock
         self._conversions = conversions
         self._note_closed = note_closed  # called from any thread, when no file is open any more
+        self._has_sidecar = False  # on disk, of what was known at some time
         self._sidecar: Sidecar | None = None  # of the finished recording, once the WAV is complete
         self._ending = False
         self._converted = False
@@ -235,7 +236,8 @@ class RecordingWriter:
 
     def _write_sidecar(self, recording: Recording, sidecar: Sidecar) -> Path:
         path = recording.sidecar_path
-        replace_file(path, sidecar.serialize(), page_in_place=True)
+        replace_file(path, sidecar.serialize(), page_in_place=self._has_sidecar)
+        self._has_sidecar = True
         return path
 
     def _open_again(self) -> Recording | None:
@@ -306,11 +308,11 @@ def join_pieces(pieces: Sequence[Piece], frame_bytes: int) -> Sequence[Piece]:
 def _describe_saved(recording: Recording, sidecar_path: Path, sidecar: Sidecar) -> RecordingSavedEvent:
     audio = sidecar.audio
     assert audio is not None
-    folder = sidecar_path.parent
-    paths = [str(folder / name) for name in audio.files]
+    wavs = {path.name: path for path in recording.paths}
+    paths = [wavs.get(name) or sidecar_path.with_name(name) for name in audio.files]
     return RecordingSavedEvent(
-        path=paths[0],
-        paths=paths,
+        path=str(paths[0]),
+        paths=[str(path) for path in paths],
         sidecar=str(sidecar_path),
         format=audio.format,
         samples=recording.samples,
@@ -335,8 +337,8 @@ def _delete_others(wavs: Sequence[Path], kept: Sequence[str]) -> list[str]:
     return warnings
 
 
-def _size_of(path: str) -> int:
+def _size_of(path: Path) -> int:
     try:
-        return Path(path).stat().st_size
+        return path.stat().st_size
     except OSError as exc:
         raise ListenctlError(f"{path}: was removed before it was finished") from exc

@@ -127,13 +127,17 @@ class ServerStartedEvent(EventFields):
 
 @json_object
 class ServerEndedEvent(EventFields):
-    """``lost_seconds`` did not arrive, ``unrecorded_seconds`` arrived but are not in the recordings."""
+    """
+    ``lost_seconds`` did not arrive, ``unrecorded_seconds`` arrived but are not in the recordings, and programs of
+    ``--exec`` did not read ``unread_seconds``.
+    """
 
     event: ClassVar[str] = "server-ended"
     calls: int
     complete_calls: int
     lost_seconds: float
     unrecorded_seconds: float
+    unread_seconds: float
 
 
 @json_object
@@ -383,7 +387,7 @@ class ExecFailedEvent(EventFields):
 
 @json_object
 class ExecEndedEvent(EventFields):
-    """``spoken_seconds`` is audio that the program played, ``dropped_samples`` audio that it was too slow to read."""
+    """``spoken_seconds`` is audio that the program played, what was dropped it was too slow to read."""
 
     event: ClassVar[str] = "exec-ended"
     pid: int
@@ -392,6 +396,7 @@ class ExecEndedEvent(EventFields):
     seconds: float
     spoken_seconds: float
     dropped_samples: int
+    dropped_seconds: float
     dropped_lines: int
 
 

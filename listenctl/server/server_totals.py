@@ -3,7 +3,7 @@
 from listenctl.events import ServerEndedEvent
 from listenctl.json_lines import ReportedEvent
 
-COUNTED_EVENTS = frozenset(("call-ended", "recording-saved"))
+COUNTED_EVENTS = frozenset(("call-ended", "recording-saved", "exec-ended"))
 
 
 class ServerTotals:
@@ -19,11 +19,17 @@ class ServerTotals:
         self._complete = 0
         self._lost = 0.0
         self._unrecorded = 0.0
+        self._unread = 0.0
+        self.programs_lost_audio = False
         self._rates: dict[str, float] = {}  # samples per second of calls that have ended but aren't saved
 
     def take_event(self, report: ReportedEvent) -> None:
         """Count one of ``COUNTED_EVENTS``; a call ends before it is saved."""
         call = str(report["call"])
+        if report["event"] == "exec-ended":
+            self.programs_lost_audio |= report["dropped_samples"] > 0
+            self._unread += report["dropped_seconds"]
+            return
         if report["event"] == "recording-saved":
             self._complete += bool(report["complete"])
             rate = self._rates.pop(call, 0.0)
@@ -43,4 +49,5 @@ class ServerTotals:
             complete_calls=self._complete,
             lost_seconds=round(self._lost, 3),
             unrecorded_seconds=round(self._unrecorded, 3),
+            unread_seconds=round(self._unread, 3),
         )

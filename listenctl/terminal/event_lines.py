@@ -131,6 +131,8 @@ def _server_ended(report: ReportedEvent) -> str:
     missing = report["lost_seconds"] + report["unrecorded_seconds"]
     parts = [count_noun(report["calls"], "call"), f"{report['complete_calls']} complete"]
     parts += [f"{format_seconds(missing)} missing"] if missing else []
+    unread = report["unread_seconds"]
+    parts += [f"{format_seconds(unread)} not read by the programs"] if unread else []
     return ", ".join(parts)
 
 

@@ -1,5 +1,7 @@
 """What a server says of all its calls when it ends."""
 
+import pytest
+
 from listenctl.json_lines import ReportedEvent
 from listenctl.server.server_totals import ServerTotals
 
@@ -56,3 +58,16 @@ def test_a_call_without_audio_is_complete() -> None:
 
 def test_without_calls_there_is_nothing() -> None:
     assert total() == (0, 0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("dropped", "seconds", "lost"), [(0, 0.0, False), (1, 0.0, True), (12_000, 1.5, True)])
+def test_what_a_program_did_not_read_is_lost_though_the_call_is_complete(
+    dropped: int, seconds: float, lost: bool
+) -> None:
+    totals = ServerTotals(recording=True)
+    ending = {"event": "exec-ended", "call": "a", "dropped_samples": dropped, "dropped_seconds": seconds}
+    for report in (ended("a"), saved("a"), ending):
+        totals.take_event(report)
+
+    assert (totals.describe().complete_calls, totals.describe().unread_seconds) == (1, seconds)
+    assert totals.programs_lost_audio == lost

@@ -68,12 +68,21 @@ LASTED = "61.5 s of audio in 63.0 s"
         (event("server-started", upstream="ws://bot/"), "accepting calls at ws://h/ → ws://bot/"),
         (event("server-ended", calls=0), "no calls"),
         (
-            event("server-ended", calls=1, complete_calls=1, lost_seconds=0.0, unrecorded_seconds=0.0),
+            event(
+                "server-ended", calls=1, complete_calls=1, lost_seconds=0.0, unrecorded_seconds=0.0, unread_seconds=0.0
+            ),
             "1 call, 1 complete",
         ),
         (
-            event("server-ended", calls=63, complete_calls=62, lost_seconds=7.5, unrecorded_seconds=0.5),
-            "63 calls, 62 complete, 8.0 s missing",
+            event(
+                "server-ended",
+                calls=63,
+                complete_calls=62,
+                lost_seconds=7.5,
+                unrecorded_seconds=0.5,
+                unread_seconds=1.5,
+            ),
+            "63 calls, 62 complete, 8.0 s missing, 1.5 s not read by the programs",
         ),
         (event("command", type="mark", name="m\n1"), "application: mark m 1"),
         (event("command", type="json", text='{"x":1}'), 'application: json {"x":1}'),

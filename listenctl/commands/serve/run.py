@@ -103,7 +103,7 @@ async def run_server(
                 on_start(server.url)
                 await _wait(server, patience)
             reporter.emit(totals.describe())
-    lost = server.lost_audio or (recorder is not None and recorder.lost_audio)
+    lost = server.lost_audio or totals.programs_lost_audio or (recorder is not None and recorder.lost_audio)
     if lost or output.lost_events or (dumper is not None and dumper.lost_frames):
         return ExitStatus.CHECK_FAILED
     if output.broken:

@@ -183,7 +183,10 @@ class _ProgramRun:
     def _warn_of_loss(self) -> None:
         if self._lost_samples and not self._warned_of_loss:
             self._warned_of_loss = True
-            detail = f"the program doesn't read the audio of the call; beyond {MAX_UNREAD:g} s it is dropped"
+            detail = (
+                f"the program doesn't read the audio of the call; beyond {MAX_UNREAD:g} s it is dropped, and counts as "
+                "lost; a program that doesn't need it can close its stdin"
+            )
             self._call.warn("exec-too-slow", detail)
 
     @property
@@ -280,6 +283,7 @@ class _ProgramRun:
                 seconds=round(seconds, 3),
                 spoken_seconds=round(self._streamed_seconds, 3),
                 dropped_samples=self._lost_samples,
+                dropped_seconds=round(self._lost_samples / self._call_format.sample_rate, 3),
                 dropped_lines=self._stderr.dropped,
             )
         )

@@ -82,6 +82,30 @@ async def test_a_field_that_only_a_verb_can_add_is_a_warning_at_the_start(
     assert warning["detail"].endswith(said)
 
 
+@pytest.mark.parametrize(
+    ("reads", "lost"), [("", True), ("exec <&-; ", False)], ids=["a program that is too slow", "one that closes stdin"]
+)
+async def test_audio_that_a_program_does_not_read_is_lost(tmp_path: Path, reads: str, lost: bool) -> None:
+    (tmp_path / "bot.sh").write_text(f"{reads}echo ready >&2; while [ ! -e heard ]; do sleep 0.05; done")
+    async with service(*SERVE, "--exec", "sh bot.sh", "--stream-rate", "8000", home=tmp_path) as server:
+        peer = await call((await server.started())["port"], binary(AUDIO))
+        await server.next("exec-said")
+        await peer.send(*[binary(bytes(32_000))] * 10)
+        rules = {(await server.next("warning"))["rule"]} if lost else set()
+        await peer.send(close())
+        (tmp_path / "heard").touch()
+        ended = await server.next("exec-ended")
+        server.process.send_signal(signal.SIGTERM)
+        total = await server.next("server-ended")
+        status, _ = await server.status()
+        await peer.close()
+
+    assert rules == ({"exec-too-slow"} if lost else set())
+    assert (ended["dropped_samples"] > 0, total["unread_seconds"] > 0) == (lost, lost)
+    assert total["unread_seconds"] == ended["dropped_seconds"]
+    assert status == (3 if lost else 0)
+
+
 async def test_a_server_can_do_without_a_control_socket(tmp_path: Path) -> None:
     async with service(*SERVE, "--no-control", home=tmp_path) as server:
         path = (await server.started())["control"]

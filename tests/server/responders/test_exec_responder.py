@@ -189,6 +189,7 @@ async def test_a_program_that_reads_nothing_loses_audio_and_the_recording_doesnt
     warnings = [event for event in run.events.of("warning") if event["rule"] == "exec-too-slow"]
     # The kernel's pipe holds half a second of it.
     assert 0.3 < ended["dropped_samples"] / 64000 < 1.0
+    assert ended["dropped_seconds"] == round(ended["dropped_samples"] / 64000, 3)
     assert len(warnings) == 1
     assert run.events.of("recording-saved")[0]["complete"]
     assert ended["signal"] == "SIGTERM"

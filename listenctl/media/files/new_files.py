@@ -95,8 +95,18 @@ def create_new(path: Path | str) -> int:
 
 
 def remove_new_file(new_file: NewFile) -> None:
-    os.close(new_file.fd)
-    new_file.path.unlink(missing_ok=True)
+    # A file system may report a write error only here; the descriptor is closed all the same.
+    try:
+        os.close(new_file.fd)
+    finally:
+        new_file.path.unlink(missing_ok=True)
+
+
+def remove_new_files(new_files: Sequence[NewFile]) -> None:
+    """Remove what was created before something else failed, whose error counts."""
+    for new_file in new_files:
+        with suppress(OSError):
+            remove_new_file(new_file)
 
 
 def check_writable(folder: Path) -> None:
@@ -131,7 +141,6 @@ def _create_all(paths: Sequence[Path]) -> list[NewFile]:
         # If one fails, those created before are already in the list.
         made.extend(NewFile(create_new(path), path) for path in paths)
     except OSError:
-        for new_file in made:
-            remove_new_file(new_file)
+        remove_new_files(made)
         raise
     return made

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from listenctl.media.channel_layout import ChannelLayout, ChannelMap
 from listenctl.media.files.kept_names import keeps_name, restore_name
-from listenctl.media.files.new_files import NewFile, create_recording_files, remove_new_file, write_all
+from listenctl.media.files.new_files import NewFile, create_recording_files, remove_new_files, write_all
 from listenctl.media.files.wav_header import HEADER_BYTES, GrowingHeader
 from listenctl.protocol.audio import AudioFormat
 
@@ -159,8 +159,7 @@ class Recording:
         try:
             self.files = [WavFile(new_file, self.output_format) for new_file in new_files]
         except OSError:
-            for new_file in new_files:
-                remove_new_file(new_file)
+            remove_new_files(new_files)
             raise
 
     def _set_format(self, audio_format: AudioFormat) -> None:

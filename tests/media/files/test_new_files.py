@@ -1,3 +1,4 @@
+import errno
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from listenctl.media.files.new_files import (
     create_recording_files,
     find_free_number,
     numbered,
+    remove_new_file,
 )
 
 
@@ -122,3 +124,25 @@ def test_a_half_made_claim_is_taken_back(tmp_path: Path) -> None:
         create_recording_files(tmp_path / "call.wav", ("-left", "x" * 300))
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_fail_to_close_leave_neither_descriptors_nor_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close_file = os.close
+
+    def close_with_error(fd: int) -> None:
+        close_file(fd)
+        raise OSError(errno.EIO, "Input/output error")
+
+    before = set(Path("/proc/self/fd").iterdir())
+    monkeypatch.setattr(os, "close", close_with_error)
+    # The error of the file that can't be made is what matters.
+    with pytest.raises(OSError, match="File name too long"):
+        create_recording_files(tmp_path / "call.wav", ("-left", "-right", "x" * 300))
+    with pytest.raises(OSError, match="Input/output error"):
+        remove_new_file(create_numbered(tmp_path / "call.wav"))
+    monkeypatch.undo()
+
+    assert list(tmp_path.iterdir()) == []
+    assert set(Path("/proc/self/fd").iterdir()) == before

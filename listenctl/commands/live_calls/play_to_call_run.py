@@ -175,7 +175,10 @@ class _PlayedSound:
             case outcome:
                 what = f"{outcome}, {result.seconds:.2f} s"
         detail = f": {result.detail}" if result.detail else ""
-        return printable(f"{call}: {self._sound.name[:_MAX_NAME]} {what}{detail}; the call {mode.sentence}")
+        # Nothing confirms what was only claimed.
+        doubtful = result.outcome is PlayOutcome.UNKNOWN and mode.known_by.is_claim
+        known = "" if doubtful else f"; the call {mode.sentence}"
+        return printable(f"{call}: {self._sound.name[:_MAX_NAME]} {what}{detail}{known}")
 
 
 async def _interruptible(work: Coroutine[object, object, int]) -> int:

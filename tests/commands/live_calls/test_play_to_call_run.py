@@ -96,9 +96,16 @@ async def test_unknown_mode_is_probed_and_reported(
     [
         (streaming(), {"wait": False}, 0, "hello.wav sent, 0.10 s; ", ""),
         (streaming(), {"mode": "clip"}, 3, "hello.wav sent, but whether it was played isn't known: ", ""),
-        (clips(), {"stream_rate": 8000}, 3, "nothing proves that it takes a stream", ""),
+        (clips(), {"stream_rate": 8000}, 3, "nothing proves that it takes a stream\n", ""),
+        (
+            streaming(24000, known=False),
+            {"stream_rate": 8000},
+            3,
+            "as if it played faster; 8000 Hz may be the wrong rate; without --stream-rate it is probed\n",
+            "",
+        ),
     ],
-    ids=["not waiting", "clip to a stream", "only an option"],
+    ids=["not waiting", "clip to a stream", "only an option", "a wrong rate"],
 )
 async def test_uncertain_results(
     tmp_path: Path,

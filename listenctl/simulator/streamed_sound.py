@@ -57,18 +57,21 @@ class StreamedSound:
         self._samples = SampleAssembler(SAMPLE_BYTES)
         self._left = _MAX_SECONDS * sample_rate * SAMPLE_BYTES
         self._opening, self._opened_at = AudioOpening(), _Place(0, 0.0)
-        self._last_at = 0.0
+        self._last_at = float("-inf")
         self._places: list[_Place] = []
         self._piece = max(1, round(_PIECE * sample_rate))
         self._position = 0
         self._reported: set[VerdictReason] = set()
-        self._is_noise = False
+        self._is_noise = self._utterance_is_noise = False
 
     def take_message(self, number: int, data: bytes, time: float) -> list[Verdict]:
         """Take a binary message of a stream; return what it shows."""
         verdicts = list(self._check_opening(number, data, time))
+        samples = self._samples.feed(data)
+        if self._utterance_is_noise:
+            return verdicts
         self._pace.add_message(time, len(data) // SAMPLE_BYTES)
-        return verdicts + self.take_audio(number, self._samples.feed(data), time)
+        return verdicts + self.take_audio(number, samples, time)
 
     def take_audio(self, number: int, samples: bytes, time: float) -> list[Verdict]:
         samples = samples[: self._left]
@@ -78,14 +81,15 @@ class StreamedSound:
         self._left -= len(samples)
         self._checks.add_audio(samples)
         self._pitch.add_samples(np.frombuffer(samples, "<i2"))
-        return self._verdicts(self._checks.misreading())
+        return self._verdicts(() if self._is_noise else self._checks.misreading())
 
     def end_call(self, *, caller_talked: bool) -> list[Verdict]:
         """Return what is left to say about the whole sound; only a caller who has talked expects more than silence."""
         verdicts = list(self._opened(self._opened_at, self._opening.add_audio(b"", ended=True)))
         report = self._checks.finish()
         faults = [fault for fault in report.faults if caller_talked or fault.rule != "audio-silent"]
-        verdicts += self._verdicts(faults)
+        verdicts += self._verdicts(() if self._is_noise else faults)
+        # An utterance that is no audio is not in the pace and the pitch.
         if not self._reported & _OTHER_PACE:
             verdicts += self._verdicts(self._pace.check(report.channels[0]))
             verdicts += self._verdicts(self._pitch.check())
@@ -94,6 +98,7 @@ class StreamedSound:
     def _check_opening(self, number: int, data: bytes, time: float) -> Iterator[Verdict]:
         if time - self._last_at > _UTTERANCE_GAP:
             self._opening, self._opened_at = AudioOpening(), _Place(number, time)
+            self._utterance_is_noise = False
         self._last_at = time
         yield from self._opened(self._opened_at, self._opening.add_audio(data))
         # Some send each message as a file or a text of its own.
@@ -101,19 +106,23 @@ class StreamedSound:
         yield from self._opened(_Place(number, time), sound_container(opening) or text_kind(opening))
 
     def _opened(self, place: _Place, found: str | None) -> Iterator[Verdict]:
-        if found is None or VerdictReason.NOT_SAMPLES in self._reported:
+        if found is None:
+            return
+        is_noise = found != "WAV"
+        self._is_noise |= is_noise
+        self._utterance_is_noise |= is_noise
+        if VerdictReason.NOT_SAMPLES in self._reported:
             return
         self._reported.add(VerdictReason.NOT_SAMPLES)
-        self._is_noise = found != "WAV"
-        heard = "which is heard as noise" if self._is_noise else "and its header is heard as a click"
+        heard = "which is heard as noise" if is_noise else "and its header is heard as a click"
         yield _verdict(place, VerdictReason.NOT_SAMPLES, f"{self._name} is {found}, {heard}", wrong=True)
 
     def _verdicts(self, faults: Iterable[SoundFault]) -> list[Verdict]:
-        """Return a verdict for each new fault; about what is no audio, nothing else is said."""
+        """Return a verdict for each new fault."""
         verdicts = []
         for fault in faults:
             reason = VerdictReason(fault.rule.removeprefix(_PREFIX)) if fault.severity is not Severity.INFO else None
-            if reason is None or reason in self._reported or self._is_noise:
+            if reason is None or reason in self._reported:
                 continue
             self._reported.add(reason)
             wrong = fault.severity is Severity.ERROR or reason in _WRONG
@@ -123,7 +132,7 @@ class StreamedSound:
     def _place_of(self, fault: SoundFault) -> _Place:
         """Return where a fault begins: with the first audio, unless it has a position."""
         after = bisect_right(self._places, fault.position or 0, key=lambda place: place.position)
-        return self._places[after - 1] if after else _Place(0, self._last_at)
+        return self._places[after - 1] if after else _Place(0, 0.0)
 
 
 def _verdict(place: _Place, reason: VerdictReason, sentence: str, *, wrong: bool) -> Verdict:

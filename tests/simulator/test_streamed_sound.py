@@ -84,7 +84,24 @@ def test_a_wav_with_its_header_at_the_pace_of_another_rate_has_two_faults() -> N
     samples = np.frombuffer(sample_speech(AudioFormat(24000, 1)), "<i2")
     soundfile.write(file, samples, 24000, format="WAV", subtype="PCM_16")
 
-    assert said(stream(file.getvalue(), message=960, every=0.02)) == ["not-samples!", "other-rate!"]
+    verdicts = stream(file.getvalue(), message=960, every=0.02)
+
+    assert said(verdicts) == ["not-samples!", "other-rate!"]
+    assert [(verdict.command, verdict.time) for verdict in verdicts] == [(1, 0.02), (1, 0.02)]
+
+
+def test_an_utterance_that_is_no_audio_hides_no_other_rate_of_the_others() -> None:
+    fast, sound, verdicts = sample_speech(AudioFormat(16000, 1)), StreamedSound(RATE, name="the stream"), []
+    number, time = 0, 0.0
+    for utterance in (fast, encoded("MP3", "MPEG_LAYER_III"), fast):
+        for at in range(0, len(utterance), 640):
+            number, time = number + 1, time + 0.02
+            verdicts += sound.take_message(number, utterance[at : at + 640], time)
+        time += 1.0
+    verdicts += sound.end_call(caller_talked=True)
+
+    assert said(verdicts) == ["not-samples!", "other-rate!"]
+    assert [verdict.command for verdict in verdicts] == [-(-len(fast) // 640) + 1, 1]
 
 
 @pytest.mark.parametrize("message", [320, 640])

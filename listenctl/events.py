@@ -26,6 +26,7 @@ MAX_MESSAGE_TEXT = 16 * 1024
 """Characters of a text of jambonz that are reported; all that it sends is far shorter."""
 
 Sink = Callable[[JsonObject], None]
+Counter = Callable[["EventFields", str | None], None]
 
 
 class Absent(Enum):
@@ -549,20 +550,28 @@ class Reporter:
 
     def __init__(self, *sinks: Sink, clock: Callable[[], float] = time.time) -> None:
         self._sinks: list[tuple[Sink, Container[str] | None]] = [(sink, None) for sink in sinks]
+        self._counters: list[tuple[Counter, Container[str]]] = []
         self._clock = clock
 
     def add_sink(self, sink: Sink, kinds: Container[str] | None = None) -> None:
         self._sinks.append((sink, kinds))
+
+    def add_counter(self, counter: Counter, kinds: Container[str]) -> None:
+        """Call ``counter`` with events of these kinds and the call of each; without a sink they never become JSON."""
+        self._counters.append((counter, kinds))
 
     def remove_sink(self, sink: Sink) -> None:
         self._sinks = [(other, kinds) for other, kinds in self._sinks if other is not sink]
 
     def wants(self, event: str) -> bool:
         """Return whether any sink wants ``event``; a caller may save itself the work of describing it."""
-        return any(kinds is None or event in kinds for _, kinds in self._sinks)
+        return self._reaches_sink(event) or any(event in kinds for _, kinds in self._counters)
 
     def emit(self, event: EventFields, *, call: str | None = None, call_sid: str | None = None) -> None:
-        if not self.wants(event.event):
+        for counter, counted in self._counters:
+            if event.event in counted:
+                counter(event, call)
+        if not self._reaches_sink(event.event):
             return
         head: JsonObject = {"v": VERSION, "ts": timestamp(self._clock()), "event": event.event}
         call_sid = call_sid and _bounded_text(call_sid)
@@ -570,3 +579,6 @@ class Reporter:
         for sink, kinds in self._sinks:
             if kinds is None or event.event in kinds:
                 sink(report)
+
+    def _reaches_sink(self, event: str) -> bool:
+        return any(kinds is None or event in kinds for _, kinds in self._sinks)

@@ -40,7 +40,7 @@ def moment(at: float) -> datetime:
 
 def timestamp(at: float) -> str:
     """Return a Unix time as RFC 3339 in UTC with milliseconds."""
-    return moment(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment(at).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def parse_timestamp(text: str) -> float | None:

@@ -5,6 +5,7 @@ import pytest
 from listenctl.events import (
     MAX_MESSAGE_TEXT,
     ConnectionRefusedEvent,
+    EventFields,
     MessageEvent,
     RecordingFailedEvent,
     Reporter,
@@ -58,11 +59,27 @@ def test_a_sink_gets_what_it_wants() -> None:
     assert [report["event"] for report in failures] == ["recording-failed"]
 
 
+def test_a_counter_gets_events_and_their_calls_beside_the_sinks() -> None:
+    counted: list[tuple[EventFields, str | None]] = []
+    reports: list[JsonObject] = []
+    reporter = Reporter(reports.append)
+    reporter.add_counter(lambda event, call: counted.append((event, call)), frozenset(("recording-failed",)))
+    failed = RecordingFailedEvent(path="a.wav", reason="full")
+
+    reporter.emit(MessageEvent(type=None), call="CS-A")
+    reporter.emit(failed, call="CS-A")
+
+    assert counted == [(failed, "CS-A")]
+    assert [report["event"] for report in reports] == ["message", "recording-failed"]
+
+
 def test_nobody_describes_what_nobody_wants() -> None:
     reporter = Reporter()
     reporter.add_sink(list[JsonObject]().append, frozenset(("gap",)))
+    reporter.add_counter(lambda *_: None, frozenset(("recording-saved",)))
 
     assert reporter.wants("gap")
+    assert reporter.wants("recording-saved")
     assert not reporter.wants("dtmf")
 
 

@@ -57,8 +57,8 @@ def shown_subprotocols(value: str | None, known: Iterable[str | None] = ()) -> s
     Return the value of a header of subprotocols. Those of jambonz and ``known`` ones are shown, and others that can
     only be the name of a protocol; none of these beside a word such as ``token``, as which a key may follow.
     """
-    if value is None:
-        return None
+    if value is None or value in SUBPROTOCOLS:
+        return value
     names = [part.strip() for part in value.split(",")]
     shown = {*SUBPROTOCOLS, *known}
     if not any(looks_secret(name, "") for name in names):

@@ -1,9 +1,8 @@
 """The totals that a server reports when it ends, counted from its events."""
 
-from listenctl.events import ServerEndedEvent
-from listenctl.json_lines import ReportedEvent
+from listenctl.events import CallEndedEvent, EventFields, ExecEndedEvent, RecordingSavedEvent, ServerEndedEvent
 
-COUNTED_EVENTS = frozenset(("call-ended", "recording-saved", "exec-ended"))
+COUNTED_EVENTS = frozenset((CallEndedEvent.event, RecordingSavedEvent.event, ExecEndedEvent.event))
 
 
 class ServerTotals:
@@ -21,27 +20,29 @@ class ServerTotals:
         self._unrecorded = 0.0
         self._unread = 0.0
         self.programs_lost_audio = False
-        self._rates: dict[str, float] = {}  # samples per second of calls that have ended but aren't saved
+        self._rates: dict[str | None, float] = {}  # samples per second of calls that have ended but aren't saved
 
-    def take_event(self, report: ReportedEvent) -> None:
+    def take_event(self, event: EventFields, call: str | None) -> None:
         """Count one of ``COUNTED_EVENTS``; a call ends before it is saved."""
-        call = str(report["call"])
-        if report["event"] == "exec-ended":
-            self.programs_lost_audio |= report["dropped_samples"] > 0
-            self._unread += report["dropped_seconds"]
-            return
-        if report["event"] == "recording-saved":
-            self._complete += bool(report["complete"])
-            rate = self._rates.pop(call, 0.0)
-            self._unrecorded += report["unrecorded_samples"] / rate if rate else 0.0
-            return
+        match event:
+            case CallEndedEvent():
+                self._take_call(event, call)
+            case RecordingSavedEvent():
+                self._complete += bool(event.complete)
+                rate = self._rates.pop(call, 0.0)
+                self._unrecorded += event.unrecorded_samples / rate if rate else 0.0
+            case ExecEndedEvent():
+                self.programs_lost_audio |= event.dropped_samples > 0
+                self._unread += event.dropped_seconds
+
+    def _take_call(self, ended: CallEndedEvent, call: str | None) -> None:
         self._calls += 1
-        rate = report["received_samples"] / report["seconds"] if report["seconds"] else 0.0
-        self._lost += report["lost_samples"] / rate if rate else 0.0
+        rate = ended.received_samples / ended.seconds if ended.seconds else 0.0
+        self._lost += ended.lost_samples / rate if rate else 0.0
         if self._recording:
             self._rates[call] = rate
         else:
-            self._complete += bool(report["complete"])
+            self._complete += bool(ended.complete)
 
     def describe(self) -> ServerEndedEvent:
         return ServerEndedEvent(

@@ -93,7 +93,7 @@ async def run_server(
             urgent=FAILURE_EVENTS,
         )
         totals = ServerTotals(recording=recorder is not None)
-        reporter.add_sink(totals.take_event, COUNTED_EVENTS)
+        reporter.add_counter(totals.take_event, COUNTED_EVENTS)
         async with display as give_terminal_back:
             async with dumping(server, dump) as dumper:
                 ended_by = stop_at_signals(server.shutdown.stop, partial(_leave, give_terminal_back))

@@ -83,7 +83,7 @@ class EchoChecks:
             for channel, blocks in enumerate(self._received):
                 received = blocks.take_block(number)
                 if played is not None and received is not None:
-                    self._correlators[channel].add_block(played, received)
+                    self._correlators[channel].add_block(played.astype(np.float32), received.astype(np.float32))
         self._done = bool(self._correlators) and all(correlator.done for correlator in self._correlators)
 
 

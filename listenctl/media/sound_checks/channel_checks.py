@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from listenctl.json_lines import JsonObject
 from listenctl.media.measure_levels import CLIP_SAMPLE, FLOOR_DB, FULL_SCALE
-from listenctl.media.sound_checks.correlation import Samples, hann_window
+from listenctl.media.sound_checks.correlation import Floats, energy, hann_window
 from listenctl.media.sound_checks.sound_fault import SIDES, SoundFault
 
 _FRAME = 0.02
@@ -60,15 +60,14 @@ class ChannelMeasurements:
     spectrum: NDArray[np.float64] | None = field(default=None, repr=False)
     """Energy by band; every stretch has the same weight, regardless of its level."""
 
-    def add_samples(self, samples: Samples) -> None:
-        floats = samples.astype(np.float32)
+    def add_samples(self, samples: Floats) -> None:
         self.samples += len(samples)
-        self._sum += float(floats.sum())
-        self._squares += float(np.dot(floats, floats))
+        self._sum += float(samples.sum())
+        self._squares += energy(samples)
         peak = max(int(samples.max()), -int(samples.min()))
         self.peak = max(self.peak, peak)
         frame = max(1, round(_FRAME * self.sample_rate))
-        rows = floats[: len(floats) - len(floats) % frame].reshape(-1, frame)
+        rows = samples[: len(samples) - len(samples) % frame].reshape(-1, frame)
         self.frames += len(rows)
         if not len(rows):
             return
@@ -83,7 +82,7 @@ class ChannelMeasurements:
             self.silent_frames += int((np.abs(rows[quiet]).max(axis=1) <= _IDLE).sum())
         if peak >= CLIP_SAMPLE:
             self.clipped += _count_clipped(samples)
-        self._add_loudest(samples, floats, power, frame)
+        self._add_loudest(samples, power, frame)
 
     @property
     def rms_db(self) -> float:
@@ -149,18 +148,15 @@ class ChannelMeasurements:
             "sound_seconds": round(self.sound_seconds, 2),
         }
 
-    def _add_loudest(
-        self, samples: Samples, floats: NDArray[np.float32], power: NDArray[np.float32], frame: int
-    ) -> None:
+    def _add_loudest(self, samples: Floats, power: Floats, frame: int) -> None:
         block = round(_BLOCK / _FRAME)
         starts = np.arange(0, max(1, len(power) // block * block), block)
         sums = np.add.reduceat(power, starts)
         loudest = int(sums.argmax())
         if sums[loudest] > _LOUD**2 * min(block, len(power)):
-            part = slice(loudest * block * frame, (loudest + 1) * block * frame)
-            self._add_sound(samples[part], floats[part])
+            self._add_sound(samples[loudest * block * frame : (loudest + 1) * block * frame])
 
-    def _add_sound(self, samples: Samples, floats: NDArray[np.float32]) -> None:
+    def _add_sound(self, samples: Floats) -> None:
         even = len(samples) // 2 * 2
         one, other = samples[1:even], samples[: even - 1]
         # Pairs of zeros, as between clicks, say nothing.
@@ -168,12 +164,12 @@ class ChannelMeasurements:
         equal = (one == other) & sounding
         # Pairs of equal samples begin at even or at odd positions, depending on where the block begins.
         first, second = self.equal_pairs
-        self.equal_pairs = first + int(equal[::2].sum()), second + int(equal[1::2].sum())
-        self.pairs += max(int(sounding[::2].sum()), int(sounding[1::2].sum()))
+        self.equal_pairs = first + int(np.count_nonzero(equal[::2])), second + int(np.count_nonzero(equal[1::2]))
+        self.pairs += max(int(np.count_nonzero(sounding[::2])), int(np.count_nonzero(sounding[1::2])))
         size = 2 * _BANDS
-        if len(floats) < size:
+        if len(samples) < size:
             return
-        rows = floats[: len(floats) - len(floats) % size].reshape(-1, size)
+        rows = samples[: len(samples) - len(samples) % size].reshape(-1, size)
         rows = rows[:: -(-len(rows) // _MAX_WINDOWS)] * hann_window(size)
         power = np.square(np.abs(np.fft.rfft(rows))).sum(axis=0, dtype=np.float64)[:_BANDS]
         power[:2] = 0.0
@@ -231,10 +227,10 @@ def _sufficient_rate(channel: ChannelMeasurements) -> int | None:
     return next((rate for rate in lower if channel.energy_above(rate / 2 * (_NARROW / 4000)) < _UNUSED), None)
 
 
-def _count_clipped(samples: Samples) -> int:
+def _count_clipped(samples: Floats) -> int:
     """Return the number of samples in runs of one extreme value."""
     # These are few, and only they need the rest of the work.
-    loud = np.flatnonzero((samples >= CLIP_SAMPLE) | (samples <= -CLIP_SAMPLE))
+    loud = np.flatnonzero(np.abs(samples) >= CLIP_SAMPLE)
     values = samples[loud]
     flat = (values[1:] == values[:-1]) & (loud[1:] - loud[:-1] == 1)
     edges = np.flatnonzero(np.diff(np.concatenate(([False], flat, [False])).astype(np.int8)))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from listenctl.media.sound_checks.correlation import Correlator, Samples, Similarity
+from listenctl.media.sound_checks.correlation import Correlator, Floats, Similarity
 from listenctl.media.sound_checks.sound_fault import SIDES, SoundFault
 
 # Idle values of codecs, which are equal by chance.
@@ -18,18 +18,20 @@ class ChannelPairChecks:
     def __init__(self, sample_rate: int) -> None:
         self._correlator = Correlator(sample_rate, sample_rate)
         self._size = self._correlator.sizes[0]
-        self._held: list[tuple[Samples, Samples]] = []
+        self._held: list[Floats] = []  # rows of both channels
         self._held_samples = 0
         self._equal = self._compared = 0
 
-    def add_samples(self, left: Samples, right: Samples) -> None:
+    def add_samples(self, channels: Floats) -> None:
+        """Compare the two rows of ``channels``."""
+        left, right = channels
         equal = left[left == right]
-        idle = int(np.count_nonzero((equal <= _IDLE) & (equal >= -_IDLE)))
+        idle = int(np.count_nonzero(np.abs(equal) <= _IDLE))
         self._compared += len(left) - idle
         self._equal += len(equal) - idle
         if self._correlator.done:
             return
-        self._held.append((left, right))
+        self._held.append(channels)
         self._held_samples += len(left)
         if self._held_samples >= self._size:
             self._correlate()
@@ -43,11 +45,12 @@ class ChannelPairChecks:
             yield _fault_of(similarity)
 
     def _correlate(self) -> None:
-        left, right = (np.concatenate(side) for side in zip(*self._held, strict=True))
-        whole = len(left) - len(left) % self._size
+        held = self._held[0] if len(self._held) == 1 else np.concatenate(self._held, axis=1)
+        whole = self._held_samples - self._held_samples % self._size
         for at in range(0, whole, self._size):
-            self._correlator.add_block(left[at : at + self._size], right[at : at + self._size])
-        self._held, self._held_samples = [(left[whole:], right[whole:])], len(left) - whole
+            self._correlator.add_block(*held[:, at : at + self._size])
+        self._held_samples -= whole
+        self._held = [held[:, whole:]] if self._held_samples else []
 
 
 def _fault_of(similarity: Similarity) -> SoundFault:

@@ -54,15 +54,15 @@ class Correlator:
         """Whether more blocks would not change the result."""
         return self._blocks >= _ENOUGH_BLOCKS
 
-    def add_block(self, first: Samples, second: Samples) -> None:
+    def add_block(self, first: Floats, second: Floats) -> None:
         """Compare ``BLOCK`` seconds of each from the same time on; quiet blocks are skipped."""
-        if min(_energy(first), _energy(second)) < _QUIET**2:
+        if any(energy(samples) < _QUIET**2 * len(samples) for samples in (first, second)):
             return
         averaged = [_average(samples, step) for samples, step in zip((first, second), self._steps, strict=True)]
         one, other = (np.fft.rfft(samples * hann_window(len(samples)))[: self._bins + 1] for samples in averaged)
         product = np.conj(one) * other
         # What is below the resolution of 16 bits has no phase.
-        product /= np.abs(product) + max(map(len, averaged)) / 12
+        product *= np.float32(1) / (np.abs(product) + np.float32(max(map(len, averaged)) / 12))
         product[0] = product[-1] = 0
         self._blocks += 1
         self._sum = product if self._sum is None else self._sum + product
@@ -90,12 +90,11 @@ def _step(size: int) -> int:
     return next(step for step in range(max(1, int(size / BLOCK / _AVERAGED_RATE)), 0, -1) if size % step == 0)
 
 
-def _average(samples: Samples, step: int) -> Samples | Floats:
+def _average(samples: Floats, step: int) -> Floats:
     if step == 1:
         return samples
-    total = samples[::step].astype(np.float32)
-    for offset in range(1, step):
-        total += samples[offset::step]
+    # Whole numbers, so the sums are exact; a product with a matrix takes a quarter of the time of ``mean``.
+    total: Floats = samples.reshape(-1, step) @ np.ones(step, np.float32)
     return total / np.float32(step)
 
 
@@ -104,5 +103,6 @@ def hann_window(size: int) -> Floats:
     return np.hanning(size).astype(np.float32)
 
 
-def _energy(samples: Samples) -> float:
-    return float(np.square(samples, dtype=np.float32).mean())
+def energy(samples: Floats) -> float:
+    """Return the sum of the squares; ``dot`` takes a sixth of the time of ``square`` and ``sum``."""
+    return float(np.vdot(samples, samples))

@@ -1,7 +1,7 @@
 """
 Find audio whose bytes are misread: read another way, they may sound right.
 The energy of the differences between samples, relative to that of the samples, is about 2 for noise and far less for
-sound.
+sound. Floats have one row for each channel: a mean over columns takes fifteen times as long.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from listenctl.media.sound_checks.correlation import Floats, Samples, hann_window
+from listenctl.media.sound_checks.correlation import Floats, Samples, energy, hann_window
 from listenctl.media.sound_checks.sound_fault import SoundFault
 
 # How much smoother another encoding must be than the given one. In real calls and misread speech, the right one is
@@ -157,12 +157,12 @@ class EncodingChecks:
 
 def detect_encoding(frames: Samples) -> SampleEncoding | None:
     """Return the encoding of a block of shape (samples, channels); None if it is too quiet."""
-    floats = frames.astype(np.float32)
+    floats = _rows(frames)
     if _has_byte_values(frames):
-        is_mu_law = _roughness(_mu_law_table()[frames]) < _SMOOTHER * _roughness(floats)
+        is_mu_law = _roughness(_mu_law_table()[frames.T]) < _SMOOTHER * _roughness(floats)
         return SampleEncoding.WIDE_MU_LAW if is_mu_law else None
-    floats -= floats.mean(axis=0)
-    loudness = float(np.square(floats).mean()) ** 0.5
+    floats -= floats.mean(axis=1, keepdims=True)
+    loudness = (energy(floats) / floats.size) ** 0.5
     if loudness < _LOUD:
         return None
     roughness = _roughness(floats)
@@ -185,7 +185,7 @@ def _detect_interleaved(frames: Samples, floats: Floats, roughness: float) -> Sa
         return SampleEncoding.FLOAT
     noisy = _AS_NOISE[0] < roughness < _AS_NOISE[1]
     if _roughness(_decode_stereo(frames)) < (_SMOOTHER * roughness if noisy else _SMOOTH):
-        if noisy or _differs_by_place(floats[:, 0]):
+        if noisy or _differs_by_place(floats[0]):
             return SampleEncoding.STEREO
         return None
     if noisy and _roughness(_decode_wide(frames)) < min(_SMOOTH, _SMOOTHER * roughness):
@@ -218,34 +218,36 @@ def _has_byte_values(frames: Samples) -> bool:
 
 def _roughness(floats: Floats) -> float:
     """Return the energy of the differences relative to that of the samples; 2 without samples, as for noise."""
-    if not len(floats):
+    if not floats.size:
         return 2.0
-    centred = floats - floats.mean(axis=0)
-    energy = float(np.square(centred).sum())
-    return float(np.square(np.diff(centred, axis=0)).sum()) / energy if energy else 2.0
+    whole = energy(floats - floats.mean(axis=1, keepdims=True))
+    return energy(floats[:, 1:] - floats[:, :-1]) / whole if whole else 2.0
 
 
 def _flatness(floats: Floats) -> float:
     """Return the spectral flatness, 1 for white noise."""
-    windows = len(floats) // _SPECTRUM
+    windows = floats.shape[1] // _SPECTRUM
     if not windows:
         return 0.0
-    rows = floats[: windows * _SPECTRUM, 0].reshape(windows, _SPECTRUM)
+    rows = floats[0, : windows * _SPECTRUM].reshape(windows, _SPECTRUM)
     rows = rows[:: -(-windows // _MAX_WINDOWS)] * hann_window(_SPECTRUM)
     power = np.square(np.abs(np.fft.rfft(rows))).mean(axis=0)[1:-1] + 1e-3
     return float(np.exp(np.log(power).mean()) / power.mean())
 
 
+def _rows(frames: Samples) -> Floats:
+    return frames.T.astype(np.float32, order="C")
+
+
 def _decode_shifted(frames: Samples) -> Floats:
-    data = frames.tobytes()[1:]
-    whole = len(data) - len(data) % (2 * frames.shape[1])
-    return np.frombuffer(data[:whole], "<i2").reshape(-1, frames.shape[1]).astype(np.float32)
+    values = frames.size - frames.shape[1]
+    return _rows(np.frombuffer(frames.tobytes(), "<i2", values, offset=1).reshape(-1, frames.shape[1]))
 
 
 def _decode_wide_mu_law(frames: Samples) -> Floats:
     if (frames & 0xFF).any():
-        return np.zeros((0, 1), np.float32)
-    wide: Floats = _mu_law_table()[(frames >> 8) & 0xFF]
+        return np.zeros((1, 0), np.float32)
+    wide: Floats = _mu_law_table()[(frames.T >> 8) & 0xFF]
     return wide
 
 
@@ -273,15 +275,15 @@ def _decode_wide(frames: Samples) -> Floats:
 def _upper_bits(data: bytes, start: int, size: int) -> Floats:
     whole = (len(data) - start) // size * size
     columns = np.frombuffer(data, np.uint8, offset=start, count=whole).reshape(-1, size)
-    return columns[:, size - 2 :].copy().view("<i2").astype(np.float32)
+    return _rows(columns[:, size - 2 :].copy().view("<i2"))
 
 
 def _decode_stereo(frames: Samples) -> Floats:
-    return frames[: len(frames) // 2 * 2].reshape(-1, 2).astype(np.float32)
+    return _rows(frames[: len(frames) // 2 * 2].reshape(-1, 2))
 
 
 def _decode_bytes(frames: Samples, table: Floats) -> Floats:
-    return table[np.frombuffer(frames.tobytes(), np.uint8)].reshape(-1, frames.shape[1])
+    return table[np.ascontiguousarray(np.frombuffer(frames.tobytes(), np.uint8).reshape(-1, frames.shape[1]).T)]
 
 
 @cache
@@ -301,7 +303,7 @@ def _a_law_table() -> Floats:
 
 
 _DECODERS: dict[SampleEncoding, Callable[[Samples], Floats]] = {
-    SampleEncoding.SWAPPED: lambda frames: frames.byteswap().astype(np.float32),
+    SampleEncoding.SWAPPED: lambda frames: _rows(frames.byteswap()),
     SampleEncoding.SHIFTED: _decode_shifted,
 }
 _G711_DECODERS: dict[SampleEncoding, Callable[[Samples], Floats]] = {

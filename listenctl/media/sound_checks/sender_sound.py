@@ -72,12 +72,13 @@ class SenderSoundChecks:
     def _measure(self, stretch: bytes) -> None:
         frames = np.frombuffer(stretch, "<i2").reshape(-1, self._format.channels)
         if self._usable:
-            channels = [np.ascontiguousarray(frames[:, channel]) for channel in range(self._format.channels)]
+            # Floats, because products of 16-bit samples don't fit into 16 bits; one row for each channel.
+            channels = frames.T.astype(np.float32, order="C")
             for measurements, samples in zip(self._channels, channels, strict=True):
                 measurements.add_samples(samples)
             self._encoding.add_stretch(self._position, frames, self._block)
             if self._pair:
-                self._pair.add_samples(channels[0], channels[1])
+                self._pair.add_samples(channels)
         self._position += len(frames)
 
     def _faults(self) -> Iterator[SoundFault]:

@@ -15,7 +15,7 @@ def channel(rate: int, *, slowed: float) -> ChannelMeasurements:
         spectrum[round(len(spectrum) * 2 / 3 / slowed) :] = 0
         noise = np.fft.irfft(spectrum)
     measured = ChannelMeasurements(rate)
-    measured.add_samples(np.rint(noise).astype(np.int16))
+    measured.add_samples(np.rint(noise).astype(np.float32))
     return measured
 
 
@@ -59,7 +59,7 @@ def test_the_pace_of_silence_says_nothing() -> None:
     for number in range(300):
         pace.add_message(number * MESSAGE, 480)
     silence = ChannelMeasurements(8000)
-    silence.add_samples(np.zeros(16000, np.int16))
+    silence.add_samples(np.zeros(16000, np.float32))
 
     assert list(pace.check(silence)) == []
 

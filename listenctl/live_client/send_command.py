@@ -1,96 +1,33 @@
-"""Send a command to a live call and confirm that jambonz got it, or that a mark was reached."""
+"""Send a command to a live call and confirm that jambonz got it."""
 
-import asyncio
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from listenctl.errors import ListenctlError, NotFoundError
 from listenctl.live_client.attached_call import AttachedCall
-from listenctl.play_to_call.call_messages import MARK_EARLY, MARK_GRACE, ToolConnection
-from listenctl.protocol.application_commands import MarkCommand
-from listenctl.protocol.call_sharing.stream_rate import PLAYS_CLIPS
 from listenctl.protocol.call_sharing.tool_messages import RefusalReason, ServerNotice, Synced, ToolMessageType
-from listenctl.protocol.jambonz_messages import Mark, parse_texts
+
+if TYPE_CHECKING:
+    from listenctl.play_to_call.call_messages import ToolConnection
 
 
 async def send_command(attachment: AttachedCall, text: str, *, ends_call: bool = False) -> None:
     """Send a command and wait until the server has passed it on; one that ``ends_call`` may get no confirmation."""
-    await _send(attachment, text)
+    await send_and_sync(attachment, text)
     try:
-        while _parse_synced(await attachment.receive()) is None:
+        while parse_synced(await attachment.receive()) is None:
             pass
     except NotFoundError:
         if not (ends_call and attachment.ended):
             raise
 
 
-@dataclass(frozen=True, slots=True)
-class MarkResult:
-    """The result of a mark."""
-
-    event: str
-    """
-    The answer, ``playout`` or ``cleared``; ``elapsed`` where there is none and the audio before the mark must have been
-    played; ``unanswerable`` where the call takes clips, so there will be none.
-    """
-    seconds: float
-    early_by: float | None = None
-    """Seconds by which it came too early to be trusted (listenctl-protocol(7) 6.4); None otherwise."""
-
-    @property
-    def by(self) -> str | None:
-        """The evidence: jambonz's answer to the ``mark``, or the ``clock``; None if there is no result."""
-        if self.event == UNANSWERABLE:
-            return None
-        return "clock" if self.event == ELAPSED else "mark"
-
-
-PLAYOUT, ELAPSED, UNANSWERABLE = "playout", "elapsed", "unanswerable"
-
-
-async def wait_for_mark(connection: ToolConnection, name: str) -> MarkResult:
-    """Send a mark and wait for its answer; if none comes, the clock decides where it can."""
-    now = asyncio.get_running_loop().time
-    begin = now()
-    end: float | None = None
-    await _send(connection, MarkCommand(name).serialize())
-    while True:
-        try:
-            async with asyncio.timeout_at(None if end is None else end + MARK_GRACE):
-                message = await connection.receive()
-        except TimeoutError:
-            return MarkResult(ELAPSED, now() - begin)
-        if _is_kill_notice(message):
-            # This is about audio streamed on this connection; jambonz reports whether the mark is cleared.
-            continue
-        if synced := _parse_synced(message):
-            # A call that has answered a mark streams, whatever is said about it.
-            if synced.stream_rate == PLAYS_CLIPS and not synced.mark_answered:
-                return MarkResult(UNANSWERABLE, now() - begin)
-            known = synced.stream_rate and synced.playout is not None
-            end = now() + (synced.playout or 0.0) if known else None
-        elif event := _answer_to(name, message):
-            early = (end or now()) - now() if event == PLAYOUT else 0.0
-            return MarkResult(event, now() - begin, early if early > MARK_EARLY else None)
-
-
-async def _send(connection: ToolConnection, text: str) -> None:
+async def send_and_sync(connection: "ToolConnection", text: str) -> None:
+    """Send a command, and ask the server to say when it has passed it on."""
     await connection.send(text)
     await connection.send(ToolMessageType.SYNC.serialize())
 
 
-def _answer_to(name: str, message: str | bytes) -> str | None:
-    if isinstance(message, bytes):
-        return None
-    answers = (answer for answer in parse_texts(message.encode()) if isinstance(answer, Mark))
-    return next((answer.event for answer in answers if answer.name == name), None)
-
-
-def _is_kill_notice(message: str | bytes) -> bool:
-    notice = ServerNotice.parse(message)
-    return notice is not None and notice.data.get("reason") == RefusalReason.KILLED
-
-
-def _parse_synced(message: str | bytes) -> Synced | None:
+def parse_synced(message: str | bytes) -> Synced | None:
     """Return the state at which the server has passed on everything sent before; raise what it refused."""
     notice = ServerNotice.parse(message)
     if notice is None:

@@ -24,14 +24,16 @@ class MarkOptions(RecipientOptions):
 
 def mark(options: MarkOptions) -> int:
     """Mark the end of the queued audio and report when it plays."""
-    from listenctl.commands.live_calls.send_command_run import run_command, run_mark
-    from listenctl.protocol.application_commands import MarkCommand
-
     check_mark(options.mark)
     wait = sys.stdout.isatty() if options.wait is None else options.wait
     recipient = recipient_of(options)
     if wait:
+        from listenctl.commands.live_calls.mark_run import run_mark
+
         return run_async(run_mark(recipient, options.mark))
+    from listenctl.commands.live_calls.send_command_run import run_command
+    from listenctl.protocol.application_commands import MarkCommand
+
     return run_async(run_command(recipient, MarkCommand(options.mark).serialize()))
 
 

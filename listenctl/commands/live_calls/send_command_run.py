@@ -9,19 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from listenctl.errors import ExitStatus, TimedOutError
+from listenctl.errors import TimedOutError
 from listenctl.json_lines import VERSION, json_line
 from listenctl.live_client.attached_call import AttachedCall
 from listenctl.live_client.control_client import attach_to_call
-from listenctl.live_client.send_command import (
-    ELAPSED,
-    PLAYOUT,
-    UNANSWERABLE,
-    MarkResult,
-    send_command,
-    wait_for_mark,
-)
-from listenctl.play_to_call.call_messages import MARK_GRACE
+from listenctl.live_client.send_command import send_command
 from listenctl.protocol import peer_json
 from listenctl.terminal.printable_text import printable
 from listenctl.terminal.standard_streams import write_line, write_text_line
@@ -49,32 +41,12 @@ async def run_command(recipient: Recipient, text: str, *, ends_call: bool = Fals
         TimedOutError: the server didn't confirm it in time.
     """
     late = f"the server didn't confirm it within {recipient.timeout:g} s"
-    async with _attached(recipient, late) as attachment:
+    async with attached(recipient, late) as attachment:
         await send_command(attachment, text, ends_call=ends_call)
     value = _decode(text)
     kind = value.get("type") if isinstance(value, dict) else None
-    _print_result(recipient, attachment, f"{kind if isinstance(kind, str) else 'JSON'} sent", {"sent": value})
+    print_result(recipient, attachment, f"{kind if isinstance(kind, str) else 'JSON'} sent", {"sent": value})
     return 0
-
-
-async def run_mark(recipient: Recipient, name: str) -> int:
-    """
-    Set a mark, wait until it is reached, and print when that was; return the exit status.
-
-    Raises:
-        NotFoundError: there is no such server or call, or the call ended.
-        TimedOutError: the mark wasn't answered in time.
-    """
-    late = (
-        f"{name}: no answer within {recipient.timeout:g} s; jambonz answers only if the call plays a stream "
-        "(bidirectionalAudio.streaming), after all audio before the mark, and not after clearMarks"
-    )
-    async with _attached(recipient, late) as attachment:
-        result = await wait_for_mark(attachment, name)
-    _print_result(recipient, attachment, f"mark {name}: {_sentence(result)}", _describe(name, result))
-    if result.event == PLAYOUT:
-        return 0
-    return ExitStatus.CHECK_FAILED if result.event in (ELAPSED, UNANSWERABLE) else ExitStatus.FAILED
 
 
 def _decode(text: str) -> Any:
@@ -84,7 +56,8 @@ def _decode(text: str) -> Any:
 
 
 @asynccontextmanager
-async def _attached(recipient: Recipient, late: str) -> AsyncIterator[AttachedCall]:
+async def attached(recipient: Recipient, late: str) -> AsyncIterator[AttachedCall]:
+    """Attach to a call; what takes longer than its timeout raises TimedOutError with the text ``late``."""
     deadline = asyncio.get_running_loop().time() + recipient.timeout
     try:
         # Attaching has its own limit, which tells a stuck server from a slow one.
@@ -97,26 +70,7 @@ async def _attached(recipient: Recipient, late: str) -> AsyncIterator[AttachedCa
         raise TimedOutError(late) from exc
 
 
-def _describe(name: str, result: MarkResult) -> dict[str, Any]:
-    early_by = None if result.early_by is None else round(result.early_by, 3)
-    fields = {"name": name, "result": result.event, "by": result.by, "seconds": round(result.seconds, 3)}
-    return fields | {"early_by": early_by}
-
-
-def _sentence(result: MarkResult) -> str:
-    took = f"{result.event} after {result.seconds:.2f} s"
-    if result.event == UNANSWERABLE:
-        return "won't be answered: this call plays clips, and jambonz answers marks only of streams"
-    if result.event == ELAPSED:
-        by_clock = f"by the clock the audio before it has been played, {MARK_GRACE:g} s ago"
-        return f"{took}; {by_clock}, and jambonz didn't answer the mark"
-    if result.early_by is not None:
-        why = "jambonz resamples the audio, or took a sample for a mark"
-        return f"{took}, {result.early_by:.2f} s before the audio can have been played, so it is unreliable: {why}"
-    return took
-
-
-def _print_result(recipient: Recipient, attachment: AttachedCall, sentence: str, fields: dict[str, Any]) -> None:
+def print_result(recipient: Recipient, attachment: AttachedCall, sentence: str, fields: dict[str, Any]) -> None:
     call_sid = attachment.metadata.call_sid
     if recipient.json:
         write_line(sys.stdout, json_line({"v": VERSION, "call_sid": call_sid} | fields))

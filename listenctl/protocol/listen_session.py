@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
 from operator import itemgetter
+from typing import TypeAlias
 
 from listenctl.protocol.application_commands import ClearMarks, Command, MarkCommand, PlayAudio, parse_command
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat, SampleAssembler
@@ -27,6 +28,10 @@ MAX_HELD_MESSAGES = 10_000
 MAX_OUTSTANDING = 1000
 MAX_OUTSTANDING_OF_NAME = 100
 MAX_NAME = 1024
+
+
+AudioRead: TypeAlias = tuple[float, int]
+"""When audio messages were read together, and how many."""
 
 
 class Sender(StrEnum):
@@ -168,10 +173,27 @@ class ListenSession:
         Returns the samples per channel before it, and its whole sample frames.
         """
         self.ledger.add_messages(audio.message_bytes, audio.messages)
-        data = self._assembler.feed(audio.data)
-        position = self.position
-        self.position += len(data) // self._assembler.frame_bytes
-        return position, data
+        return self._assemble_samples(audio.data)
+
+    def receive_audio_reads(self, audio: BinaryMessages, reads: Sequence[AudioRead]) -> Sequence[SessionEvent]:
+        """
+        Take messages of jambonz from several reads, after the start of the call.
+
+        The events are those of ``receive_message`` and ``find_gaps`` for each read, but audio without a gap is joined.
+        """
+        events: list[SessionEvent] = []
+        begin = end = 0
+        for at, messages in reads:
+            self.ledger.add_messages(audio.message_bytes, messages)
+            end += messages * audio.message_bytes
+            gaps = self.ledger.find_gaps(at)
+            if gaps or end == len(audio.data) or self.ledger.measured_rate != self._measured_rate:
+                position, data = self._assemble_samples(audio.data[begin:end])
+                if data:
+                    events.append(AudioReceived(position, data))
+                events += self._gap_events(gaps)
+                begin = end
+        return events
 
     def receive_audio_run(self, before: float, times: Sequence[float], size: int) -> int:
         """
@@ -198,10 +220,7 @@ class ListenSession:
 
     def find_gaps(self, at: float) -> Sequence[SessionEvent]:
         """Return the new gaps; everything that had arrived by ``at`` must have been passed before."""
-        gaps = self.ledger.find_gaps(at)
-        if self.ledger.measured_rate != self._measured_rate:
-            return [self._take_measured_rate(), *map(GapFound, gaps)]
-        return [GapFound(gap) for gap in gaps] if gaps else ()
+        return self._gap_events(self.ledger.find_gaps(at))
 
     def end_call(self, at: float | None) -> Sequence[SessionEvent]:
         """Return the events of the end of the call; ``at`` is None if nobody knows when the connection broke."""
@@ -213,6 +232,11 @@ class ListenSession:
             detail = f"the audio ended within a sample; {len(rest)} bytes were dropped"
             events.append(ProtocolViolation(self.position, "half-sample", detail))
         return events
+
+    def _gap_events(self, gaps: Sequence[Gap]) -> Sequence[SessionEvent]:
+        if self.ledger.measured_rate != self._measured_rate:
+            return [self._take_measured_rate(), *map(GapFound, gaps)]
+        return [GapFound(gap) for gap in gaps] if gaps else ()
 
     def _take_measured_rate(self) -> ProtocolViolation:
         measured, rate = self.ledger.measured_rate, self.audio_format.sample_rate
@@ -230,6 +254,12 @@ class ListenSession:
             return (FlushRequested(self.position),)
         position, data = self.take_samples(audio)
         return (AudioReceived(position, data),) if data else ()
+
+    def _assemble_samples(self, data: bytes) -> tuple[int, bytes]:
+        samples = self._assembler.feed(data)
+        position = self.position
+        self.position += len(samples) // self._assembler.frame_bytes
+        return position, samples
 
     def _hold_audio(self, audio: BinaryMessages, at: float) -> Sequence[SessionEvent]:
         self._held.append((at, audio))

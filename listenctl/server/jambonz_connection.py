@@ -31,6 +31,7 @@ from listenctl.protocol.listen_session import (
     Sender,
     SessionEvent,
 )
+from listenctl.server.audio_arrivals import AudioArrivals
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import LiveCallEnd
 from listenctl.server.read_schedule import CHECK_INTERVAL, FIRST_READ, ReadSchedule
@@ -121,7 +122,7 @@ class KeepAlive:
 class JambonzConnection:
     """
     The timing wheel calls ``visit``; ``read_now`` is called as soon as data arrives while the connection is read at
-    once: in its handshake, while it closes, and while a tool is attached to its call.
+    once: in its handshake, while it closes, and while a tool is attached to its call or the call is dumped.
     """
 
     def __init__(
@@ -140,7 +141,9 @@ class JambonzConnection:
         self._call: LiveCall | None = None
         self._closed = False
         self._closing = ClosingState(self._protocol)
-        self._schedule = ReadSchedule(connection, self.read_now)
+        self._schedule = ReadSchedule(connection, self._read_arrived)
+        self._arrivals = AudioArrivals()
+        self._read_ahead = b""  # what was read after them, and is not processed yet
         self._keep_alive = KeepAlive(self._settings, loop.time())
         self._deadline = loop.time() + self._settings.handshake_timeout
         self._visiting = False
@@ -170,9 +173,9 @@ class JambonzConnection:
             # A tool of the server attaches while the call's first bytes are processed; they must stay in order.
             return self._schedule.interval
         self._visiting = True
-        unobserved = self._schedule.visit(now)
         try:
-            if unobserved and self._call is not None:
+            if (unobserved := self._schedule.visit(now)) and self._call is not None:
+                self._take_waiting_audio()
                 self._call.session.ledger.add_unobserved(unobserved)
             if not self._closed:
                 self._read(now)
@@ -188,6 +191,10 @@ class JambonzConnection:
 
     def read_now(self) -> None:
         self.visit(self._loop.time())
+
+    def _read_arrived(self) -> None:
+        if not (self._schedule.times_audio and self._read_waiting_audio()):
+            self.read_now()
 
     def close(self, code: int | None, reason: str = "", *, by: str = "listenctl") -> None:
         """Begin to close, on behalf of ``by``; data from jambonz is received until it closes too."""
@@ -251,12 +258,13 @@ class JambonzConnection:
         self._schedule.read_at_once()
 
     def _read(self, now: float) -> None:
+        self._take_waiting_audio()
         began = now
         for _ in range(READS_PER_VISIT):
             if now - began > LONGEST_VISIT or not self._may_read(now):
                 break
             left = b"" if self._frames is None else self._frames.left
-            data = left or self._socket.read()
+            data = left or self._next_read()
             # Taken after the read; otherwise the gap ledger would mistake late data for early data.
             now = self._loop.time()
             if data:
@@ -273,6 +281,37 @@ class JambonzConnection:
                 self._catch_up(data, now)
                 return
         self._fall_behind(now)
+
+    def _next_read(self) -> bytes | None:
+        data, self._read_ahead = self._read_ahead, b""
+        return data or self._socket.read()
+
+    def _read_waiting_audio(self) -> bool:
+        """Read; return whether that was nothing but audio, which may wait for the next visit."""
+        call, frames = self._call, self._frames
+        if call is None or frames is None or call.log is None or self._read_ahead:
+            return False
+        data = self._socket.read()
+        now = self._loop.time()
+        if data and not self._schedule.overdue(now) and self._arrivals.add_read(data, now, frames):
+            self._schedule.visit(now)
+            return True
+        self._read_ahead = data or b""
+        return False
+
+    def _take_waiting_audio(self) -> None:
+        call, frames = self._call, self._frames
+        if not self._arrivals or call is None or frames is None:
+            return
+        data, reads = self._arrivals.take_reads()
+        now, _ = reads[-1]
+        self._keep_alive.note_data(now)
+        (audio,) = frames.receive_data(data)  # It is one run.
+        assert isinstance(audio, BinaryMessages)
+        if call.dump is not None:
+            call.dump.add_audio(audio, reads)
+        self._take_events(call, call.session.receive_audio_reads(audio, reads), now)
+        self._frame_rate.add_frames(len(reads), now, len(audio.data))
 
     def _may_read(self, now: float) -> bool:
         too_fast = self._call is not None and self._call.sends_too_fast(now)
@@ -411,6 +450,7 @@ class JambonzConnection:
 
     def _fail(self, code: CloseCode, reason: str, now: float) -> None:
         """Close, and ignore what the peer still sends."""
+        self._take_waiting_audio()
         self._protocol.fail(code, reason)
         self._closing.by = "listenctl"
         self._flush()
@@ -419,11 +459,12 @@ class JambonzConnection:
     def _read_in_batches(self, interval: float | None = None) -> None:
         if self._call is not None and self._call.dump is not None:
             # A dump stores when data arrived, which is known only if it is read at once.
-            self._schedule.read_at_once()
+            self._schedule.read_at_once(times_audio=True)
         else:
             self._schedule.read_in_batches(interval)
 
     def _flush(self) -> None:
+        self._take_waiting_audio()
         for data in self._protocol.data_to_send():
             if data:
                 if data[0] == _PONG and self._socket.unsent:
@@ -445,6 +486,7 @@ class JambonzConnection:
 
     def _finish_call(self, now: float) -> None:
         """End the call; the connection stays until the peer has closed its side."""
+        self._take_waiting_audio()
         call, self._call = self._call, None
         if call is not None:
             end = self._closing.describe()
@@ -460,7 +502,7 @@ class JambonzConnection:
         if (unobserved := self._schedule.catch_up(now)) and self._protocol.close_rcvd is None:
             ledger.add_unobserved(unobserved)
             for _ in range(READS_PER_VISIT):
-                unread += self._socket.read() or b""
+                unread += self._next_read() or b""
         if self._frames is not None and (refused := self._frames.undelivered_audio(unread)):
             ledger.add_refused(refused)
 

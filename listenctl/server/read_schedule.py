@@ -103,6 +103,7 @@ class ReadSchedule:
     def __init__(self, connection: NonblockingSocket, read_now: Callable[[], None]) -> None:
         self.interval = CHECK_INTERVAL  # seconds until the timing wheel visits the connection again
         self.at_once = False  # whether ``read_now`` is called as soon as data arrives
+        self.times_audio = False  # whether it is read at once only for the times of its audio, which may wait then
         self._socket = connection
         self._read_now = read_now
         self._batch_interval = self._next_interval = FIRST_READ
@@ -118,12 +119,12 @@ class ReadSchedule:
 
     def read_in_batches(self, interval: float | None = None) -> None:
         """Read every ``interval`` seconds from now on; None is as often as the audio needs it."""
-        self._wants_at_once = False
+        self._wants_at_once = self.times_audio = False
         self._next_interval = self._batch_interval if interval is None else interval
         self._update()
 
-    def read_at_once(self) -> None:
-        self._wants_at_once = True
+    def read_at_once(self, *, times_audio: bool = False) -> None:
+        self._wants_at_once, self.times_audio = True, times_audio
         self._update()
 
     def note_stall(self, stalled: bool) -> None:
@@ -148,11 +149,16 @@ class ReadSchedule:
         return seconds
 
     def visit(self, now: float) -> float:
+        """Record a visit or a read between visits; return ``overdue``."""
+        overdue = self.overdue(now)
+        self._visited_at = now
+        return overdue
+
+    def overdue(self, now: float) -> float:
         """Return the seconds for which nobody has read the connection though it was due."""
-        before, self._visited_at = self._visited_at, now
-        if before is None or self._behind_since is not None:  # ``catch_up`` returns the whole time.
+        if self._visited_at is None or self._behind_since is not None:  # ``catch_up`` returns the whole time.
             return 0.0
-        overdue = now - before - self.interval
+        overdue = now - self._visited_at - self.interval
         return overdue if overdue > MOST_OVERDUE else 0.0
 
     def _update(self) -> None:

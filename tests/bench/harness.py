@@ -1,7 +1,9 @@
 """Shared by the benchmarks: build the tools, start a recorder, and read its recordings."""
 
 import array
+import base64
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -133,8 +135,8 @@ def cpu_seconds(pid: int) -> float:
 
 
 def recordings(out: Path, call: int) -> list[Path]:
-    """Return the recordings of one call, which are named after its callSid."""
-    return [path for path in out.rglob(f"*load-{call:05d}*") if path.suffix in (".wav", ".raw")]
+    """Return the recordings or dumps of one call, which are named after its callSid."""
+    return [path for path in out.rglob(f"*load-{call:05d}*") if path.suffix in (".wav", ".raw", ".jsonl")]
 
 
 def values_of(data: bytes) -> Sequence[int]:
@@ -153,6 +155,9 @@ def audio_of(path: Path) -> bytes:
     data = path.read_bytes()
     if path.suffix == ".raw":
         return data
+    if path.suffix == ".jsonl":
+        lines = map(json.loads, data.splitlines())
+        return b"".join(base64.b64decode(line["data"]) for line in lines if line.get("opcode") == "binary")
     at = data.find(b"data")
     size = int.from_bytes(data[at + 4 : at + 8], "little")
     return data[at + 8 : at + 8 + size]

@@ -12,6 +12,7 @@ from listenctl.protocol.jambonz_messages import Dtmf, Mark, PlayDone, SessionSum
 from listenctl.protocol.listen_session import (
     MAX_HELD_BYTES,
     MAX_HELD_MESSAGES,
+    AudioRead,
     AudioReceived,
     AudioSent,
     CallStarted,
@@ -381,3 +382,49 @@ def test_no_message_raises_and_no_audio_is_lost(conversation: list[tuple[Sender,
     assert sent.startswith(audio_of(events))
     assert left_out < 4
     assert ("half-sample" in rules(events)) == (left_out > 0)
+
+
+AUDIO_READS = st.lists(
+    st.tuples(st.floats(0, 0.03) | st.floats(0, 0.5) | st.floats(0, 12), st.integers(1, 40)), min_size=1, max_size=30
+)
+
+
+@given(
+    st.lists(AUDIO_READS, min_size=1, max_size=4),
+    st.sampled_from([318, 319, 320]),
+    st.sampled_from([8000, 11025, 16000]),
+)
+def test_audio_of_several_reads_gives_the_events_of_each(runs: list[list[AudioRead]], size: int, rate: int) -> None:
+    metadata = b'{"sampleRate":%d,"mixType":"mono","callSid":"CS-A"}' % rate
+    together, one_by_one = started(metadata), started(metadata)
+    joined: list[SessionEvent] = []
+    single: list[SessionEvent] = []
+    at = 0.0
+    for run in runs:
+        reads: list[AudioRead] = []
+        for pause, messages in run:
+            at += pause
+            reads.append((at, messages))
+            read = BinaryMessages(bytes(size * messages), size, messages)
+            single += one_by_one.receive_message(Sender.JAMBONZ, read, at)
+            single += one_by_one.find_gaps(at)
+        messages = sum(messages for _, messages in reads)
+        joined += together.receive_audio_reads(BinaryMessages(bytes(size * messages), size, messages), reads)
+    joined += together.end_call(at + 1)
+    single += one_by_one.end_call(at + 1)
+
+    assert with_audio_joined(joined) == with_audio_joined(single)
+    assert together.ledger.lost_samples == one_by_one.ledger.lost_samples
+    assert together.position == one_by_one.position
+
+
+def with_audio_joined(events: Sequence[SessionEvent]) -> list[SessionEvent]:
+    """Return events with consecutive audio as one."""
+    joined: list[SessionEvent] = []
+    for event in events:
+        last = joined[-1] if joined else None
+        if isinstance(event, AudioReceived) and isinstance(last, AudioReceived):
+            joined[-1] = AudioReceived(last.position, last.data + event.data)
+        else:
+            joined.append(event)
+    return joined

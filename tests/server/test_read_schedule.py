@@ -204,3 +204,4 @@ def test_a_visit_that_is_overdue_says_for_how_long(at_once: bool) -> None:
     assert schedule.visit(10.0) == 0.0
     assert schedule.visit(10.0 + schedule.interval + 0.4) == 0.0
     assert schedule.visit(15.0) == pytest.approx(15.0 - 10.4 - 2 * schedule.interval)
+    assert schedule.overdue(16.0 + schedule.interval) == pytest.approx(1.0)

@@ -1,7 +1,10 @@
 """Write the lines of a dump (`listenctl-dump(5)`)."""
 
 from binascii import b2a_base64
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
 
 from websockets.frames import Opcode
 
@@ -61,6 +64,18 @@ class DumpLoss:
     frames: int
 
 
+class DumpAudio(NamedTuple):
+    """Binary messages of jambonz in a row, each one frame of ``size`` bytes; ``data`` has all payloads."""
+
+    times: Sequence[float]
+    size: int
+    data: bytes
+
+    @property
+    def at(self) -> float:
+        return self.times[0]
+
+
 def header_line(header: DumpHeader) -> bytes:
     fields = {name: getattr(header, name) for name in DumpHeader.__slots__}
     return _line({"listenctl_dump": VERSION, **fields})
@@ -68,14 +83,14 @@ def header_line(header: DumpHeader) -> bytes:
 
 def frame_line(at: float, sender: Sender, frame: RawFrame) -> bytes:
     """Return the line of a frame; formatted by hand for speed: calls have fifty a second each."""
-    name = OPCODE_NAMES.get(frame.opcode)
-    opcode = frame.opcode if name is None else f'"{name}"'
-    odd = "" if frame.fin else ',"fin":false'
-    if frame.rsv:
-        odd += f',"rsv":{frame.rsv}'
-    if frame.masked is not (sender is Sender.JAMBONZ):
-        odd += f',"masked":{"true" if frame.masked else "false"}'
-    return f'{{"at":{at:.6f},"from":"{sender}","opcode":{opcode}{odd},{_payload(frame)}}}\n'.encode()
+    return _FRAME_LINE % (at, _kind(sender, frame), _payload(frame))
+
+
+def audio_lines(audio: DumpAudio) -> bytes:
+    """Return the lines of its frames as ``frame_line`` does, in a third of the time."""
+    starts = range(0, len(audio.data), audio.size)
+    payloads = [b2a_base64(audio.data[start : start + audio.size], newline=False) for start in starts]
+    return _AUDIO_LINE * len(payloads) % tuple(chain.from_iterable(zip(audio.times, payloads, strict=True)))
 
 
 def event_line(event: DumpFault | DumpLoss | DumpEnd) -> bytes:
@@ -90,18 +105,34 @@ def event_line(event: DumpFault | DumpLoss | DumpEnd) -> bytes:
     return _line({"at": round(event.at, 6), **fields})
 
 
-def _payload(frame: RawFrame) -> str:
+def _kind(sender: Sender, frame: RawFrame) -> bytes:
+    """Return the fields of a frame between its time and its payload."""
+    name = OPCODE_NAMES.get(frame.opcode)
+    opcode = frame.opcode if name is None else f'"{name}"'
+    odd = "" if frame.fin else ',"fin":false'
+    if frame.rsv:
+        odd += f',"rsv":{frame.rsv}'
+    if frame.masked is not (sender is Sender.JAMBONZ):
+        odd += f',"masked":{"true" if frame.masked else "false"}'
+    return f'"from":"{sender}","opcode":{opcode}{odd}'.encode()
+
+
+def _payload(frame: RawFrame) -> bytes:
     payload = frame.payload
     if frame.opcode == Opcode.TEXT:
         try:
-            return f'"text":{json_line(payload.decode())}'
+            return f'"text":{json_line(payload.decode())}'.encode()
         except UnicodeDecodeError:
             pass  # jambonz's texts are not always UTF-8 (listenctl-protocol(7) 2.6).
-    data = f'"data":"{b2a_base64(payload, newline=False).decode()}"'
+    data = b'"data":"%b"' % b2a_base64(payload, newline=False)
     if frame.opcode == Opcode.CLOSE and len(payload) >= 2:
         reason = json_line(payload[2:].decode(errors="replace"))
-        data += f',"code":{int.from_bytes(payload[:2], "big")},"reason":{reason}'
+        data += f',"code":{int.from_bytes(payload[:2], "big")},"reason":{reason}'.encode()
     return data
+
+
+_FRAME_LINE = b'{"at":%.6f,%b,%b}\n'
+_AUDIO_LINE = b'{"at":%%.6f,%b,"data":"%%b"}\n' % _kind(Sender.JAMBONZ, RawFrame(True, 0, Opcode.BINARY, True, b""))
 
 
 def _line(fields: dict[str, object]) -> bytes:

@@ -37,6 +37,10 @@ MAX_RUN = 64
 MAX_COUNTED = 10_000
 
 
+# A final binary frame, masked, with a length of 16 bits, as jambonz sends 8 ms of audio or more.
+_LONG_AUDIO = bytes((FINAL_BINARY, MASKED | LENGTH_16))
+
+
 @lru_cache(maxsize=256)
 def _frames_of(header_bytes: int, payload_bytes: int, count: int) -> Struct:
     return Struct(f"{header_bytes}s4s{payload_bytes}s" * count)
@@ -100,6 +104,21 @@ class ClientFrameReader:
                 break
             at += taken
         return messages
+
+    def count_audio_frames(self, data: bytes) -> int:
+        """Return how many frames ``data`` has if ``receive_data`` would take it as one run of audio now, else 0."""
+        if self._rest or self._missing or self.left or self._message is not None or self._stream_ended():
+            return 0
+        head = data[:4]
+        payload_bytes = int.from_bytes(head[2:], "big")
+        if not head.startswith(_LONG_AUDIO) or not 0 < payload_bytes <= self._max_fast:
+            return 0
+        frame_bytes = 8 + payload_bytes
+        if len(data) == frame_bytes:
+            return 1
+        count, rest = divmod(len(data), frame_bytes)
+        alike = all(data.startswith(head, start) for start in range(frame_bytes, len(data), frame_bytes))
+        return count if alike and not rest else 0
 
     def receive_eof(self) -> None:
         """Pass the rest and the end of the stream to the library, so that it fails as it would alone."""

@@ -1,21 +1,23 @@
 """Dump every frame of every call: the event loop cuts the bytes into frames, a writer thread owns the open files."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from listenctl.background_writer import BackgroundWriter, Job, LoopMailbox
-from listenctl.capture.formats.dump_line_format import DumpEnd, DumpFault, DumpHeader, DumpLoss
+from listenctl.capture.formats.dump_line_format import DumpAudio, DumpEnd, DumpFault, DumpHeader, DumpLoss
 from listenctl.errors import UsageError
 from listenctl.events import DumpFailedEvent, DumpSavedEvent, EventFields
 from listenctl.media.files.new_files import check_writable, make_private_folder
 from listenctl.media.files.recording_names import clean_for_file_name
 from listenctl.protocol.frames.raw_frame_reader import RawFrameReader
-from listenctl.protocol.listen_session import Sender
+from listenctl.protocol.frames.websocket_messages import BinaryMessages
+from listenctl.protocol.listen_session import AudioRead, Sender
 from listenctl.protocol.timeline import TimedFrame
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.dump.dump_file import DumpFile, Item
@@ -27,8 +29,9 @@ from listenctl.server.recording.call_recorder import (
 )
 from listenctl.server.server import ListenServer
 
-# Seconds that a frame waits before it is handed to the writer: what a crash costs.
-WRITE_EVERY = 0.5
+# Seconds after which a frame is handed to the writer, and between two looks for such frames: what a crash costs.
+WRITE_AFTER = 0.4
+CHECK_EVERY = 0.1
 # Bytes that may wait for the call's id: more than a session holds until it gives up on the metadata.
 MAX_HELD_BYTES = 16 * 1024 * 1024
 FRAME_OVERHEAD = 300
@@ -88,7 +91,7 @@ class CallDumper:
             return False
         self._waiting[dump] = None
         if self._timer is None:
-            self._timer = self._loop.call_later(WRITE_EVERY, self._hand_over)
+            self._timer = self._loop.call_later(CHECK_EVERY, self._hand_over)
         return True
 
     def open_file(self, created: str, log: LiveCallLog | None) -> DumpFile:
@@ -109,9 +112,7 @@ class CallDumper:
         )
 
     def hand_over(self, dump: "CallDump") -> None:
-        self._waiting.pop(dump, None)
-        size, job = dump.take_items()
-        self._writer.add_jobs(job, partial(self._note_written, dump, size))
+        self._writer.add_jobs(*self._take_jobs(dump))
 
     def add_job(self, job: Job) -> None:
         """Let the writer do ``job`` after everything that was handed over."""
@@ -121,6 +122,11 @@ class CallDumper:
     def waiting_bytes(self) -> int:
         return self._writer.waiting_bytes
 
+    def _take_jobs(self, dump: "CallDump") -> tuple[Job, Job]:
+        self._waiting.pop(dump, None)
+        size, job = dump.take_items()
+        return job, partial(self._note_written, dump, size)
+
     def _note_written(self, dump: "CallDump", size: int) -> None:
         """Count frames as written; runs in the writer thread."""
         self._writer.release_bytes(size)
@@ -128,10 +134,11 @@ class CallDumper:
 
     def _hand_over(self) -> None:
         self._timer = None
-        for dump in [waiting for waiting in self._waiting if waiting.has_file]:
-            self.hand_over(dump)
+        now = self._loop.time()
+        ready = [waiting for waiting in self._waiting if waiting.is_due(now)]
+        self._writer.add_jobs(*chain.from_iterable(map(self._take_jobs, ready)))
         if self._waiting:
-            self._timer = self._loop.call_later(WRITE_EVERY, self._hand_over)
+            self._timer = self._loop.call_later(CHECK_EVERY, self._hand_over)
 
     def _report(self, header: DumpHeader, event: EventFields) -> None:
         match event:
@@ -162,9 +169,9 @@ class CallDump:
         self._log: LiveCallLog | None = None
         self._file: DumpFile | None = None
 
-    @property
-    def has_file(self) -> bool:
-        return self._file is not None
+    def is_due(self, now: float) -> bool:
+        """Return whether what waits, which is not nothing, has waited long enough and has a file."""
+        return self._file is not None and now - self._started_at - self._items[0].at >= WRITE_AFTER
 
     @property
     def waiting_bytes(self) -> int:
@@ -185,10 +192,18 @@ class CallDump:
         at = self._since_start(at)
         reader = self._readers[sender]
         for frame in reader.feed(data):
-            self._add(TimedFrame(at, sender, frame), len(frame.payload) + FRAME_OVERHEAD)
+            self._add(TimedFrame(at, sender, frame), 1, len(frame.payload) + FRAME_OVERHEAD)
         if reader.fault and sender not in self._faulty:
             self._faulty.add(sender)
             self._items.append(DumpFault(at, sender, reader.fault))
+
+    def add_audio(self, audio: BinaryMessages, reads: Sequence[AudioRead]) -> None:
+        """Add whole frames of jambonz, in these reads, which begin where a frame may begin."""
+        times: list[float] = []
+        for at, messages in reads:
+            times += [self._since_start(at)] * messages
+        size = len(audio.data) + FRAME_OVERHEAD * len(times)
+        self._add(DumpAudio(times, audio.message_bytes, audio.data), len(times), size)
 
     def end_call(self, at: float) -> None:
         at = self._since_start(at)
@@ -215,16 +230,16 @@ class CallDump:
         size, self._bytes = self._bytes, 0
         return size, partial(self._file.write_items, items)
 
-    def _add(self, frame: TimedFrame, size: int) -> None:
+    def _add(self, item: TimedFrame | DumpAudio, frames: int, size: int) -> None:
         held_up = self._file is None and self._bytes + size > MAX_HELD_BYTES
         if held_up or not self._dumper.schedule_write(self, size):
-            self._lost += 1
+            self._lost += frames
             if self._file is not None and not self._reported:
                 self._reported = True
                 self._dumper.add_job(self._file.report_backlog)
             return
-        self._note_loss(frame.at)
-        self._items.append(frame)
+        self._note_loss(item.at)
+        self._items.append(item)
         self._bytes += size
         self._taken_bytes += size
 

@@ -6,10 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from listenctl.capture.formats.dump_line_format import (
+    DumpAudio,
     DumpEnd,
     DumpFault,
     DumpHeader,
     DumpLoss,
+    audio_lines,
     event_line,
     frame_line,
     header_line,
@@ -21,7 +23,7 @@ from listenctl.protocol.timeline import TimedFrame
 
 RETRY_AFTER = 1.0
 
-Item = TimedFrame | DumpFault | DumpLoss | DumpEnd
+Item = TimedFrame | DumpAudio | DumpFault | DumpLoss | DumpEnd
 
 
 class DumpFile:
@@ -42,7 +44,7 @@ class DumpFile:
     def write_items(self, items: Iterable[Item]) -> None:
         """Write a batch of lines, all or none."""
         batch = list(items)
-        frames = sum(isinstance(item, TimedFrame) for item in batch)
+        frames = sum(map(_frames_in, batch))
         # Losses before this point have their lines in the batch already.
         self._lost += sum(item.frames for item in batch if isinstance(item, DumpLoss))
         if self._retry_at is not None and self._clock() < self._retry_at and not isinstance(batch[-1], DumpEnd):
@@ -90,7 +92,7 @@ class DumpFile:
         lines = [] if self._size else [header_line(self._header)]
         if self._unnoted:
             lines.append(event_line(DumpLoss(batch[0].at, self._unnoted)))
-        lines += [frame_line(*item) if isinstance(item, TimedFrame) else event_line(item) for item in batch]
+        lines += map(_lines_of, batch)
         data = b"".join(lines)
         try:
             write_all(fd, data, self._size)
@@ -116,3 +118,13 @@ class DumpFile:
             self._retry_at = None
             detail = f"the dump continues; {self._lost} frames are missing in it"
             self._report(WarningEvent(rule="dump-resumed", detail=detail))
+
+
+def _frames_in(item: Item) -> int:
+    return len(item.times) if isinstance(item, DumpAudio) else isinstance(item, TimedFrame)
+
+
+def _lines_of(item: Item) -> bytes:
+    if isinstance(item, DumpAudio):
+        return audio_lines(item)
+    return frame_line(*item) if isinstance(item, TimedFrame) else event_line(item)

@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from listenctl.capture.formats.dump_line_format import (
+    DumpAudio,
     DumpEnd,
     DumpFault,
     DumpHeader,
     DumpLoss,
+    audio_lines,
     event_line,
     frame_line,
     header_line,
@@ -57,6 +59,15 @@ def items(data: bytes) -> list[DumpItem]:
 
 def audio_line(number: int) -> bytes:
     return frame_line(number * 0.02, Sender.JAMBONZ, from_jambonz(BINARY, bytes([number, 0])))
+
+
+@given(st.lists(st.tuples(TIMES, st.binary(min_size=7, max_size=7)), min_size=1))
+def test_the_lines_of_audio_are_those_of_each_frame(frames: list[tuple[float, bytes]]) -> None:
+    audio = DumpAudio([at for at, _ in frames], 7, b"".join(payload for _, payload in frames))
+
+    lines = [frame_line(at, Sender.JAMBONZ, from_jambonz(BINARY, payload)) for at, payload in frames]
+
+    assert audio_lines(audio) == b"".join(lines)
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,64 @@ async def test_a_dumped_call_is_read_at_once(tmp_path: Path) -> None:
         await on.run.events.wait_for("dtmf", 2)
 
 
+async def test_audio_has_the_time_at_which_it_arrived_although_it_is_processed_later(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    async with dumping_server(tmp_path) as on:
+        peer = await on.run.call(text(METADATA))
+        await on.run.events.wait_for("call-started")
+        (call,) = on.run.server.live
+        sent: list[float] = []
+        batches: set[int] = set()
+        for number in range(150):
+            await asyncio.sleep(0.02 + 0.001 * (number % 3))
+            sent.append(round(loop.time() - call.started_at, 6))
+            await peer.send(binary(AUDIO))
+            batches.add(call.session.position)
+        await peer.send(close())
+        _, dump = await on.saved()
+
+    assert [timed.at for timed in dump.frames[1:-2]] == pytest.approx(sent, abs=1e-6)
+    assert dump.payloads(THEM)[1:-1] == [AUDIO] * 150
+    assert len(batches) < 30
+
+
+async def test_audio_is_processed_before_whatever_follows_it(tmp_path: Path) -> None:
+    async with dumping_server(tmp_path) as on:
+        peer = await on.run.call(text(METADATA))
+        await on.run.events.wait_for("call-started")
+        for number in range(1, 4):
+            await peer.send(binary(AUDIO), binary(AUDIO), text('{"event":"dtmf","dtmf":"1"}'), binary(AUDIO))
+            await on.run.events.wait_for("dtmf", number)
+            await asyncio.sleep(0.01)
+            say(on, '{"type":"killAudio"}')
+        await peer.send(binary(AUDIO), binary(AUDIO)[:50])
+        peer.end_writing()
+        ended = await on.run.events.wait_for("call-ended")
+        _, dump = await on.saved()
+
+    assert [event["position"] for event in on.run.events.of("dtmf")] == [320, 800, 1280]
+    assert ended["received_samples"] == 10 * 160
+    order = [(timed.sender, timed.frame.opcode) for timed in dump.frames if timed.frame.opcode in (TEXT, BINARY)]
+    round_of_four = [(THEM, BINARY), (THEM, BINARY), (THEM, TEXT), (THEM, BINARY), (US, TEXT)]
+    assert order == [(THEM, TEXT), *round_of_four * 3, (THEM, BINARY)]
+    times = [timed.at for timed in dump.frames]
+    assert times == sorted(times)
+
+
+async def test_a_crash_costs_at_most_the_last_second(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    async with dumping_server(tmp_path) as on:
+        peer = await on.run.call(text(METADATA))
+        await on.run.events.wait_for("call-started")
+        (call,) = on.run.server.live
+        for number in range(300):
+            await asyncio.sleep(0.02)
+            await peer.send(binary(AUDIO))
+            if number > 50:
+                assert load(tmp_path / "CS-A.jsonl").frames[-1].at > loop.time() - call.started_at - 1
+        await peer.send(close())
+
+
 async def test_a_dumped_call_is_pinged_no_earlier_than_others(tmp_path: Path) -> None:
     settings = faster(metadata_timeout=0.1, ping_interval=60.0)
     async with dumping_server(tmp_path, settings) as on:

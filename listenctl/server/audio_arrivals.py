@@ -1,0 +1,49 @@
+"""
+Audio that is read as soon as it arrives, because its time matters, and is processed in batches.
+
+A dump has the time of each frame, and the kernel keeps none for data that waits in a socket, so a dumped call is read
+at once. A pass through all layers takes eight times as long as the read; it is made a few times a second for all audio
+since the last one, as for any other call.
+"""
+
+from listenctl.protocol.frames.client_frame_reader import MAX_RUN, ClientFrameReader
+from listenctl.protocol.listen_session import AudioRead
+
+_HEAD_BYTES = 4
+"""Of a frame, before its mask; the frames of a run have the same."""
+
+
+class AudioArrivals:
+    """Reads of whole audio frames that wait; together they are one run for the reader of frames."""
+
+    def __init__(self) -> None:
+        self._data: list[bytes] = []
+        self._reads: list[AudioRead] = []
+        self._frames = 0
+        self._head = b""
+        self._frame_bytes = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._reads)
+
+    def add_read(self, data: bytes, at: float, reader: ClientFrameReader) -> bool:
+        """Keep what was read if it continues the run, or begins one; if not, the run must go to ``reader`` first."""
+        if self._reads and len(data) == self._frame_bytes and data.startswith(self._head):
+            count = 1  # Nearly every read is like the one before.
+        else:
+            count = reader.count_audio_frames(data)
+            if not count or (self._reads and not data.startswith(self._head)):
+                return False
+            self._head, self._frame_bytes = data[:_HEAD_BYTES], len(data) // count
+        if self._frames + count > MAX_RUN:
+            return False
+        self._data.append(data)
+        self._reads.append((at, count))
+        self._frames += count
+        return True
+
+    def take_reads(self) -> tuple[bytes, list[AudioRead]]:
+        """Return the run, and its reads."""
+        data, reads = b"".join(self._data), self._reads
+        self._data, self._reads, self._frames = [], [], 0
+        return data, reads

@@ -52,7 +52,7 @@ class BackgroundWriter:
 
     def reserve_bytes(self, size: int) -> bool:
         """Return whether data of this size may wait; if so, a job must call ``release_bytes`` when it is written."""
-        if self.waiting_bytes + size > self._max_waiting_bytes:
+        if self._reserved_bytes - self._released_bytes + size > self._max_waiting_bytes:
             return False
         self._reserved_bytes += size
         return True

@@ -44,7 +44,7 @@ class GapLedger:
 
     def __init__(self, audio_format: AudioFormat, started_at: float) -> None:
         self._format = audio_format
-        self._byte_rate = audio_format.byte_rate
+        self._byte_rate, self._frame_bytes = audio_format.byte_rate, audio_format.frame_bytes
         self._started_at = started_at  # time of the opening handshake; audio captured before it arrives as a burst
         self._sizes = MessageSizes()
         self._bytes = 0
@@ -75,7 +75,7 @@ class GapLedger:
 
     @property
     def samples(self) -> int:
-        return self._bytes // self._format.frame_bytes
+        return self._bytes // self._frame_bytes
 
     @property
     def stalled(self) -> bool:
@@ -160,7 +160,7 @@ class GapLedger:
             self._check_audio(at)
         else:
             self._quiet_until = at
-        return self._new_gaps()
+        return self._new_gaps() if self._reported < len(self.gaps) else ()
 
     def _check_audio(self, at: float) -> None:
         self._interval = at - self._quiet_until
@@ -223,18 +223,16 @@ class GapLedger:
         return [*gaps, *self._new_gaps()]
 
     def _new_gaps(self) -> Sequence[Gap]:
-        if self._reported == len(self.gaps):
-            return ()
         reported, self._reported = self._reported, len(self.gaps)
         return self.gaps[reported:]
 
-    def _lateness(self, at: float, received: int | None = None) -> float:
-        """Return how late audio is if ``received`` bytes, by default all, are there at ``at``."""
-        return at - self._origin - (self._bytes if received is None else received) / self._byte_rate
+    def _lateness(self, at: float) -> float:
+        """Return how late audio is if no more than now is there at ``at``."""
+        return at - self._origin - self._bytes / self._byte_rate
 
     def _silence(self) -> float:
         """Return how late the first audio since the last check is at least: nothing had arrived by then."""
-        return self._lateness(self._quiet_until, self._bytes_checked + self._sizes.usual)
+        return self._quiet_until - self._origin - (self._bytes_checked + self._sizes.usual) / self._byte_rate
 
     def _start(self, at: float) -> None:
         """Set the origin by the first audio, which was captured before it was sent."""
@@ -260,7 +258,7 @@ class GapLedger:
         self._drift.ignore_shifts(at)
         seconds = max(0.0, late) if uncaptured.samples is None else self._format.duration_of(uncaptured.samples)
         if missing := self._whole_frames(seconds):
-            position, length = uncaptured.after // self._format.frame_bytes, self._format.duration_of(missing)
+            position, length = uncaptured.after // self._frame_bytes, self._format.duration_of(missing)
             self.gaps.append(Gap(GapKind.UNCAPTURED, position, length, self.resolution, missing))
 
     def _take_lateness(self, late: float, at: float) -> None:
@@ -287,7 +285,7 @@ class GapLedger:
 
     def _read_as(self, audio_format: AudioFormat) -> None:
         self._format = audio_format
-        self._byte_rate = audio_format.byte_rate
+        self._byte_rate, self._frame_bytes = audio_format.byte_rate, audio_format.frame_bytes
         self._stalls.clear()
         self._early_audio = None
         self._sizes.slips.clear()
@@ -372,7 +370,7 @@ class GapLedger:
         sudden = late - self._late > STEADY_WITHIN or at - self._in_time_at < BIT_BY_BIT
         stall = Stall(
             position=self._checked_samples,
-            uncertainty=uncertain // self._format.frame_bytes,
+            uncertainty=uncertain // self._frame_bytes,
             latest=late,
             sudden=sudden,
             located=not uncertain,
@@ -460,15 +458,15 @@ class GapLedger:
 
     def _slip_after(self, position: int, before: float = inf) -> int | None:
         """Return the bytes before the last message without its first bytes, if it came after ``position``."""
-        start = position * self._format.frame_bytes
+        start = position * self._frame_bytes
         return next((slip for slip in reversed(self._sizes.slips) if start <= slip < before), None)
 
     def _classify(self, stall: Stall, before: float = inf) -> tuple[GapKind, int, int]:
         """Return what a stall that ended ``before`` these bytes was, its position and uncertainty."""
         slip = self._slip_after(stall.position, before)
         if slip is not None:
-            return GapKind.HOLE, slip // self._format.frame_bytes, 0
-        start = stall.position * self._format.frame_bytes
+            return GapKind.HOLE, slip // self._frame_bytes, 0
+        start = stall.position * self._frame_bytes
         if stall.caught_up or any(start <= backlog < before for backlog in self._sizes.backlogs):
             return GapKind.HOLE, stall.position, max(stall.uncertainty, stall.caught_up_until - stall.position)
         # A busy sender is late now more, now less; what is lost is lost.
@@ -488,9 +486,9 @@ class GapLedger:
 
     def _whole_frames(self, seconds: float) -> int:
         # Whole frames are lost; the rest of the measured length is jitter.
-        frame = max(1, self._sizes.usual // self._format.frame_bytes)
+        frame = max(1, self._sizes.usual // self._frame_bytes)
         return round(seconds * self._format.sample_rate / frame) * frame
 
     @property
     def _checked_samples(self) -> int:
-        return self._bytes_checked // self._format.frame_bytes
+        return self._bytes_checked // self._frame_bytes

@@ -15,7 +15,9 @@ MAX_OUTSTANDING = 1000
 
 NAME_PREFIX = "lc-"
 """Names on the wire begin with this; behind it a relay puts something random, because an application is beside it."""
-_GENERATED = re.compile(r"lc-(?:[0-9a-f]{8}-)?[mc][1-9][0-9]*")
+_GENERATED = re.compile(r"lc-(?:[0-9a-f]{8}-)?[mc][1-9][0-9]*(?:-[A-Za-z0-9_.-]{1,32})?")
+# A name that people gave, and that every jambonz returns as it is; a program's own random name tells nobody anything.
+_READABLE = re.compile(r"(?!.*[0-9a-f]{8})[A-Za-z0-9_.-]{1,32}")
 
 Own = TypeVar("Own")
 
@@ -41,9 +43,10 @@ class GeneratedNames(Generic[Own]):
         self._counts: Counter[int] = Counter()
         self._own_names: OrderedDict[str, Own] = OrderedDict()
 
-    def new_name(self, tool: int, own: Own) -> str:
+    def new_name(self, tool: int, own: Own, *, readable: str = "") -> str:
+        """Return a name for ``own`` that ends with ``readable``, by which people know it, if that is safe."""
         self._count += 1
-        name = f"{self._prefix}{self._count}"
+        name = f"{self._prefix}{self._count}" + (f"-{readable}" if _READABLE.fullmatch(readable) else "")
         self._outstanding[name] = PendingAnswer(tool, own)
         self._counts[tool] += 1
         self._own_names[name] = own
@@ -59,7 +62,7 @@ class GeneratedNames(Generic[Own]):
         """Return whether ``name`` was generated here, answered or not."""
         if not isinstance(name, str) or not name.startswith(self._prefix):
             return False
-        number = name.removeprefix(self._prefix)
+        number = name.removeprefix(self._prefix).partition("-")[0]
         # A number with more digits than the count isn't ours, and Python refuses to parse very long ones.
         short = number.isascii() and number.isdecimal() and len(number) <= len(str(self._count))
         return short and number[0] != "0" and int(number) <= self._count

@@ -164,7 +164,8 @@ class SharedCall:
             return (RefuseTool(tool, refusal),)
         if isinstance(command, PlayAudio):
             return self._send_clip(tool, command)
-        return (_command_to_jambonz(MarkCommand(self._marks.new_name(tool, command.name))),)
+        name = self._marks.new_name(tool, command.name, readable=command.name)
+        return (_command_to_jambonz(MarkCommand(name)),)
 
     def _send_clip(self, tool: int, command: PlayAudio) -> Actions:
         if command.queue_play is not True:

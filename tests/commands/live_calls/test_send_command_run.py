@@ -27,7 +27,7 @@ async def run(folder: Path, *arguments: str, given: str = "") -> subprocess.Comp
         (["kill-audio", "@latest"], {"type": "killAudio"}, "killAudio"),
         (["clear-marks", "@latest"], {"type": "clearMarks"}, "clearMarks"),
         (["disconnect", "@latest"], {"type": "disconnect"}, "disconnect"),
-        (["mark", "7f1c", "intro"], {"type": "mark", "data": {"name": "lc-m1"}}, "mark"),
+        (["mark", "7f1c", "intro"], {"type": "mark", "data": {"name": "lc-m1-intro"}}, "mark"),
         (["send-json", "7f1c", "[1]"], [1], "JSON"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) and len(value) > 1 else "",

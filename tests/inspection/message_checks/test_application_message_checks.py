@@ -136,7 +136,7 @@ def test_an_incomplete_stream_is_not_checked_for_what_depends_on_all_of_it() -> 
 
 def test_a_mark_that_probes_a_call_with_clips_is_not_the_fault_of_the_application() -> None:
     rules = {}
-    for name in ("lc-m1", "lc-0123abcd-m12", "answer"):
+    for name in ("lc-m1", "lc-0123abcd-m12", "lc-m2-outro", "answer"):
         call = MadeUp()
         call.mark(0.5, name)
         call.say(1.0, play(tone(8000), id="a"))
@@ -144,4 +144,4 @@ def test_a_mark_that_probes_a_call_with_clips_is_not_the_fault_of_the_applicatio
         call.answer(2.05, '{"type":"playDone","data":{"id":"a"}}')
         rules[name] = rules_in(call.close(2.2))
 
-    assert rules == {"lc-m1": [], "lc-0123abcd-m12": [], "answer": ["stream-not-played"]}
+    assert rules == {"lc-m1": [], "lc-0123abcd-m12": [], "lc-m2-outro": [], "answer": ["stream-not-played"]}

@@ -1,6 +1,6 @@
 import pytest
 
-from listenctl.protocol.call_sharing.mark_and_clip_names import GeneratedNames, PendingAnswer
+from listenctl.protocol.call_sharing.mark_and_clip_names import GeneratedNames, PendingAnswer, is_generated_name
 
 
 def test_each_name_is_new_and_leads_back_to_its_tool_once() -> None:
@@ -20,7 +20,22 @@ def test_each_name_is_new_and_leads_back_to_its_tool_once() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "lc-m", "lc-m0", "lc-m01", "lc-m2", "lc-m-1", "lc-m1 ", "lc-m\u0661", "lc-m" + "9" * 5000, "1", 5, None],
+    [
+        "",
+        "lc-m",
+        "lc-m0",
+        "lc-m01",
+        "lc-m2",
+        "lc-m-1",
+        "lc-m1 ",
+        "lc-m2-a",
+        "lc-m1a",
+        "lc-m\u0661",
+        "lc-m" + "9" * 5000,
+        "1",
+        5,
+        None,
+    ],
 )
 def test_names_of_others_are_not_ours(name: object) -> None:
     names = GeneratedNames[str]("lc-m")
@@ -31,6 +46,31 @@ def test_names_of_others_are_not_ours(name: object) -> None:
     # A name stays ours after its answer.
     names.take_pending_answer("lc-m1")
     assert names.is_generated("lc-m1")
+
+
+@pytest.mark.parametrize(
+    ("readable", "name"),
+    [
+        ("outro", "lc-m1-outro"),
+        ("Part_2.end", "lc-m1-Part_2.end"),
+        ("x" * 32, "lc-m1-" + "x" * 32),
+        ("x" * 33, "lc-m1"),
+        ("", "lc-m1"),
+        ("the end", "lc-m1"),
+        ('"', "lc-m1"),
+        ("outr\u00f3", "lc-m1"),
+        ("outro\n", "lc-m1"),
+        # Names that differ in each call, as programs make them.
+        ("end-0123456789ab", "lc-m1"),
+    ],
+)
+def test_a_name_ends_with_that_of_its_user_if_that_is_plain(readable: str, name: str) -> None:
+    names = GeneratedNames[str]("lc-m")
+
+    assert names.new_name(1, readable, readable=readable) == name
+    assert names.is_generated(name)
+    assert is_generated_name(name)
+    assert names.take_pending_answer(name) == PendingAnswer(1, readable)
 
 
 def test_counts_what_each_tool_waits_for() -> None:

@@ -60,12 +60,12 @@ def test_a_mark_goes_out_under_a_name_of_its_own_and_returns_once_under_the_send
     call, (first, second) = shared(2)
 
     sent = [list(call.take_tool_message(tool, mark("end"))) for tool in (first, second)]
-    assert sent == [[TextToJambonz(b'{"type":"mark","data":{"name":"lc-m%d"}}' % number)] for number in (1, 2)]
+    assert sent == [[TextToJambonz(b'{"type":"mark","data":{"name":"lc-m%d-end"}}' % number)] for number in (1, 2)]
 
     answer = b'{"type": "mark", "data": {"name":"end", "event": "playout"}}'
-    assert list(call.take_jambonz_text(reached("lc-m2"))) == [TextToTool(second, answer)]
-    assert list(call.take_jambonz_text(reached("lc-m1"))) == [TextToTool(first, answer)]
-    assert list(call.take_jambonz_text(reached("lc-m1"))) == []
+    assert list(call.take_jambonz_text(reached("lc-m2-end"))) == [TextToTool(second, answer)]
+    assert list(call.take_jambonz_text(reached("lc-m1-end"))) == [TextToTool(first, answer)]
+    assert list(call.take_jambonz_text(reached("lc-m1-end"))) == []
 
 
 @pytest.mark.parametrize("name", ['say "hi"', "back\\slash", "new\nline", "O'Brien", "é", ""])
@@ -131,7 +131,7 @@ def test_an_event_with_quotes_can_t_break_the_answer() -> None:
     call, (tool,) = shared(1)
     call.take_tool_message(tool, mark("a"))
 
-    (action,) = call.take_jambonz_text(rb'{"type":"mark","data":{"name":"lc-m1","event":"\"x\""}}')
+    (action,) = call.take_jambonz_text(rb'{"type":"mark","data":{"name":"lc-m1-a","event":"\"x\""}}')
 
     assert isinstance(action, TextToTool)
     assert json.loads(action.text)["data"] == {"name": "a", "event": '"x"'}
@@ -175,12 +175,12 @@ def test_clear_marks_of_one_makes_room_for_all(by_application: bool) -> None:
     passed = call.take_application_text(CLEAR.data) if by_application else call.take_tool_message(second, CLEAR)
 
     assert list(passed) == [TextToJambonz(CLEAR.data)]
-    assert list(call.take_jambonz_text(reached("lc-m1"))) == []
+    assert list(call.take_jambonz_text(reached("lc-m1-a"))) == []
     assert [type(action) for action in call.take_tool_message(first, mark("a"))] == [TextToJambonz]
 
 
 @pytest.mark.parametrize(
-    ("asked", "answer"), [(mark("a"), reached("lc-m1")), (TextMessage(play(b"")), (PLAY_DONE % '"lc-c1"').encode())]
+    ("asked", "answer"), [(mark("a"), reached("lc-m1-a")), (TextMessage(play(b"")), (PLAY_DONE % '"lc-c1"').encode())]
 )
 def test_a_tool_that_waits_for_too_much_is_refused_until_answers_come(asked: TextMessage, answer: bytes) -> None:
     call, (tool, other) = shared(2)
@@ -231,9 +231,9 @@ def test_answers_to_a_tool_that_has_left_are_dropped() -> None:
 
     call.detach_tool(first)
 
-    assert list(call.take_jambonz_text(reached("lc-m1"))) == []
+    assert list(call.take_jambonz_text(reached("lc-m1-a"))) == []
     assert list(call.take_jambonz_text((PLAY_DONE % '"lc-c1"').encode())) == []
-    assert list(call.take_tool_message(second, mark("a"))) == [TextToJambonz(mark("lc-m2").data)]
+    assert list(call.take_tool_message(second, mark("a"))) == [TextToJambonz(mark("lc-m2-a").data)]
 
 
 def test_the_number_of_a_tool_that_has_left_is_never_used_again() -> None:
@@ -253,7 +253,7 @@ def test_an_application_s_own_names_stay_and_their_answers_go_to_everyone() -> N
 
     assert list(call.take_application_text(mark("a").data)) == [TextToJambonz(mark("a").data)]
     assert list(call.take_jambonz_text(reached("a"))) == [TextToEveryone(reached("a"))]
-    assert list(call.take_jambonz_text(reached("lc-m1"))) == [TextToTool(tool, reached("a"))]
+    assert list(call.take_jambonz_text(reached("lc-m1-a"))) == [TextToTool(tool, reached("a"))]
 
 
 def test_an_application_s_clip_without_an_id_is_not_answered_to_a_tool() -> None:
@@ -268,9 +268,9 @@ def test_another_listenctl_behind_us_is_kept_apart_by_the_prefix() -> None:
     call = SharedCall(prefix="lc-7f3a-")
     tool = call.attach_tool()
 
-    assert list(call.take_tool_message(tool, mark("a"))) == [TextToJambonz(mark("lc-7f3a-m1").data)]
+    assert list(call.take_tool_message(tool, mark("a"))) == [TextToJambonz(mark("lc-7f3a-m1-a").data)]
     assert list(call.take_jambonz_text(reached("lc-m1"))) == [TextToEveryone(reached("lc-m1"))]
-    assert list(call.take_jambonz_text(reached("lc-7f3a-m1"))) == [TextToTool(tool, reached("a"))]
+    assert list(call.take_jambonz_text(reached("lc-7f3a-m1-a"))) == [TextToTool(tool, reached("a"))]
 
 
 REPEATED = TextToJambonz(KILL.data)

@@ -102,7 +102,9 @@ async def test_a_mark_and_a_clip_of_a_tool_are_reported_with_the_names_that_thei
         number = tools.attach_tool(SilentTool(), b"{}", audio=False)
         await tools.take_tool_message(number, '{"type":"mark","data":{"name":"intro"}}')
         await tools.take_tool_message(number, play(bytes(16), id=7).decode())
-        await peer.send(text(Mark("lc-m1", "playout").serialize()), text('{"type":"playDone","data":{"id":"lc-c1"}}'))
+        await peer.send(
+            text(Mark("lc-m1-intro", "playout").serialize()), text('{"type":"playDone","data":{"id":"lc-c1"}}')
+        )
         # Names that no tool gave stay as they are.
         await peer.send(text(Mark("lc-m9", "playout").serialize()), close(1000))
         saved = await run.events.wait_for("recording-saved")

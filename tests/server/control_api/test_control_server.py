@@ -188,7 +188,7 @@ async def test_a_mark_is_answered_under_its_own_name_and_timed(tmp_path: Path) -
     assert answer == {"type": "mark", "data": {"name": "hello", "event": "playout"}}
     assert others == {"event": "dtmf", "dtmf": "1"}
     assert listed["attached"] == 2
-    assert (sent["data"]["name"], reported["name"]) == ("lc-m1", "hello")
+    assert (sent["data"]["name"], reported["name"]) == ("lc-m1-hello", "hello")
     assert 0 <= reported["round_trip"] < 15
 
 

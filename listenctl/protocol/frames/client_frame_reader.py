@@ -1,8 +1,10 @@
 """
-Read the bytes that a jambonz client sends as messages: audio on a fast path, the rest through ``websockets``.
+Read the bytes that a jambonz client sends as messages: audio and whole texts on a fast path, the rest through
+``websockets``.
 
 Nearly every frame of a call is a short, unfragmented, masked binary frame of the same size as the one before. Those are
-cut out of each read in one pass; every other byte goes to the library's sans-I/O parser, so that conformance stays the
+cut out of each read in one pass. In a short call, half of the other frames are its metadata, which the library parses
+in ten times the Python calls. Every other byte goes to the library's sans-I/O parser, so that conformance stays the
 library's. Measured on reads of 25 frames of 320 bytes: 0.34 µs a frame here, 2.6 µs in the library.
 """
 
@@ -17,6 +19,7 @@ from websockets.server import ServerProtocol
 from listenctl.protocol.frames.frame_format import (
     CONTROL,
     FINAL_BINARY,
+    FINAL_TEXT,
     LENGTH_16,
     MASKED,
     MAX_HEADER_BYTES,
@@ -96,8 +99,11 @@ class ClientFrameReader:
                 self.left = data[at:]
                 break
             taken = 0
-            if not self._missing and self._message is None and data[at] == FINAL_BINARY and not self._stream_ended():
-                taken = self._take_audio(data, at, messages)
+            if not self._missing and self._message is None and not self._stream_ended():
+                if data[at] == FINAL_BINARY:
+                    taken = self._take_audio(data, at, messages)
+                elif data[at] == FINAL_TEXT:
+                    taken = self._take_text(data, at, messages)
             taken = taken or self._take_other(data, at, messages)
             if not taken:
                 self._rest = data[at:]
@@ -182,6 +188,22 @@ class ClientFrameReader:
             self.small_frames += count
         return count * frame_bytes
 
+    def _take_text(self, data: bytes, at: int, messages: list[ReceivedMessage]) -> int:
+        """Unmask the text in a whole frame at ``at``, such as the metadata; return its bytes, 0 if there is none."""
+        sizes = parse_sizes(data, at)
+        if sizes is None or not MASKED <= data[at + 1] <= MASKED + LENGTH_16:
+            return 0
+        header_bytes, payload_bytes = sizes
+        start = at + header_bytes
+        end = start + payload_bytes
+        if payload_bytes > self._max_fast or end > len(data):
+            return 0
+        text = apply_mask(data[start:end], data[start - 4 : start])
+        messages.append(TextMessage(text))
+        self._taken += _work_of_text(text)
+        self.small_frames += 1
+        return header_bytes + payload_bytes
+
     def _take_other(self, data: bytes, at: int, messages: list[ReceivedMessage]) -> int:
         """Pass one frame, or its part so far, to the library; return the bytes taken, 0 to wait for more."""
         if self._stream_ended():
@@ -213,8 +235,7 @@ class ClientFrameReader:
 
     def _assemble(self, frame: Frame) -> Iterator[ReceivedMessage]:
         opcode = self._opcode if frame.opcode is Opcode.CONT else frame.opcode
-        # Each JSON document of a text ends with a brace.
-        self._taken += 1 + (bytes(frame.data).count(b"}") if opcode is Opcode.TEXT else 0)
+        self._taken += _work_of_text(bytes(frame.data)) if opcode is Opcode.TEXT else 1
         self.small_frames += opcode is not Opcode.BINARY or len(frame.data) < SMALL_FRAME
         if frame.opcode in (Opcode.CLOSE, Opcode.PING, Opcode.PONG):
             yield ControlFrame(frame)
@@ -226,6 +247,11 @@ class ClientFrameReader:
             return
         data, self._message = bytes(self._message), None
         yield TextMessage(data) if self._opcode is Opcode.TEXT else BinaryMessages(data, len(data), 1)
+
+
+def _work_of_text(text: bytes) -> int:
+    """Return how many frames cost as much as this text: each of its JSON documents ends with a brace."""
+    return 1 + text.count(b"}")
 
 
 def _audio_bytes(data: bytes) -> int:

@@ -18,9 +18,10 @@ from listenctl.terminal.stop_signals import STOP_SIGNALS
 START_ANOTHER_AFTER = 5.0
 """Seconds to wait for a busy process: to start another one takes longer than to convert most calls."""
 
-# With the module path of this process, as multiprocessing does it, and without the working directory.
+# With the module path of this process, as multiprocessing does it, and without the working directory. The lowest
+# priority comes first: the imports take longer than most conversions, and live calls go before them.
 _WORKER = (
-    "import sys; sys.path[:] = sys.argv[1:]; "
+    "import os, sys; os.nice(19); sys.path[:] = sys.argv[1:]; "
     "from listenctl.server.recording.conversion_worker import serve_conversions; serve_conversions()"
 )
 

@@ -4,7 +4,6 @@ A process that converts recordings, one after the other: pickled requests come o
 The server closes stdin to stop it, or dies: both end the conversion that runs, and leave its WAV and nothing else.
 """
 
-import os
 import pickle
 import select
 import sys
@@ -15,8 +14,6 @@ from pathlib import Path
 
 from listenctl.errors import ListenctlError
 from listenctl.media.files.convert_recording import Conversion, convert_wav
-
-LOWEST_PRIORITY = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +27,6 @@ class ConversionRequest:
 
 
 def serve_conversions() -> None:
-    os.nice(LOWEST_PRIORITY)
     is_stopped = _watch_stdin()
     with suppress(EOFError, BrokenPipeError):
         while True:

@@ -1,5 +1,6 @@
 """Processes that convert recordings."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -114,6 +115,13 @@ def test_a_process_that_dies_is_replaced(wav: Path) -> None:
             pool.convert(wav, target, "flac", NO_TAGS)
         assert list(wav.parent.iterdir()) == [wav]
         assert pool.convert(wav, target, "flac", NO_TAGS).path == target
+
+
+def test_conversions_have_the_lowest_priority(wav: Path) -> None:
+    with conversion_pool() as pool:
+        pool.convert(wav, wav.with_suffix(".flac"), "flac", NO_TAGS)
+
+        assert os.getpriority(os.PRIO_PROCESS, pool._converters[0]._process.pid) == 19
 
 
 def test_an_error_of_a_conversion_keeps_the_process(wav: Path) -> None:

@@ -108,9 +108,12 @@ class ClientConnection:
     def send_audio(self, data: bytes) -> None:
         self.send_frames(binary_frame(data, fresh_mask()))
 
-    def send_frames(self, frames: bytes) -> None:
-        if self.is_open:
-            self._socket.write(frames)
+    def send_frames(self, frames: bytes) -> bool:
+        """Send whole frames; return False, and send nothing, after the end of the connection."""
+        if self._ended or self._hung_up:
+            return False
+        self._socket.write(frames)
+        return True
 
     def hang_up(self, code: int | None = 1000, reason: bytes = b"") -> None:
         """Send Close, without a code if that is None, and FIN at once, both behind the data that waits."""

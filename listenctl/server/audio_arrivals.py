@@ -1,9 +1,9 @@
 """
-Audio that is read as soon as it arrives, because its time matters, and is processed in batches.
+Audio that is read as soon as it arrives, because a dump or a relay needs it then, and is processed in batches.
 
-A dump has the time of each frame, and the kernel keeps none for data that waits in a socket, so a dumped call is read
-at once. A pass through all layers takes eight times as long as the read; it is made a few times a second for all audio
-since the last one, as for any other call.
+A dump has the time of each frame, and the kernel keeps none for data that waits in a socket; a relay passes each frame
+on. Both read the call at once. A pass through all layers takes eight times as long as the read; it is made a few times
+a second for all audio since the last one, as for any other call.
 """
 
 from listenctl.protocol.frames.client_frame_reader import MAX_RUN, ClientFrameReader
@@ -26,21 +26,24 @@ class AudioArrivals:
     def __bool__(self) -> bool:
         return bool(self._reads)
 
-    def add_read(self, data: bytes, at: float, reader: ClientFrameReader) -> bool:
-        """Keep what was read if it continues the run, or begins one; if not, the run must go to ``reader`` first."""
+    def add_read(self, data: bytes, at: float, reader: ClientFrameReader) -> int:
+        """
+        Keep what was read if it continues the run, or begins one, and return how many frames it is. Otherwise return 0;
+        the run must go to ``reader`` first.
+        """
         if self._reads and len(data) == self._frame_bytes and data.startswith(self._head):
             count = 1  # Nearly every read is like the one before.
         else:
             count = reader.count_audio_frames(data)
             if not count or (self._reads and not data.startswith(self._head)):
-                return False
+                return 0
             self._head, self._frame_bytes = data[:_HEAD_BYTES], len(data) // count
         if self._frames + count > MAX_RUN:
-            return False
+            return 0
         self._data.append(data)
         self._reads.append((at, count))
         self._frames += count
-        return True
+        return count
 
     def take_reads(self) -> tuple[bytes, list[AudioRead]]:
         """Return the run, and its reads."""

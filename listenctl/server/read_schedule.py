@@ -103,7 +103,7 @@ class ReadSchedule:
     def __init__(self, connection: NonblockingSocket, read_now: Callable[[], None]) -> None:
         self.interval = CHECK_INTERVAL  # seconds until the timing wheel visits the connection again
         self.at_once = False  # whether ``read_now`` is called as soon as data arrives
-        self.times_audio = False  # whether it is read at once only for the times of its audio, which may wait then
+        self.audio_waits = False  # whether audio that is read at once may wait for a visit of the timing wheel
         self._socket = connection
         self._read_now = read_now
         self._batch_interval = self._next_interval = FIRST_READ
@@ -119,12 +119,12 @@ class ReadSchedule:
 
     def read_in_batches(self, interval: float | None = None) -> None:
         """Read every ``interval`` seconds from now on; None is as often as the audio needs it."""
-        self._wants_at_once = self.times_audio = False
+        self._wants_at_once = self.audio_waits = False
         self._next_interval = self._batch_interval if interval is None else interval
         self._update()
 
-    def read_at_once(self, *, times_audio: bool = False) -> None:
-        self._wants_at_once, self.times_audio = True, times_audio
+    def read_at_once(self, *, audio_waits: bool = False) -> None:
+        self._wants_at_once, self.audio_waits = True, audio_waits
         self._update()
 
     def note_stall(self, stalled: bool) -> None:

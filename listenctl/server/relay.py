@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from websockets.frames import CloseCode
 
-from listenctl.net.client_connection import FLOOD, ConnectionEnd
+from listenctl.net.client_connection import FLOOD, ConnectionEnd, fresh_mask
 from listenctl.protocol.application_commands import Command, parse_command
 from listenctl.protocol.call_sharing.mark_and_clip_names import NAME_PREFIX
 from listenctl.protocol.call_sharing.shared_stream import SampleBoundaries
+from listenctl.protocol.frames.frame_format import change_mask
 from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
-from listenctl.protocol.listen_session import ProtocolViolation
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import LiveCallEnd
 from listenctl.server.control_api.attached_tools import POLL_INTERVAL, AttachedTools
@@ -75,12 +75,28 @@ class Relay:
         else:
             # The tools pass on to the application what answers none of them.
             self._call.tools.take_jambonz_text(message.data)
+        if self._upstream.connection.unsent:
+            self._limit_unsent()
+
+    def pass_on_frames(self, frames: bytes, count: int) -> None:
+        """Pass on whole frames of audio, of one size, with masks of our own."""
+        size = len(frames) // count
+        if count > 1:
+            masked = b"".join(change_mask(frames[at : at + size], fresh_mask()) for at in range(0, len(frames), size))
+        else:
+            masked = change_mask(frames, fresh_mask())
+        if not self._upstream.connection.send_frames(masked):
+            self._dropped_bytes += len(frames)
+        elif self._upstream.connection.unsent:
+            self._limit_unsent()
+
+    def _limit_unsent(self) -> None:
         if self._upstream.connection.unsent > MAX_TO_APPLICATION:
             self._upstream.drop()
             reason = f"the application doesn't read: {MAX_TO_APPLICATION // 1024 // 1024} MiB wait for it"
             if not self._given_up:
                 self._given_up = True
-                self._call.take_event(ProtocolViolation(self._call.session.position, "relay-stopped", reason))
+                self._jambonz.report_violation("relay-stopped", reason)
             self._jambonz.break_off(reason)
 
     def end_call(self, end: LiveCallEnd) -> None:
@@ -103,8 +119,7 @@ class Relay:
         """End the call as the application has, after everything that it sent before."""
         self._upstream_end = end
         if end.code == CloseCode.POLICY_VIOLATION and end.by == "jambonz":
-            detail = f"the application sent {FLOOD}; its connection is closed"
-            self._call.take_event(ProtocolViolation(self._call.session.position, "frame-flood", detail))
+            self._jambonz.report_violation("frame-flood", f"the application sent {FLOOD}; its connection is closed")
         if not self._waiting:
             self._pass_on_end(end)
 
@@ -179,6 +194,4 @@ class _RelayedToolConnection:
         return self._jambonz.send_audio(whole) if whole else True
 
     def read_at_once(self, at_once: bool) -> None:
-        # A relayed call is always read at once.
-        if at_once:
-            self._jambonz.read_at_once(True)
+        self._jambonz.read_at_once(at_once)

@@ -99,6 +99,59 @@ async def test_each_message_of_jambonz_keeps_its_bytes_and_its_size() -> None:
     assert last == (CLOSE, b"\x03\xe8")
 
 
+async def test_audio_of_a_steady_call_is_passed_on_before_the_call_takes_it() -> None:
+    messages = [struct.pack("<160h", *range(number, number + 160)) for number in range(100)]
+    positions = set()
+    async with relaying() as relayed:
+        peer = await relayed.run.call(METADATA)
+        await relayed.run.events.wait_for("call-started")
+        (call,) = relayed.run.server.live
+        for message in messages:
+            await peer.send(binary(message))
+            await until(lambda: payloads(relayed.side)[-1:] == [(AUDIO, message)])  # noqa: B023 - it is called here
+            positions.add(call.session.position)
+            await asyncio.sleep(0.02)
+        await relayed.side.say(said('{"type":"killAudio"}', TEXT_OPCODE))
+        command = await relayed.run.events.wait_for("command")
+        await peer.send(binary(SAMPLES) * 3 + text("{}") + binary(SAMPLES)[:100])
+        await until(lambda: len(relayed.side.frames) > len(messages) + 4)
+        await peer.send(binary(SAMPLES)[100:], close())
+        await peer.read_to_end()
+        ended = await relayed.run.events.wait_for("call-ended")
+
+    _, *sent, _ = payloads(relayed.side)
+    audio = (AUDIO, SAMPLES)
+    assert sent == [*((AUDIO, message) for message in messages), audio, audio, audio, (TEXT, b"{}"), audio]
+    assert len(positions) < 20
+    assert command["position"] == 100 * 160
+    assert (ended["received_samples"], ended["lost_samples"]) == (104 * 160, 0)
+
+
+async def test_audio_that_is_passed_on_gets_masks_of_our_own() -> None:
+    received = bytearray()
+    audio = frame(BINARY, SAMPLES, mask=b"same")
+
+    async def application(side: Side) -> None:
+        while data := await side.reader.read(65_536):
+            received.extend(data)
+
+    async with relaying(application) as relayed:
+        peer = await relayed.run.call(METADATA)
+        await relayed.run.events.wait_for("call-started")
+        for messages in (1, 1, 2, 1):
+            await peer.send(audio * messages)
+            await asyncio.sleep(0.02)
+        await peer.send(close())
+        await peer.read_to_end()
+
+    stream = bytes(received)[-5 * len(audio) - len(close()) :]
+    frames = [stream[at : at + len(audio)] for at in range(0, 5 * len(audio), len(audio))]
+    assert {one[:4] for one in frames} == {audio[:4]}
+    masks = {one[4:8] for one in frames}
+    assert len(masks) == 5
+    assert b"same" not in masks
+
+
 async def test_each_message_of_the_application_keeps_its_bytes_and_its_size() -> None:
     whole = [said(SAMPLES), said(b""), said(b"x"), said(b"", TEXT_OPCODE), said(b"\xff{", TEXT_OPCODE)]
     fragments = [said(b"ab", BINARY, fin=False), said(b"", CONTINUATION, fin=False), said(b"c", CONTINUATION)]

@@ -62,6 +62,13 @@ def binary_frame(payload: bytes, mask: bytes) -> bytes:
     return build_frame(FINAL_BINARY, payload, mask)
 
 
+def change_mask(frame: bytes, change: bytes) -> bytes:
+    """Return a masked frame whose mask is XORed with ``change``, which changes the bytes of the payload as well."""
+    length = frame[1] & LENGTH_BITS
+    mask_at = 2 if length < LENGTH_16 else 4 if length == LENGTH_16 else 10
+    return frame[:mask_at] + apply_mask(frame[mask_at:], change)
+
+
 def close_frame(code: int | None, mask: bytes, reason: bytes = b"") -> bytes:
     return build_frame(FIN | Opcode.CLOSE, b"" if code is None else code.to_bytes(2, "big") + reason, mask)
 

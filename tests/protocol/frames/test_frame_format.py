@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from listenctl.protocol.frames.frame_format import (
     binary_frame,
     build_frame,
+    change_mask,
     close_code,
     close_frame,
     parse_sizes,
@@ -25,6 +26,18 @@ def test_a_frame_is_built_and_its_sizes_are_read_as_soon_as_the_length_is_there(
     header_bytes = length_bytes + 4 * (mask is not None)
     assert [parse_sizes(b"x" + data[:end], 1) for end in range(length_bytes)] == [None] * length_bytes
     assert parse_sizes(data[:length_bytes]) == parse_sizes(b"x" + data, 1) == (header_bytes, size)
+
+
+MASKS = st.binary(min_size=4, max_size=4)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@given(mask=MASKS, change=MASKS)
+def test_a_frame_with_another_mask_has_the_same_payload(size: int, mask: bytes, change: bytes) -> None:
+    payload = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    other = bytes(one ^ two for one, two in zip(mask, change, strict=True))
+
+    assert change_mask(binary_frame(payload, mask), change) == binary_frame(payload, other)
 
 
 @given(st.binary(max_size=200))

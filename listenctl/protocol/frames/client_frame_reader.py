@@ -5,7 +5,7 @@ Read the bytes that a jambonz client sends as messages: audio and whole texts on
 Nearly every frame of a call is a short, unfragmented, masked binary frame of the same size as the one before. Those are
 cut out of each read in one pass. In a short call, half of the other frames are its metadata, which the library parses
 in ten times the Python calls. Every other byte goes to the library's sans-I/O parser, so that conformance stays the
-library's. Measured on reads of 25 frames of 320 bytes: 0.34 µs a frame here, 2.6 µs in the library.
+library's. On reads of 45 frames of 320 bytes, a frame takes less than a tenth of its time in the library.
 """
 
 from collections.abc import Iterator

@@ -183,7 +183,11 @@ payloads = payloads_of(SIZES)
 short = st.binary(max_size=125)
 masks = st.binary(min_size=4, max_size=4)
 runs = st.builds(
-    lambda payload, mask, count: frame(BINARY, payload, mask=mask) * count, payloads, masks, st.integers(1, 9)
+    lambda payload, masks: b"".join(
+        frame(BINARY, payload[at:] + payload[:at], mask=mask) for at, mask in enumerate(masks)
+    ),
+    payloads,
+    st.lists(masks, min_size=1, max_size=9),
 )
 messages = st.builds(
     lambda opcode, payload, mask: frame(opcode, payload, mask=mask), st.sampled_from((TEXT, BINARY)), payloads, masks

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from listenctl.background_writer import BackgroundWriter, Job
 from listenctl.events import Reporter
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.media.files.recording_names import RecordingDestination
@@ -451,13 +452,47 @@ async def test_a_recording_that_can_not_be_restored_is_not_saved(tmp_path: Path)
     assert [event["reason"] for event in run.events.of("recording-failed")] == ["Not a directory"]
 
 
+async def test_the_audio_of_all_calls_is_written_by_one_job_and_a_fault_in_one_costs_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone, jobs = RecorderAlone(to(f"{tmp_path}/")), list[int]()
+    logs = [call_log(json.dumps({"callSid": sid, "sampleRate": 8000})) for sid in ("CS-B", "CS-C")]
+    others = [alone.recorder.start_recording(log) for log in logs]
+    add_jobs = BackgroundWriter.add_jobs
+
+    def count_jobs(writer: BackgroundWriter, *added: Job) -> None:
+        jobs.append(len(added))
+        add_jobs(writer, *added)
+
+    def fail() -> None:
+        raise RuntimeError("a bug")
+
+    alone.recorder.flush(0.0)
+    await until(lambda: all(recording.path for recording in (alone.recording, *others)))
+    monkeypatch.setattr(BackgroundWriter, "add_jobs", count_jobs)
+    monkeypatch.setattr(alone.recording.queue, "write_items", fail)
+    for log, recording in zip((alone.log, *logs), (alone.recording, *others), strict=True):
+        log.samples = 160 * 50
+        recording.write_audio(0, AUDIO * 50)
+    alone.recorder.flush(1.0)
+
+    await until(lambda: all(one.unwritten_samples == 0 for one in others))
+    assert jobs == [1]
+    monkeypatch.undo()
+    for recording in others:
+        recording.end_call()
+    alone.recorder.flush(2.0)
+    await until(lambda: len(alone.events.of("recording-saved")) == 2)
+    assert all(recorded_audio(saved) == AUDIO * 50 for saved in alone.events.of("recording-saved"))
+
+
 # A disk that is slow.
 
 
 async def test_a_slow_disk_is_told_and_gets_the_audio_of_a_call_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alone, released = RecorderAlone(to(f"{tmp_path}/")), threading.Event()
+    alone, begun, released = RecorderAlone(to(f"{tmp_path}/")), threading.Event(), threading.Event()
     writes, write = list[int](), os.pwrite
 
     def count_and_write(fd: int, data: bytes, at: int) -> int:
@@ -470,7 +505,14 @@ async def test_a_slow_disk_is_told_and_gets_the_audio_of_a_call_at_once(
     alone.recorder.flush(now)
     await until((tmp_path / "CS-A.json").exists)
     writes.clear()
-    alone.recording.add_job(lambda: released.wait(60))
+
+    def hold_up() -> None:
+        begun.set()
+        released.wait(60)
+
+    alone.recording.add_job(hold_up)
+    alone.recorder.flush(now)
+    await until(begun.is_set)
     for number in range(100):
         alone.recording.write_audio(160 * number, AUDIO)
         alone.log.samples += 160

@@ -76,6 +76,11 @@ class TlsRecordSplitter:
         self._searched_until = 0
 
     def feed(self, data: bytes, at: float) -> list[RecordOrGap]:
+        if not (self._held_bytes or self._skip or self._searching) and data and record_size(data) == len(data):
+            # Nearly every piece is one record, and takes a third of the time this way.
+            self._last = TlsRecord(at, self._position, data[:HEADER], data[HEADER:])
+            self._position += len(data)
+            return [self._last]
         if self._skip:
             data = self._drop_skipped(data)
         self._chunks.append(data)

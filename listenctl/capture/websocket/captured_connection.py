@@ -137,6 +137,13 @@ class CapturedConnection:
         return self._finder.held_bytes
 
     def feed(self, number: int, at: float, data: bytes, packet: int) -> list[CaptureEvent]:
+        if self._tls is None:
+            return self._read(number, at, data, packet)
+        decrypted = self._tls.feed(self._party(number), data, at)
+        return self._hold_or_release(self._decrypted_events(decrypted, packet)) if decrypted else []
+
+    def _read(self, number: int, at: float, data: bytes, packet: int) -> list[CaptureEvent]:
+        """Return the events of data that isn't encrypted, or is decrypted."""
         fast = self._fast_readers[number]
         if fast is not None:
             # Nearly every packet is a frame of a known session; the general path takes twice as long.
@@ -147,10 +154,7 @@ class CapturedConnection:
             if reader.fault:
                 events += self._release(self._finder.report_fault(number, at), packet)
             return events
-        if self._tls is None:
-            return self._release(self._finder.feed(number, at, data), packet)
-        decrypted = self._tls.feed(self._party(number), data, at)
-        return self._hold_or_release(self._decrypted_events(decrypted, packet)) if decrypted else []
+        return self._release(self._finder.feed(number, at, data), packet)
 
     def may_have_audio(self, number: int) -> bool:
         """Return whether the next data of a stream may be collected for ``feed_all``."""
@@ -159,11 +163,27 @@ class CapturedConnection:
 
     def feed_all(self, number: int, pieces: Sequence[TcpData]) -> list[CaptureEvent]:
         """Return the events of several pieces of data, with consecutive audio joined."""
+        if self._tls is None:
+            return self._read_all(number, pieces)
+        party = self._party(number)
+        events: list[CaptureEvent] = []
+        run: list[TcpData] = []
+        for at, stream, data, packet in pieces:
+            for found in self._tls.feed(party, data, at):
+                if type(found) is DecryptedData:
+                    run.append(TcpData(at, stream, found.data, packet))
+                    continue
+                events += self._read_all(number, run)
+                events += self._hold_or_release(self._decrypted_events([found], packet))
+                run = []
+        return events + self._read_all(number, run)
+
+    def _read_all(self, number: int, pieces: Sequence[TcpData]) -> list[CaptureEvent]:
         fast = self._fast_readers[number]
         if fast and not fast[0].held_bytes and len(pieces) > 1 and (run := join_audio_data(fast[2], pieces)):
             return [run]
         return join_audio_frames(
-            event for at, _, data, packet in pieces for event in self.feed(number, at, data, packet)
+            event for at, _, data, packet in pieces for event in self._read(number, at, data, packet)
         )
 
     def skip_missing(self, number: int, at: float, size: int | None) -> list[CaptureEvent]:
@@ -228,9 +248,9 @@ class CapturedConnection:
         return events
 
     def _fast_reader(self, number: int) -> _FastReader | None:
-        """Return the reader of a side whose data has to be split into frames and nothing else."""
+        """Return the reader of a side whose data, once decrypted, has to be split into frames and nothing else."""
         session = self._session
-        if self._tls or self._detector or session is None or self._finder.is_searching:
+        if self._detector or session is None or self._finder.is_searching:
             return None
         fast = self._finder.fast_reader(number)
         return (*fast, session) if fast else None

@@ -1,12 +1,13 @@
 """Joined audio has the frames and gives the reports of single frames, in complete and damaged captures."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import pytest
 
 from listenctl.capture.capture_events import CapturedAudio, CapturedFrame, CapturedSession, CaptureEvent
+from listenctl.capture.tls.key_log import KeyLog
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.inspection.settings import InspectionSettings
@@ -14,9 +15,10 @@ from listenctl.inspection.sound_checks.call_sound import SoundChecksObserver
 from listenctl.json_lines import JsonObject
 from listenctl.protocol.listen_session import AudioReceived
 from listenctl.protocol.timeline import TimelineEntry
-from tests.helpers.capture import CAPTURES
+from tests.helpers.capture import CAPTURES, FOLDER
 from tests.helpers.pcap import (
     Damage,
+    Packet,
     call_packets,
     cut_packets,
     delay_packets,
@@ -68,26 +70,34 @@ def described(seen: dict[int, list[CapturedFrame]]) -> dict[int, list[object]]:
     }
 
 
+ENCRYPTED = "encrypted/d_wss_mono16k"
+
+
+def read(name: str, packets: Sequence[Packet], *, size: int = 1 << 20, join_audio: bool) -> list[CaptureEvent]:
+    keylog = KeyLog((FOLDER / f"{ENCRYPTED}.keylog").read_bytes() if name == ENCRYPTED else "")
+    return read_sessions(packets, size=size, keylog=keylog, join_audio=join_audio)
+
+
 @pytest.mark.parametrize("size", [1 << 20, 3000])
-@pytest.mark.parametrize("name", CAPTURES)
+@pytest.mark.parametrize("name", [*CAPTURES, ENCRYPTED])
 def test_a_real_call_is_reported_alike(name: str, size: int) -> None:
     original = call_packets(name)
 
-    joined = read_sessions(original, size=size, join_audio=True)
+    joined, single = (read(name, original, size=size, join_audio=join) for join in (True, False))
 
-    assert described(frames(joined)) == described(frames(read_sessions(original, size=size)))
-    assert everything(joined) == everything(read_sessions(original, size=size))
+    assert described(frames(joined)) == described(frames(single))
+    assert everything(joined) == everything(single)
 
 
 @pytest.mark.parametrize("damage", [drop_packets, cut_packets, repeat_packets, delay_packets])
-@pytest.mark.parametrize("name", CAPTURES)
+@pytest.mark.parametrize("name", [*CAPTURES, ENCRYPTED])
 def test_a_damaged_capture_is_reported_alike(name: str, damage: Damage) -> None:
     damaged = damage(call_packets(name), random.Random(7))
 
-    joined = read_sessions(damaged, join_audio=True)
+    joined, single = (read(name, damaged, join_audio=join) for join in (True, False))
 
-    assert described(frames(joined)) == described(frames(read_sessions(damaged)))
-    assert everything(joined) == everything(read_sessions(damaged))
+    assert described(frames(joined)) == described(frames(single))
+    assert everything(joined) == everything(single)
 
 
 def test_calls_at_the_same_time_are_reported_alike_though_one_comes_after_the_other() -> None:
@@ -112,10 +122,11 @@ def test_keys_are_heard_alike() -> None:
     )
 
 
-def test_nearly_all_audio_of_a_plain_call_comes_joined() -> None:
-    events = read_sessions(call_packets("a_mono8k_sip"), join_audio=True)
+@pytest.mark.parametrize(("name", "messages"), [("a_mono8k_sip", 700), (ENCRYPTED, 500)])
+def test_nearly_all_audio_comes_joined(name: str, messages: int) -> None:
+    events = read(name, call_packets(name), join_audio=True)
 
     joined = sum(len(event.times) for event in events if isinstance(event, CapturedAudio))
 
-    assert joined > 700
+    assert joined > messages
     assert len(events) < 30

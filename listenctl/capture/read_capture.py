@@ -59,7 +59,7 @@ def read_capture(
     if _DUMP.match(start):
         from listenctl.capture.formats.dump_sessions import read_dump_sessions
 
-        return read_dump_sessions(file, numbers)
+        return read_dump_sessions(file, numbers, join_audio=join_audio)
     if _HAR.match(start):
         from listenctl.capture.formats.read_har import read_har
 

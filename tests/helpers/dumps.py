@@ -1,12 +1,14 @@
 """Calls in dumps: written by a test, replayed to servers that keep what they receive, and read back."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from io import BufferedIOBase
 from pathlib import Path
 
 from listenctl.capture.formats.dump_line_format import (
+    DumpAudio,
     DumpEnd,
     DumpFault,
     DumpHeader,
@@ -15,7 +17,7 @@ from listenctl.capture.formats.dump_line_format import (
     frame_line,
     header_line,
 )
-from listenctl.capture.formats.read_dump import DumpItem, UnreadableLine, read_dump
+from listenctl.capture.formats.read_dump import MAX_LINE_BYTES, DumpItem, UnreadableLine, read_dump
 from listenctl.net.server_address import CallTarget
 from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
@@ -75,9 +77,15 @@ def shapes_of(frames: list[WireFrame]) -> list[tuple[int, bool, bytes]]:
     return [(one.first, one.masked, one.payload) for one in frames]
 
 
+def read_lines(file: BufferedIOBase, *, max_line: int = MAX_LINE_BYTES) -> Iterator[tuple[int, DumpItem]]:
+    """Read a dump, with each frame as an item of its own."""
+    for number, item in read_dump(file, max_line=max_line):
+        yield from enumerate(item.frames(), number) if isinstance(item, DumpAudio) else [(number, item)]
+
+
 def load(path: str | Path) -> Dump:
     with Path(path).open("rb") as file:
-        header, *items = (item for _, item in read_dump(file))
+        header, *items = (item for _, item in read_lines(file))
     assert isinstance(header, DumpHeader)
     assert not [item for item in items if isinstance(item, UnreadableLine)]
     return Dump(header, items)

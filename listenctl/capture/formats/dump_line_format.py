@@ -1,7 +1,7 @@
 """Write the lines of a dump (`listenctl-dump(5)`)."""
 
 from binascii import b2a_base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
@@ -12,6 +12,7 @@ from listenctl.json_lines import json_line
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.peer_json import encode
+from listenctl.protocol.timeline import TimedFrame
 
 VERSION = 1
 OPCODE_NAMES: dict[int, str] = {
@@ -74,6 +75,11 @@ class DumpAudio(NamedTuple):
     @property
     def at(self) -> float:
         return self.times[0]
+
+    def frames(self) -> Iterator[TimedFrame]:
+        for number, at in enumerate(self.times):
+            payload = self.data[number * self.size : (number + 1) * self.size]
+            yield TimedFrame(at, Sender.JAMBONZ, RawFrame(True, 0, int(Opcode.BINARY), True, payload))
 
 
 def header_line(header: DumpHeader) -> bytes:

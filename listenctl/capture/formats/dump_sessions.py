@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from listenctl.capture.capture_events import (
     CLOSED_BY,
+    CapturedAudio,
     CapturedFrame,
     CapturedSession,
     CaptureEvent,
@@ -15,7 +16,7 @@ from listenctl.capture.capture_events import (
     SessionOpened,
 )
 from listenctl.capture.compressed_files import OpenedCapture
-from listenctl.capture.formats.dump_line_format import DumpEnd, DumpFault, DumpHeader, DumpLoss
+from listenctl.capture.formats.dump_line_format import DumpAudio, DumpEnd, DumpFault, DumpHeader, DumpLoss
 from listenctl.capture.formats.read_dump import DumpItem, UnreadableLine, read_dump
 from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.capture.packets.tcp_events import StreamEnding
@@ -25,9 +26,16 @@ from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
 
 
-def read_dump_sessions(file: OpenedCapture, numbers: Iterator[int]) -> Iterator[CaptureEvent]:
-    """Yield the events of the sessions in a dump; report each kind of unreadable line once."""
-    reader = DumpSessionReader(file.name, numbers)
+def read_dump_sessions(
+    file: OpenedCapture, numbers: Iterator[int], *, join_audio: bool = False
+) -> Iterator[CaptureEvent]:
+    """
+    Yield the events of the sessions in a dump; report each kind of unreadable line once.
+
+    Args:
+        join_audio: join consecutive audio.
+    """
+    reader = DumpSessionReader(file.name, numbers, join_audio=join_audio)
     for line, item in read_dump(file.open_stream()):
         yield from reader.add_line(line, item)
     yield from reader.end_file()
@@ -35,9 +43,10 @@ def read_dump_sessions(file: OpenedCapture, numbers: Iterator[int]) -> Iterator[
 
 
 class DumpSessionReader:
-    def __init__(self, source: str, numbers: Iterator[int]) -> None:
+    def __init__(self, source: str, numbers: Iterator[int], *, join_audio: bool = False) -> None:
         self._source = source
         self._numbers = numbers
+        self._join_audio = join_audio
         self._session: CapturedSession | None = None
         self._detector: ListenCallDetector | None = None
         self._at = 0.0
@@ -45,14 +54,15 @@ class DumpSessionReader:
 
     def add_line(self, line: int, item: DumpItem) -> Iterator[CaptureEvent]:
         match item:
-            case TimedFrame(at, sender, frame):
-                # Nearly every line is a frame.
+            case DumpAudio(times, size, data):
+                # Nearly every line is in one of these.
                 session = self._session or (yield from self._open_session(None))
-                self._at = at = session.began + at
-                if self._detector:
-                    self._detector.add_frame(sender, frame)
-                    self._detector = None if self._detector.is_decided else self._detector
-                yield CapturedFrame(at, session, sender, frame, None)
+                times = [session.began + at for at in times]
+                audio = CapturedAudio(session, times, [None] * len(times), size, data)
+                yield from self._add_audio(audio)
+            case TimedFrame(at, sender, frame):
+                session = self._session or (yield from self._open_session(None))
+                yield self._add_frame(CapturedFrame(session.began + at, session, sender, frame, None))
             case DumpHeader():
                 yield from self._close(StreamEnding.CAPTURE)
                 yield from self._open_session(item)
@@ -62,6 +72,21 @@ class DumpSessionReader:
                     yield CaptureNotice(f"line {line}", f"{reason}; skipped")
             case _:
                 yield from self._add_other(item)
+
+    def _add_audio(self, audio: CapturedAudio) -> Iterator[CapturedAudio | CapturedFrame]:
+        if self._join_audio and not self._detector:
+            self._at = audio.times[-1]
+            yield audio
+        else:
+            for number in range(len(audio.times)):
+                yield self._add_frame(audio.frame(number))
+
+    def _add_frame(self, event: CapturedFrame) -> CapturedFrame:
+        self._at = event.at
+        if self._detector:
+            self._detector.add_frame(event.sender, event.frame)
+            self._detector = None if self._detector.is_decided else self._detector
+        return event
 
     def _add_other(self, item: DumpFault | DumpLoss | DumpEnd) -> Iterator[CaptureEvent]:
         session = self._session or (yield from self._open_session(None))

@@ -3,8 +3,10 @@
 from itertools import count
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from listenctl.capture.capture_events import CaptureEvent
+from listenctl.capture.capture_events import CapturedAudio, CapturedFrame, CaptureEvent
 from listenctl.capture.compressed_files import OpenedCapture
 from listenctl.capture.formats.dump_line_format import (
     DumpEnd,
@@ -18,6 +20,7 @@ from listenctl.capture.formats.dump_line_format import (
 from listenctl.capture.formats.dump_sessions import read_dump_sessions
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
+from tests.helpers.inspected import inspect
 from tests.helpers.pcap import endings, frames, losses, notices, sessions, timed_frames
 
 HEADER = DumpHeader("2026-11-21T15:00:00.250000Z", "CS-A", "CS-A", "10.0.0.5:4", "/a?b=1", None, "wss://h:3000/a")
@@ -27,8 +30,9 @@ AUDIO = RawFrame(True, 0, 2, True, bytes(320))
 KILL = RawFrame(True, 0, 1, False, b'{"type":"killAudio"}')
 
 
-def dumped(*lines: bytes) -> list[CaptureEvent]:
-    return list(read_dump_sessions(OpenedCapture("a.jsonl", b"", iter(lines)), count(1)))
+def dumped(*lines: bytes, join_audio: bool = False) -> list[CaptureEvent]:
+    file = OpenedCapture("a.jsonl", b"", iter(lines))
+    return list(read_dump_sessions(file, count(1), join_audio=join_audio))
 
 
 def call(header: DumpHeader = HEADER) -> list[bytes]:
@@ -99,3 +103,42 @@ def test_lines_that_are_none_are_counted() -> None:
         "line 5: not a JSON object; skipped",
         "the whole dump: 99 more lines skipped: not a JSON object",
     ]
+
+
+FRAMES = st.one_of(
+    *[st.just((Sender.JAMBONZ, AUDIO))] * 6,
+    st.just((Sender.JAMBONZ, RawFrame(True, 0, 2, True, bytes(160)))),
+    st.just((Sender.APPLICATION, RawFrame(True, 0, 2, False, bytes(320)))),
+    st.just((Sender.APPLICATION, KILL)),
+    st.just((Sender.JAMBONZ, RawFrame(False, 0, 2, True, bytes(320)))),
+    st.just((Sender.JAMBONZ, RawFrame(True, 0, 1, True, b'{"event":"dtmf","dtmf":"1"}'))),
+)
+STEPS = st.one_of(*[st.just(0.02)] * 6, st.floats(0, 0.05), st.just(0.0), st.floats(-1, 3))
+
+
+@given(st.lists(st.tuples(STEPS, FRAMES), max_size=60), st.booleans())
+def test_joined_audio_has_the_frames_and_gives_the_report_of_single_ones(
+    said: list[tuple[float, tuple[Sender, RawFrame]]], whole: bool
+) -> None:
+    at, lines = 0.05, call() if whole else []
+    for step, (sender, frame) in said:
+        at = max(0.0, at + step)
+        lines.append(frame_line(at, sender, frame))
+
+    joined, single = dumped(*lines, join_audio=True), dumped(*lines)
+
+    assert [alone for event in joined for alone in apart(event)] == [comparable(event) for event in single]
+    assert [(report.to_json(), report.gaps) for report in inspect(joined)] == [
+        (report.to_json(), report.gaps) for report in inspect(single)
+    ]
+
+
+def apart(event: CaptureEvent) -> list[object]:
+    """Return an event, or the frames of joined audio."""
+    if isinstance(event, CapturedAudio):
+        return [comparable(event.frame(number)) for number in range(len(event.times))]
+    return [comparable(event)]
+
+
+def comparable(event: CaptureEvent) -> object:
+    return (event.at, event.sender, event.frame) if isinstance(event, CapturedFrame) else type(event)

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 from collections.abc import Sequence
+from itertools import cycle
 
 import pytest
 from hypothesis import given
@@ -24,6 +25,7 @@ from listenctl.capture.formats.read_dump import DumpItem, UnreadableLine, parse_
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.timeline import TimedFrame
+from tests.helpers.dumps import read_lines
 
 HEADER = DumpHeader("2026-11-21T15:00:00.123456Z", "CS-A", "CS-A", "127.0.0.1:4", "/a?b=1", None, "ws://h:3000/")
 TEXT, BINARY, CLOSE = 1, 2, 8
@@ -50,7 +52,7 @@ def from_jambonz(opcode: int, payload: bytes) -> RawFrame:
 
 
 def read(data: bytes, max_line: int = 100_000) -> list[tuple[int, DumpItem]]:
-    return list(read_dump(io.BytesIO(data), max_line=max_line))
+    return list(read_lines(io.BytesIO(data), max_line=max_line))
 
 
 def items(data: bytes) -> list[DumpItem]:
@@ -138,6 +140,94 @@ def test_a_lone_surrogate_in_an_id_does_not_spoil_the_header() -> None:
     header = items(header_line(DumpHeader("", call="CS-\ud800")))
 
     assert header == [DumpHeader("", call="CS-?")]
+
+
+class Pieces(io.BytesIO):
+    """A file that returns its data in pieces."""
+
+    def __init__(self, data: bytes, sizes: Sequence[int]) -> None:
+        super().__init__(data)
+        self._sizes = cycle(sizes)
+
+    def read1(self, size: int | None = -1, /) -> bytes:  # noqa: ARG002
+        return super().read1(next(self._sizes))
+
+
+AUDIO_LINES = st.builds(
+    lambda at, sender, size: frame_line(at, sender, RawFrame(True, 0, BINARY, sender is Sender.JAMBONZ, bytes(size))),
+    TIMES,
+    SENDERS,
+    st.sampled_from([0, 1, 2, 3, 20, 20, 20]),
+)
+CHANGES = st.sampled_from(
+    [
+        (b'{"at":', b'{ "at": '),
+        (b'"at":', b'"a\\u0074":'),
+        (b'"at":', b'"at":0'),
+        (b'"at":', b'"at":-'),
+        (b'"opcode":"binary"', b'"opcode":2'),
+        (b',"data"', b',"fin":false,"data"'),
+        (b',"data"', b',"masked":true,"data"'),
+        (b"A=", b"A"),
+        (b"AA", b"A=A"),
+        (b"AA", b"A\\u0041"),
+        (b"AA", b"A\\/"),
+        (b"AA", b"-A"),
+        (b"==", b"==="),
+        (b"}\n", b"} \r\n"),
+        (b"}\n", b"}\n \n\n"),
+        (b"}\n", b"}{}\n"),
+        (b"}\n", b',"data":""}\n'),
+        (b"}\n", b"\n"),
+        (b"jambonz", b"nobody"),
+        (b"000000", b"0e1"),
+        (b"000000", b"0"),
+    ]
+)
+REORDERED = AUDIO_LINES.map(lambda line: json.dumps(dict(reversed(json.loads(line).items()))).encode() + b"\n")
+CHANGED = st.builds(lambda line, change: line.replace(*change), AUDIO_LINES, CHANGES)
+OTHER_LINES = st.one_of(TIMED.map(line_of), REORDERED, CHANGED, st.just(header_line(HEADER)))
+
+
+@given(
+    st.lists(st.one_of(AUDIO_LINES, AUDIO_LINES, OTHER_LINES), max_size=12).map(b"".join),
+    st.lists(st.integers(1, 500), min_size=1, max_size=4),
+    st.sampled_from([80, 100, 130, 100_000]),
+)
+def test_lines_are_read_in_blocks_as_one_by_one(data: bytes, sizes: Sequence[int], max_line: int) -> None:
+    lines = data.split(b"\n")[:-1]
+    expected = [
+        (
+            number,
+            parse_dump_line(line + b"\n")
+            if len(line) < max_line
+            else UnreadableLine(f"the line has more than {max_line} bytes"),
+        )
+        for number, line in enumerate(lines, 1)
+        if line.strip() or len(line) >= max_line
+    ]
+
+    assert list(read_lines(Pieces(data, sizes), max_line=max_line)) == expected
+
+
+def test_audio_of_one_size_in_a_row_is_one_item() -> None:
+    dtmf = frame_line(2.0, Sender.JAMBONZ, from_jambonz(TEXT, b'{"event":"dtmf"}'))
+    data = b"".join(map(audio_line, range(50))) + dtmf + b"".join(map(audio_line, range(50, 60)))
+
+    found = list(read_dump(io.BytesIO(data)))
+
+    assert [number for number, _ in found] == [1, 51, 52]
+    assert isinstance(found[0][1], DumpAudio)
+    assert found[0][1].at == 0.0
+    assert found[0][1].times[-1] == pytest.approx(0.98)
+
+
+def test_a_long_line_does_not_look_like_a_shorter_one_once_a_part_is_dropped() -> None:
+    line = frame_line(0.0, Sender.JAMBONZ, from_jambonz(BINARY, bytes(9000)))
+
+    for size in (100, 999, 1000, 1001, 4096):
+        (found,) = read_lines(Pieces(line, [size]), max_line=1000)
+        assert found == (1, UnreadableLine("the line has more than 1000 bytes"))
 
 
 @pytest.mark.parametrize("cut", range(1, len(audio_line(3))))

@@ -217,7 +217,8 @@ def _command(report: ReportedEvent) -> str:
 def _recording_saved(report: ReportedEvent) -> str:
     whole = "complete" if report["complete"] else "NOT complete"
     size = format_size(report["bytes"])
-    return f"{', '.join(report['paths'])}: {report['seconds']:.2f} s, {size}, {whole}"
+    saved = f"{', '.join(report['paths'])}: {report['seconds']:.2f} s, {size}, {whole}"
+    return "; ".join([saved, *report["warnings"]])
 
 
 def _dump_saved(report: ReportedEvent) -> str:

@@ -131,8 +131,12 @@ LASTED = "61.5 s of audio in 63.0 s"
         (event("connection-refused", remote="127.0.0.1:9", status=401, reason="no"), "127.0.0.1:9: 401 no"),
         (event("recording-failed", path="a.wav", reason="full"), "a.wav: full"),
         (
-            event("recording-saved", paths=["a.wav", "b.wav"], seconds=1.5, bytes=24000, complete=False),
+            event("recording-saved", paths=["a.wav", "b.wav"], seconds=1.5, bytes=24000, complete=False, warnings=[]),
             "a.wav, b.wav: 1.50 s, 24.0 kB, NOT complete",
+        ),
+        (
+            event("recording-saved", paths=["a.wav"], seconds=1.5, bytes=24000, complete=True, warnings=["stays a WAV"]),
+            "a.wav: 1.50 s, 24.0 kB, complete; stays a WAV",
         ),
         (event("exec-started", command="cat -u", pid=7), "cat -u, process 7"),
         (event("exec-said", pid=7, line="a\x1b[2Jb"), "7: a\ufffd[2Jb"),

@@ -8,7 +8,6 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from math import inf
 from typing import Protocol
@@ -242,9 +241,11 @@ class FileRecorder:
             self._writer.add_low_priority_job(self._finish_next)
 
     def _finish_next(self) -> None:
-        with suppress(IndexError):
+        try:
             finish = self._slow_finishes.popleft()
-            finish()
+        except IndexError:
+            return
+        finish()
 
     def _finish_recording(self, writer: RecordingWriter, last: bool) -> None:
         finished = True

@@ -135,7 +135,9 @@ LASTED = "61.5 s of audio in 63.0 s"
             "a.wav, b.wav: 1.50 s, 24.0 kB, NOT complete",
         ),
         (
-            event("recording-saved", paths=["a.wav"], seconds=1.5, bytes=24000, complete=True, warnings=["stays a WAV"]),
+            event(
+                "recording-saved", paths=["a.wav"], seconds=1.5, bytes=24000, complete=True, warnings=["stays a WAV"]
+            ),
             "a.wav: 1.50 s, 24.0 kB, complete; stays a WAV",
         ),
         (event("exec-started", command="cat -u", pid=7), "cat -u, process 7"),

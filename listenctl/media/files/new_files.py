@@ -44,7 +44,8 @@ def create_recording_files(path: Path, labels: Sequence[str], final_extension: s
     endings = [".json", f"{other}{suffix}", *endings]
 
     def create(number: int) -> list[NewFile]:
-        return _create_all([Path(f"{numbered(stem, number)}{label}{suffix}") for label in labels])
+        first = number == 1 and labels == ("",)
+        return _create_all([path] if first else [Path(f"{numbered(stem, number)}{at}{suffix}") for at in labels])
 
     def is_taken(number: int) -> bool:
         base = numbered(stem, number)

@@ -90,14 +90,17 @@ class WavFile:
     def keeps_name(self) -> bool:
         return keeps_name(self._fd, self.path)
 
+    def complete_audio(self) -> None:
+        self.write_header()
+        self._cut_overhang()
+
     def finish_file(self) -> bool:
         """
         Complete the file, and return whether it had lost its name, which it has again; ``path`` may be another then.
 
         Raises OSError if that failed; it can be tried again before ``close``.
         """
-        self.write_header()
-        self._cut_overhang()
+        self.complete_audio()
         if self.keeps_name():
             return False
         self.path = restore_name(self._fd, self.path)
@@ -108,8 +111,7 @@ class WavFile:
         if self._fd < 0:
             return
         try:
-            self.write_header()
-            self._cut_overhang()
+            self.complete_audio()
         finally:
             # Cleared first: a failed close frees the number, too, and another file may get it.
             fd, self._fd = self._fd, -1
@@ -188,6 +190,11 @@ class Recording:
     def size(self) -> int:
         return sum(file.size for file in self.files)
 
+    @property
+    def file_bytes(self) -> int:
+        """The size of complete files."""
+        return self.size + len(self.files) * HEADER_BYTES
+
     def write_audio(self, position: int, data: bytes) -> None:
         """
         Record whole sample frames that begin at ``position`` of the call; what is missing before it is left out, or
@@ -246,8 +253,17 @@ class Recording:
         """Return whether the names still lead to the files."""
         return all(file.keeps_name() for file in self.files)
 
-    def finish_files(self) -> list[Path]:
-        """Complete the files; return those that had lost their names. Raises OSError; it can be tried again."""
+    def finish_files(self, *, names_kept: bool = False) -> list[Path]:
+        """
+        Complete the files; return those that had lost their names. Raises OSError; it can be tried again.
+
+        Args:
+            names_kept: ``keeps_names`` has just returned True.
+        """
+        if names_kept:
+            for file in self.files:
+                file.complete_audio()
+            return []
         return [file.path for file in self.files if file.finish_file()]
 
     def close(self) -> None:

@@ -230,11 +230,19 @@ class FileRecorder:
 
     def finish_writer(self, writer: RecordingWriter, last: bool = False) -> None:
         """Finish a recording; unless it is the ``last`` try, again later if the disk doesn't take it."""
-        finish = partial(self._finish_recording, writer, last)
-        if not writer.prepare_finish():
-            self._writer.add_low_priority_job(finish)
-            return
-        self._slow_finishes.append(finish)
+        if writer.prepare_finish():
+            self._finish_in_thread(writer, last)
+        else:
+            self._writer.add_low_priority_job(partial(self._finish_unless_slow, writer, last))
+
+    def _finish_unless_slow(self, writer: RecordingWriter, last: bool) -> None:
+        if writer.keeps_names():
+            self._finish_recording(writer, last, names_kept=True)
+        else:
+            self._finish_in_thread(writer, last)
+
+    def _finish_in_thread(self, writer: RecordingWriter, last: bool) -> None:
+        self._slow_finishes.append(partial(self._finish_recording, writer, last))
         try:
             self._finishers.submit(self._finish_next)
         except RuntimeError:  # No thread can be started; but if there is one already, it does the job.
@@ -247,10 +255,10 @@ class FileRecorder:
             return
         finish()
 
-    def _finish_recording(self, writer: RecordingWriter, last: bool) -> None:
+    def _finish_recording(self, writer: RecordingWriter, last: bool, *, names_kept: bool = False) -> None:
         finished = True
         try:
-            finished = writer.finish_recording(last=last)
+            finished = writer.finish_recording(last=last, names_kept=names_kept)
         except Exception as exc:
             logger.exception("a recording could not be finished")
             writer.give_up(f"it could not be finished: {type(exc).__name__}: {exc}")

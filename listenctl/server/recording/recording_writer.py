@@ -152,14 +152,20 @@ class RecordingWriter:
     def prepare_finish(self) -> bool:
         """Write no interim sidecar from now on; return whether ``finish_recording`` is slow and needs a thread."""
         self._ending = True
-        slow = self._settings.sync != "never" or self._settings.destination.kind != "wav"
-        return slow or (self._recording is not None and not self._recording.keeps_names())
+        return self._settings.sync != "never" or self._settings.destination.kind != "wav"
 
-    def finish_recording(self, *, last: bool = False) -> bool:
+    def keeps_names(self) -> bool:
+        """Return whether the names still lead to the files; otherwise ``finish_recording`` is slow, too."""
+        return self._recording is None or self._recording.keeps_names()
+
+    def finish_recording(self, *, last: bool = False, names_kept: bool = False) -> bool:
         """
         Complete the files, convert them, write the sidecar, and report the result.
 
         Returns False if the disk didn't take all of it and this must be called again, but never for the ``last`` time.
+
+        Args:
+            names_kept: ``keeps_names`` has just returned True.
         """
         if self._recording is None:
             self.open_files()
@@ -168,7 +174,7 @@ class RecordingWriter:
             self._note_closed(self)
             return True
         try:
-            self._finish(recording)
+            self._finish(recording, names_kept=names_kept)
         except (OSError, ListenctlError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
             if isinstance(exc, OSError) and not last:
@@ -184,10 +190,10 @@ class RecordingWriter:
             with suppress(ListenctlError):
                 self._close(self._recording)
 
-    def _finish(self, recording: Recording) -> None:
+    def _finish(self, recording: Recording, *, names_kept: bool) -> None:
         """Do what is left to do, each step once."""
         if self._sidecar is None:
-            self._complete_files(recording)
+            self._complete_files(recording, names_kept=names_kept)
             self._close(recording)
             self._sidecar = describe_recording(self._log, recording, self._most_unwritten)
         path = self._write_sidecar(recording, self._sidecar)
@@ -195,7 +201,7 @@ class RecordingWriter:
             self._sidecar = self._convert(recording, self._sidecar)
             self._converted = True
             self._write_sidecar(recording, self._sidecar)
-        saved = _describe_saved(recording, path, self._sidecar)
+        saved = _describe_saved(recording, path, self._sidecar, converted=self._converted)
         if self._converted and (kept := _delete_others(recording.paths, saved.paths)):
             saved = replace(saved, warnings=[*saved.warnings, *kept])
         self._report(saved)
@@ -210,11 +216,11 @@ class RecordingWriter:
         finally:
             self._note_closed(self)
 
-    def _complete_files(self, recording: Recording) -> None:
+    def _complete_files(self, recording: Recording, *, names_kept: bool) -> None:
         recording.skip_to(self._log.samples)
         if self._settings.sync != "never":
             recording.sync()
-        restored = recording.finish_files()
+        restored = recording.finish_files(names_kept=names_kept)
         if restored:
             names = " and ".join(map(str, restored))
             detail = f"the recording was deleted or moved while the call lasted; it is restored as {names}"
@@ -305,11 +311,12 @@ def join_pieces(pieces: Sequence[Piece], frame_bytes: int) -> Sequence[Piece]:
     return [(position, data[0] if len(data) == 1 else b"".join(data)) for position, data in joined]
 
 
-def _describe_saved(recording: Recording, sidecar_path: Path, sidecar: Sidecar) -> RecordingSavedEvent:
+def _describe_saved(
+    recording: Recording, sidecar_path: Path, sidecar: Sidecar, *, converted: bool
+) -> RecordingSavedEvent:
     audio = sidecar.audio
     assert audio is not None
-    wavs = {path.name: path for path in recording.paths}
-    paths = [wavs.get(name) or sidecar_path.with_name(name) for name in audio.files]
+    paths = [sidecar_path.with_name(name) for name in audio.files] if converted else recording.paths
     return RecordingSavedEvent(
         path=str(paths[0]),
         paths=[str(path) for path in paths],
@@ -317,7 +324,7 @@ def _describe_saved(recording: Recording, sidecar_path: Path, sidecar: Sidecar) 
         format=audio.format,
         samples=recording.samples,
         seconds=audio.seconds,
-        bytes=sum(map(_size_of, paths)),
+        bytes=sum(map(_size_of, paths)) if converted else recording.file_bytes,
         lost_samples=sidecar.completeness["lost_samples"],
         unrecorded_samples=recording.lost_samples,
         complete=sidecar.completeness["complete"],

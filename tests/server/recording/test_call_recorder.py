@@ -381,11 +381,11 @@ async def test_a_recording_that_can_not_be_finished_at_once_needs_no_other_call(
 ) -> None:
     alone, finish, tries = RecorderAlone(to(f"{tmp_path}/")), Recording.finish_files, list[str]()
 
-    def fail_once(recording: Recording) -> list[Path]:
+    def fail_once(recording: Recording, *, names_kept: bool) -> list[Path]:
         tries.append(threading.current_thread().name)
         if len(tries) == 1:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return finish(recording)
+        return finish(recording, names_kept=names_kept)
 
     monkeypatch.setattr(Recording, "finish_files", fail_once)
     alone.recording.write_audio(0, AUDIO)
@@ -399,7 +399,7 @@ async def test_a_recording_that_can_not_be_finished_at_once_needs_no_other_call(
 async def test_a_recording_that_fails_unexpectedly_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = RecorderAlone(to(f"{tmp_path}/"))
 
-    def fail(recording: Recording) -> list[Path]:
+    def fail(recording: Recording, *, names_kept: bool) -> list[Path]:
         raise ValueError("bad luck")
 
     monkeypatch.setattr(Recording, "finish_files", fail)

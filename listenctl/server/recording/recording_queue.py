@@ -39,8 +39,10 @@ class RecordingQueue:
 
     def take_turn(self) -> bool:
         """Return whether the queue needs a turn, for which ``write_items`` must be called."""
-        needed, self._has_turn = not self._has_turn, True
-        return needed
+        if self._has_turn:
+            return False
+        self._has_turn = True
+        return True
 
     def write_items(self) -> None:
         """Write what waits; runs in the writer thread."""

@@ -1,54 +1,70 @@
 """
-One timer for the frames of all calls: each frame leaves at a deadline that counts from the start of its call.
-A sleeping task per call costs three times as much, and wakes up 25,000 times a second for 500 calls.
+One wheel for the frames of all calls: a turn takes 20 ms, and each of its slots sends one frame for each of its calls.
+
+A slot is as long as the loop's timers are exact. A sleeping task per call costs three times as much, and a heap of
+deadlines takes as long for a frame as everything else in Python.
 """
 
 import asyncio
 from collections.abc import Callable
-from heapq import heappop, heappush, heapreplace
+from dataclasses import dataclass
+from math import ceil
 from typing import TypeAlias
 
 FRAME_SECONDS = 0.02
-# Multiples of this, modulo 1, are spread evenly, however many there are.
-_GOLDEN = 0.6180339887498949
+_SLOTS = 20
+_SLOT_SECONDS = FRAME_SECONDS / _SLOTS
+_SLOT_STEP = 13
+"""Slots between one call and the next: coprime to their number and near its golden section, so any few are spread."""
 
-SendFrame: TypeAlias = Callable[[float], float | None]
-"""Send the frame that was due at a time; return when the next is due, None if there is none."""
+SendFrame: TypeAlias = Callable[[float], bool]
+"""Send the frame that was due at a time; return whether there is another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _ScheduledCall:
+    start: float  # when its first frame is due
+    send_frame: SendFrame
 
 
 class FrameScheduler:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._epoch = loop.time()
-        self._heap: list[tuple[float, int, SendFrame]] = []
+        self._slots: list[list[_ScheduledCall]] = [[] for _ in range(_SLOTS)]
+        self._tick = 0  # the next slot to send, counted from the epoch through all turns
         self._added = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def add_call(self, send_frame: SendFrame) -> float:
         """Schedule a call from now on; return when its first frame is due: calls are spread over one frame."""
-        phase = self._added * _GOLDEN % 1 * FRAME_SECONDS
-        now = self._loop.time()
-        due = now + (phase - (now - self._epoch)) % FRAME_SECONDS
-        heappush(self._heap, (due, self._added, send_frame))
+        now = ceil((self._loop.time() - self._epoch) / _SLOT_SECONDS)
+        slot = self._added * _SLOT_STEP % _SLOTS
+        start = self._due(now + (slot - now) % _SLOTS)
+        if not any(self._slots):
+            self._tick = now
+        self._slots[slot].append(_ScheduledCall(start, send_frame))
         self._added += 1
         self._set_timer()
-        return due
+        return start
+
+    def _due(self, tick: int) -> float:
+        return self._epoch + tick * _SLOT_SECONDS
 
     def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(self._heap[0][0], self._send_due_frames) if self._heap else None
+        ticks = range(self._tick, self._tick + _SLOTS)
+        following = next((tick for tick in ticks if self._slots[tick % _SLOTS]), None)
+        self._timer = None if following is None else self._loop.call_at(self._due(following), self._send_due_frames)
 
     def _send_due_frames(self) -> None:
         self._timer = None
-        heap = self._heap
-        # What becomes due meanwhile waits for the next turn, so that the loop also reads if we are too slow.
+        # What becomes due meanwhile waits for the next turn of the loop, so that it also reads if we are too slow.
         now = self._loop.time()
-        while heap and heap[0][0] <= now:
-            due, order, send_frame = heap[0]
-            following = send_frame(due)
-            if following is None:
-                heappop(heap)
-            else:
-                heapreplace(heap, (following, order, send_frame))
+        while (due := self._due(self._tick)) <= now:
+            slot = self._tick % _SLOTS
+            # A call can be added while the wheel is late.
+            self._slots[slot] = [call for call in self._slots[slot] if due < call.start or call.send_frame(due)]
+            self._tick += 1
         self._set_timer()

@@ -24,6 +24,7 @@ from listenctl.protocol.jambonz_model.send_buffer import SendBuffer
 CLOSE_TIMEOUT = 5.0
 ECHO_SECONDS = 1.0
 """Seconds to wait for the end of an echo; silence is sent meanwhile."""
+_LATENESS_AT_ONCE = 50
 _PHONE_RATE = 8000
 
 
@@ -44,6 +45,7 @@ class LoadCall:
         self._over = asyncio.Event()
         self._disconnected = self._stopped = False
         self._start = self._connected = 0.0
+        self._lateness: list[float] = []  # what the outcome doesn't count yet
         self._answering: asyncio.TimerHandle | None = None
 
     @property
@@ -80,27 +82,30 @@ class LoadCall:
         self._stopped = not self._over.is_set()
         self._over.set()
 
-    def send_frame(self, due: float) -> float | None:
-        """Send the frame that was due at ``due``; return when the next one is due."""
+    def send_frame(self, due: float) -> bool:
+        """Send the frame that was due at ``due``; return whether another one follows."""
         connection = self._connection
         if connection is None or self._over.is_set():
-            return None
-        outcome = self.outcome
+            return False
+        outcome, prebuilt = self.outcome, self._prebuilt
         number = outcome.frames
-        if number >= self._total and not self._waits_for_echo():
-            self._over.set()
-            return None
-        outcome.lateness.add_value(self._time() - due)
-        prebuilt = self._prebuilt
-        place = number % len(prebuilt.frames)
-        if number < self._total and connection.writable and not self._buffer.waiting_bytes:
-            connection.send_frames(prebuilt.frames[place])
+        if number < self._total:
+            place = number % len(prebuilt.frames)
+            unsent = connection.send_unless_blocked(prebuilt.frames[place])
+            if unsent is None:
+                self._queue(connection, prebuilt.payloads[place])
+            elif unsent:
+                self._note_unread(connection)
+        elif self._waits_for_echo():
+            self._queue(connection, prebuilt.silence)
         else:
-            self._queue(connection, prebuilt.payloads[place] if number < self._total else prebuilt.silence)
-        if connection.unsent:
-            self._note_unread(connection)
+            self._over.set()
+            return False
         outcome.frames = number + 1
-        return self._start + outcome.frames * FRAME_SECONDS
+        self._lateness.append(self._time() - due)
+        if len(self._lateness) >= _LATENESS_AT_ONCE:
+            self._count_lateness()
+        return True
 
     def on_text(self, data: bytes, *, fragments: Sequence[int]) -> None:  # noqa: ARG002 - a listener's parameter
         now = self._time()
@@ -166,6 +171,10 @@ class LoadCall:
         self._drain(connection)
         self._note_unread(connection)
 
+    def _count_lateness(self) -> None:
+        self.outcome.lateness.add_values(self._lateness)
+        del self._lateness[:]
+
     def _drain(self, connection: ClientConnection) -> None:
         while connection.writable and (message := self._buffer.take_message()):
             connection.send_audio(message)
@@ -194,6 +203,7 @@ class LoadCall:
     async def _hang_up(self, connection: ClientConnection) -> tuple[LoadCallEnding, str]:
         outcome = self.outcome
         outcome.seconds = self._time() - self._connected
+        self._count_lateness()
         if self._answering is not None:
             self._answering.cancel()
         # What still waits is never sent (listenctl-protocol(7) 7).

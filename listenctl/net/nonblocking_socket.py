@@ -108,6 +108,13 @@ class NonblockingSocket:
         for at in range(0, len(data), self._write_size):
             self._write_piece(data[at : at + self._write_size])
 
+    def write_unless_blocked(self, data: bytes) -> int | None:
+        """Write unless something waits already; return how many bytes wait now, None if nothing was written."""
+        if self._unsent:
+            return None
+        self.write(data)
+        return len(self._unsent)
+
     def end_writing(self) -> None:
         """Send FIN as soon as everything else is sent."""
         if self._ends_writing or self._broken or self._closed:

@@ -320,6 +320,25 @@ async def test_a_slow_server_makes_us_wait_and_gets_everything_before_the_close(
     assert heard.writable == waits
 
 
+async def test_frames_that_may_not_wait_are_not_sent_behind_others_or_after_the_end() -> None:
+    reads = asyncio.Event()
+    server = Server(reads=reads)
+    audio = binary_frame(bytes(60_000), b"\x01\x02\x03\x04")
+
+    async with calling(server, HeardMessages()) as connection:
+        sent = 0
+        while (unsent := connection.send_unless_blocked(audio)) is not None:
+            sent += 1
+            assert unsent == connection.unsent
+        assert connection.unsent
+        connection.hang_up()
+        assert connection.send_unless_blocked(audio) is None
+        reads.set()
+        assert await connection.wait_closed(10)
+
+    assert server.frames() == [Frame(Opcode.BINARY, bytes(60_000))] * sent + [Frame(Opcode.CLOSE, b"\x03\xe8")]
+
+
 async def test_pings_of_a_server_that_does_not_read_are_answered_once() -> None:
     reads, heard = asyncio.Event(), HeardMessages()
     server = Server(said(PING, b"hi") * 100 + said(TEXT, b"done"), reads=reads)

@@ -88,6 +88,21 @@ async def test_what_waits_for_a_peer_that_reads_nothing_is_bounded(pair: tuple[s
     one.close()
 
 
+async def test_nothing_is_written_behind_what_waits_unless_it_may_wait_too(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    near, _ = pair
+    one = NonblockingSocket(near, asyncio.get_running_loop())
+
+    written = [one.write_unless_blocked(bytes(MEBIBYTE)) for _ in range(8)]
+    waiting = one.unsent
+
+    blocked = next(number for number, unsent in enumerate(written) if unsent)
+    assert written == [0] * blocked + [waiting] + [None] * (7 - blocked)
+    assert 0 < waiting <= MEBIBYTE
+    one.close()
+
+
 async def test_writes_are_cut_to_their_size() -> None:
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     one = NonblockingSocket(near, asyncio.get_running_loop(), write_size=1044)

@@ -1,52 +1,47 @@
 """
 One wheel for the frames of all calls: a turn takes 20 ms, and each of its slots sends one frame for each of its calls.
 
-A slot is as long as the loop's timers are exact. A sleeping task per call costs three times as much, and a heap of
-deadlines takes as long for a frame as everything else in Python.
+A wake-up of the loop costs as much as five frames, so a slot is 2 ms: the timers of the loop are exact to 1 ms anyway.
+A heap of deadlines costs a sixth more for each frame, and a sleeping task for each call three times as much.
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
 from math import ceil
-from typing import TypeAlias
+from typing import Protocol
 
 FRAME_SECONDS = 0.02
-_SLOTS = 20
+_SLOTS = 10
 _SLOT_SECONDS = FRAME_SECONDS / _SLOTS
-_SLOT_STEP = 13
+_SLOT_STEP = 7
 """Slots between one call and the next: coprime to their number and near its golden section, so any few are spread."""
 
-SendFrame: TypeAlias = Callable[[float], bool]
-"""Send the frame that was due at a time; return whether there is another one."""
 
-
-@dataclass(frozen=True, slots=True)
-class _ScheduledCall:
+class ScheduledCall(Protocol):
     start: float  # when its first frame is due
-    send_frame: SendFrame
+
+    def send_frame(self, due: float) -> bool:
+        """Send the frame that was due at a time; return whether there is another one."""
 
 
 class FrameScheduler:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._epoch = loop.time()
-        self._slots: list[list[_ScheduledCall]] = [[] for _ in range(_SLOTS)]
+        self._slots: list[list[ScheduledCall]] = [[] for _ in range(_SLOTS)]
         self._tick = 0  # the next slot to send, counted from the epoch through all turns
         self._added = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    def add_call(self, send_frame: SendFrame) -> float:
-        """Schedule a call from now on; return when its first frame is due: calls are spread over one frame."""
+    def add_call(self, call: ScheduledCall) -> None:
+        """Schedule a call from now on, and set its start: calls are spread over one frame."""
         now = ceil((self._loop.time() - self._epoch) / _SLOT_SECONDS)
         slot = self._added * _SLOT_STEP % _SLOTS
-        start = self._due(now + (slot - now) % _SLOTS)
+        call.start = self._due(now + (slot - now) % _SLOTS)
         if not any(self._slots):
             self._tick = now
-        self._slots[slot].append(_ScheduledCall(start, send_frame))
+        self._slots[slot].append(call)
         self._added += 1
         self._set_timer()
-        return start
 
     def _due(self, tick: int) -> float:
         return self._epoch + tick * _SLOT_SECONDS

@@ -117,8 +117,6 @@ class ClientConnection:
 
     def send_unless_blocked(self, frames: bytes) -> int | None:
         """Send unless something waits already; return how many bytes wait now, None if nothing was sent."""
-        if self._ended or self._hung_up:
-            return None
         return self._socket.write_unless_blocked(frames)
 
     def hang_up(self, code: int | None = 1000, reason: bytes = b"") -> None:

@@ -8,10 +8,10 @@ SAMPLE_RATE = 8000
 """Of calls whose metadata has none."""
 READ_INTERVAL = 0.2
 """Seconds between reads of a call. A long interval makes batches worthwhile, and delays events and meters."""
-RECORD_READ_INTERVAL = 0.9
+RECORD_READ_INTERVAL = 0.8
 """
-Of calls that are recorded only. What has arrived since the last read is lost if the process is killed: at most a
-second, with the time that the reads and writes of a thousand calls take (measured by `tests/bench/kill`).
+Of calls that are recorded only. What has arrived since the last read is lost if the process is killed, and that is the
+last second at most: on a busy machine reads and writes are a tenth of a second late (see `tests/bench/kill`).
 """
 METADATA_TIMEOUT = 2.0
 PING_INTERVAL = 20.0

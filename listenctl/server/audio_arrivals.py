@@ -11,6 +11,10 @@ from listenctl.protocol.listen_session import AudioRead
 
 _HEAD_BYTES = 4
 """Of a frame, before its mask; the frames of a run have the same."""
+_FLOWS_WITHIN = 0.03
+"""Seconds between two reads of audio that flows; where it doesn't, what is missing must be looked at soon."""
+_LONGEST_WAIT = 0.4
+"""Seconds; a dump has its frames within the last second."""
 
 
 class AudioArrivals:
@@ -25,6 +29,13 @@ class AudioArrivals:
 
     def __bool__(self) -> bool:
         return bool(self._reads)
+
+    def can_wait(self, now: float) -> bool:
+        """Return whether there is audio that need not be processed now, because more follows it."""
+        if not self._reads:
+            return False
+        (first_at, _), (last_at, _) = self._reads[0], self._reads[-1]
+        return now - last_at < _FLOWS_WITHIN and now - first_at < _LONGEST_WAIT
 
     def add_read(self, data: bytes, at: float, reader: ClientFrameReader) -> int:
         """

@@ -169,6 +169,11 @@ class JambonzConnection:
 
     def visit(self, now: float) -> float | None:
         """Read what has arrived and check the deadlines; return the seconds until the next visit, None at the end."""
+        if now < self._deadline and self._arrivals.can_wait(now):
+            return self._schedule.interval
+        return self._visit(now)
+
+    def _visit(self, now: float) -> float | None:
         if self._visiting:
             # A tool of the server attaches while the call's first bytes are processed; they must stay in order.
             return self._schedule.interval
@@ -190,7 +195,7 @@ class JambonzConnection:
         return None if self._closed else self._schedule.interval
 
     def read_now(self) -> None:
-        self.visit(self._loop.time())
+        self._visit(self._loop.time())
 
     def _read_arrived(self) -> None:
         if not (self._schedule.audio_waits and self._read_waiting_audio()):

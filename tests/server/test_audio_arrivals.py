@@ -121,3 +121,17 @@ def test_what_counts_as_audio_is_taken_as_one_run(before: Sequence[bytes], read:
         assert isinstance(run, BinaryMessages)
         assert run.messages == count
         assert reader.count_audio_frames(binary(AUDIO)) == 1
+
+
+def test_audio_waits_while_more_follows_but_not_for_long() -> None:
+    arrivals, reader = AudioArrivals(), new_reader()
+    assert not arrivals.can_wait(10.0)
+
+    for number in range(16):
+        assert arrivals.add_read(binary(AUDIO), 10.0 + 0.02 * number, reader)
+
+    assert arrivals.can_wait(10.31)
+    assert not arrivals.can_wait(10.35)  # Nothing has followed for a while.
+    for number in range(16, 25):
+        assert arrivals.add_read(binary(AUDIO), 10.0 + 0.02 * number, reader)
+    assert not arrivals.can_wait(10.49)

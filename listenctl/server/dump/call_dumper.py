@@ -199,9 +199,8 @@ class CallDump:
 
     def add_audio(self, audio: BinaryMessages, reads: Sequence[AudioRead]) -> None:
         """Add whole frames of jambonz, in these reads, which begin where a frame may begin."""
-        times: list[float] = []
-        for at, messages in reads:
-            times += [self._since_start(at)] * messages
+        times = [max(self._at, at - self._started_at) for at, messages in reads for _ in range(messages)]
+        self._at = times[-1]
         size = len(audio.data) + FRAME_OVERHEAD * len(times)
         self._add(DumpAudio(times, audio.message_bytes, audio.data), len(times), size)
 

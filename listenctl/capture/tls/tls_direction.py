@@ -1,11 +1,18 @@
 """One direction of a TLS session: records and keys. After a gap, the number of the next record is found by trying."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from listenctl.capture.packets.tcp_events import TcpData
 from listenctl.capture.tls.record_ciphers import DecryptedRecord, RecordDecryptor
 from listenctl.capture.tls.tls_events import TlsParty, TlsRecordsLost
 from listenctl.capture.tls.tls_handshake import TlsHandshakeReader
-from listenctl.capture.tls.tls_records import RecordOrGap, TlsRecord, TlsRecordGap, TlsRecordSplitter
+from listenctl.capture.tls.tls_records import (
+    APPLICATION_DATA,
+    RecordOrGap,
+    TlsRecord,
+    TlsRecordGap,
+    TlsRecordSplitter,
+)
 
 # Records that may be missing without a visible gap.
 _WINDOW = 64
@@ -90,6 +97,26 @@ class TlsDirection:
         self._sequence = 0
         self.encrypted = True
         self.awaits_traffic_keys = False
+
+    def decrypt_run(self, pieces: Iterable[TcpData]) -> list[TcpData]:
+        """
+        Return the application data of the first pieces, while each is exactly the next record and decrypts at once.
+        Nearly all pieces do; they take half of the time that they take one by one.
+        """
+        run: list[TcpData] = []
+        if self.decryptor is None or self.over or self.holds_records or self.failed:
+            return run
+        decrypt, splitter, sequence = self.decryptor.decrypt_record, self.splitter, self._sequence
+        for at, stream, data, packet in pieces:
+            record = splitter.peek_record(data, at)
+            kind, content = (record and decrypt(record, sequence)) or (0, b"")
+            if record is None or kind != APPLICATION_DATA or not content:
+                break
+            run.append(TcpData(at, stream, content, packet))
+            splitter.pass_record(record)
+            self._count_record(record, sequence)
+            sequence += 1
+        return run
 
     def decrypt_next(self, record: TlsRecord) -> DecryptedRecord | None:
         decrypted = self.decryptor.decrypt_record(record, self._sequence) if self.decryptor is not None else None

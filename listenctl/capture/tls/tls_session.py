@@ -5,6 +5,7 @@ It never raises on captured data, uses less than 200 KB, and continues after mis
 
 from collections.abc import Iterable
 
+from listenctl.capture.packets.tcp_events import TcpData
 from listenctl.capture.tls.key_log import KeyLog
 from listenctl.capture.tls.record_ciphers import DecryptedRecord
 from listenctl.capture.tls.session_secrets import NegotiatedSession, describe_missing_secrets, set_decryptors
@@ -53,6 +54,11 @@ class TlsSession:
             self._use_new_secrets(at)
         self._add_records(direction, direction.splitter.feed(data, at))
         return self._take_events()
+
+    def decrypt_run(self, party: TlsParty, pieces: Iterable[TcpData]) -> list[TcpData]:
+        """Return the decrypted data of the first pieces, each exactly one record; ``feed`` takes the others."""
+        direction = self._client if party is TlsParty.CLIENT else self._server
+        return [] if self._keylog.added_count != self._secrets_seen else direction.decrypt_run(pieces)
 
     def skip_missing(self, party: TlsParty, size: int | None, at: float) -> list[TlsEvent]:
         """Continue after ``size`` missing bytes of a party, None if unknown."""

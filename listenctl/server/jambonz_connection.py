@@ -304,8 +304,7 @@ class JambonzConnection:
             return False
         data = self._socket.read()
         now = self._loop.time()
-        if data and not self._schedule.overdue(now) and (count := self._arrivals.add_read(data, now, frames)):
-            self._schedule.visit(now)
+        if data and self._schedule.note_read(now) and (count := self._arrivals.add_read(data, now, frames)):
             if self.relay is not None:
                 self.relay.pass_on_frames(data, count)
             return True

@@ -149,13 +149,19 @@ class ReadSchedule:
         return seconds
 
     def visit(self, now: float) -> float:
-        """Record a visit or a read between visits; return ``overdue``."""
-        overdue = self.overdue(now)
+        """Return the seconds for which nobody has read the connection though it was due."""
+        overdue = self._overdue(now)
         self._visited_at = now
         return overdue
 
-    def overdue(self, now: float) -> float:
-        """Return the seconds for which nobody has read the connection though it was due."""
+    def note_read(self, now: float) -> bool:
+        """Record a read between two visits; return False, and record nothing, if it takes a visit as it was overdue."""
+        if self._overdue(now):
+            return False
+        self._visited_at = now
+        return True
+
+    def _overdue(self, now: float) -> float:
         if self._visited_at is None or self._behind_since is not None:  # ``catch_up`` returns the whole time.
             return 0.0
         overdue = now - self._visited_at - self.interval

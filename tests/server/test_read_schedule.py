@@ -204,4 +204,12 @@ def test_a_visit_that_is_overdue_says_for_how_long(at_once: bool) -> None:
     assert schedule.visit(10.0) == 0.0
     assert schedule.visit(10.0 + schedule.interval + 0.4) == 0.0
     assert schedule.visit(15.0) == pytest.approx(15.0 - 10.4 - 2 * schedule.interval)
-    assert schedule.overdue(16.0 + schedule.interval) == pytest.approx(1.0)
+
+
+def test_a_read_between_visits_counts_as_one_unless_it_is_overdue() -> None:
+    schedule = ReadSchedule(cast("NonblockingSocket", NoSocket()), lambda: None)
+    schedule.visit(10.0)
+
+    assert schedule.note_read(10.4)
+    assert not schedule.note_read(10.4 + schedule.interval + 1.0)
+    assert schedule.visit(10.4 + schedule.interval + 1.0) == pytest.approx(1.0)

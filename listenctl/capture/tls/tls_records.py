@@ -60,6 +60,13 @@ def record_size(data: bytes, offset: int = 0) -> int:
     return HEADER + length if 0 < length <= MAX_FRAGMENT else 0
 
 
+def whole_record(data: bytes, at: float, start: int) -> TlsRecord | None:
+    """Return the record that ``data`` is, if it is exactly one."""
+    if not data or record_size(data) != len(data):
+        return None
+    return TlsRecord(at, start, data[:HEADER], data[HEADER:])
+
+
 class TlsRecordSplitter:
     """Split one direction into records, keeping less than two of them in memory."""
 
@@ -75,20 +82,16 @@ class TlsRecordSplitter:
         self._last: TlsRecord | None = None
         self._searched_until = 0
 
-    def peek_record(self, data: bytes, at: float) -> TlsRecord | None:
-        """Return the record that ``data`` is, if it is exactly one and follows those so far."""
-        if self._held_bytes or self._skip or self._searching or not data or record_size(data) != len(data):
-            return None
-        return TlsRecord(at, self._position, data[:HEADER], data[HEADER:])
+    @property
+    def next_start(self) -> int | None:
+        """The start of the next record, if the data so far ends with a whole one; else None."""
+        return None if self._held_bytes or self._skip or self._searching else self._position
 
-    def pass_record(self, record: TlsRecord) -> None:
-        """Continue after a record from ``peek_record``."""
+    def continue_after(self, record: TlsRecord) -> None:
+        """Continue after a record that the caller cut with ``whole_record`` at ``next_start`` or later."""
         self._last, self._position = record, record.end
 
     def feed(self, data: bytes, at: float) -> list[RecordOrGap]:
-        if record := self.peek_record(data, at):
-            self.pass_record(record)
-            return [record]
         if self._skip:
             data = self._drop_skipped(data)
         self._chunks.append(data)

@@ -12,7 +12,7 @@ from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.ciphers import aead
 from hypothesis import given
 from hypothesis import strategies as st
 
+from listenctl.capture.packets.tcp_events import TcpConnection, TcpData, TcpEndpoint, TcpStream
 from listenctl.capture.tls.key_log import KeyLog
 from listenctl.capture.tls.record_ciphers import check_ciphers
 from listenctl.capture.tls.tls_events import (
@@ -570,6 +571,38 @@ def test_a_damaged_byte_costs_its_record_at_most_with_the_next(every: Wire, data
     assert missing in ([damaged], [damaged, damaged + 1])
     if missing[-1] < len(MESSAGES) - 1:
         assert [event.records for event in events if isinstance(event, TlsRecordsLost)] == [len(missing)]
+
+
+@given(cuts=st.lists(st.integers(0, 30_000)), damage=st.none() | st.integers(0, 30_000), start=st.integers(0, 20))
+def test_a_run_of_records_is_decrypted_like_single_ones(
+    every: Wire, cuts: list[int], damage: int | None, start: int
+) -> None:
+    ends = list(accumulate(len(data) for _, data in every.flights[every.first :]))
+    sent = bytearray(b"".join(data for _, data in every.flights[every.first :]))
+    if damage is not None:
+        sent[damage % len(sent)] ^= 1
+    # Most pieces are one record; some have parts of records, or several.
+    places = sorted({0, *ends[start:], *(cut % len(sent) for cut in cuts)})
+    stream = TcpConnection(0, 0.0), TcpEndpoint("10.0.0.1", 1), TcpEndpoint("10.0.0.2", 2)
+    pieces = [
+        TcpData(float(at), TcpStream(*stream), bytes(sent[begin:end]), at)
+        for at, (begin, end) in enumerate(pairwise(places))
+    ]
+    one_by_one, in_runs = TlsSession(every.keylog), TlsSession(every.keylog)
+    for party, data in every.flights[: every.first]:
+        assert one_by_one.feed(party, data, 0.0) == in_runs.feed(party, data, 0.0)
+
+    expected = [event for piece in pieces for event in one_by_one.feed(TlsParty.CLIENT, piece.data, piece.at)]
+    events: list[TlsEvent] = []
+    while pieces:
+        run = in_runs.decrypt_run(TlsParty.CLIENT, pieces)
+        events += [DecryptedData(piece.at, TlsParty.CLIENT, piece.data) for piece in run]
+        assert [piece.packet for piece in run] == [piece.packet for piece in pieces[: len(run)]]
+        for piece in pieces[len(run) : len(run) + 1]:
+            events += in_runs.feed(TlsParty.CLIENT, piece.data, piece.at)
+        pieces = pieces[len(run) + 1 :]
+
+    assert events + in_runs.end_session(1e3) == expected + one_by_one.end_session(1e3)
 
 
 @pytest.mark.parametrize(("damaged", "size"), [(5, len(MESSAGES[5])), (len(MESSAGES) - 1, None)])

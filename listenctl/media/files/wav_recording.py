@@ -14,23 +14,24 @@ from listenctl.media.files.new_files import NewFile, create_recording_files, rem
 from listenctl.media.files.wav_header import HEADER_BYTES, GrowingHeader
 from listenctl.protocol.audio import AudioFormat
 
-# Seconds of audio in the file that the header may not count yet.
 HEADER_LAG = 0.25
+"""Seconds of audio in the file that the header may not count yet, so that short pieces need no header each."""
 
 
 class WavFile:
     """One WAV on disk. A method that raises OSError leaves the file as valid as it was."""
 
-    def __init__(self, new_file: NewFile, audio_format: AudioFormat) -> None:
+    def __init__(self, new_file: NewFile, audio_format: AudioFormat, header_lag: float = HEADER_LAG) -> None:
         self.path = new_file.path
         self._fd = new_file.fd
         self._overhang = False  # whether a failed write may have left bytes after the audio
         self.size = 0
+        self._header_lag = header_lag
         self._counted = -1  # bytes of audio that the header counts
         self.change_format(audio_format)
 
     def append_audio(self, data: bytes) -> None:
-        """Append audio; the header is updated every ``HEADER_LAG`` seconds."""
+        """Append audio; the header is updated every ``header_lag`` seconds of it."""
         size = self.size
         try:
             write_all(self._fd, data, HEADER_BYTES + size)
@@ -79,7 +80,7 @@ class WavFile:
 
     def change_format(self, audio_format: AudioFormat) -> None:
         self._header = GrowingHeader(audio_format)
-        self._lag = int(HEADER_LAG * audio_format.byte_rate)
+        self._lag = int(self._header_lag * audio_format.byte_rate)
         self._counted = -1
         self.write_header()
 
@@ -159,7 +160,8 @@ class Recording:
         """How far the call has been recorded, in its own samples per channel."""
         new_files = create_recording_files(path, self._map.labels, final_extension)
         try:
-            self.files = [WavFile(new_file, self.output_format) for new_file in new_files]
+            # What is written here has waited long enough: a crash must not cost it.
+            self.files = [WavFile(new_file, self.output_format, header_lag=0) for new_file in new_files]
         except OSError:
             remove_new_files(new_files)
             raise
@@ -189,11 +191,6 @@ class Recording:
     @property
     def size(self) -> int:
         return sum(file.size for file in self.files)
-
-    @property
-    def file_bytes(self) -> int:
-        """The size of complete files."""
-        return self.size + len(self.files) * HEADER_BYTES
 
     def write_audio(self, position: int, data: bytes) -> None:
         """

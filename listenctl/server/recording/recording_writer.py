@@ -324,7 +324,7 @@ def _describe_saved(
         format=audio.format,
         samples=recording.samples,
         seconds=audio.seconds,
-        bytes=sum(map(_size_of, paths)) if converted else recording.file_bytes,
+        bytes=sum(map(_size_of, paths)),
         lost_samples=sidecar.completeness["lost_samples"],
         unrecorded_samples=recording.lost_samples,
         complete=sidecar.completeness["complete"],

@@ -169,6 +169,15 @@ def test_what_was_not_written_is_counted_and_missing_or_silence(
     assert [recording.file_position(position) for position in (0, 1, 5)] == positions
 
 
+def test_a_recording_counts_each_write_at_once_however_short(tmp_path: Path) -> None:
+    recording = Recording(tmp_path / "a.wav", MONO)
+
+    recording.write_audio(0, samples(1, 2, 3))
+
+    assert heard(tmp_path / "a.wav") == [1, 2, 3]
+    recording.close()
+
+
 def test_silence_goes_before_what_came_at_its_position(tmp_path: Path) -> None:
     recording = Recording(tmp_path / "a.wav", STEREO, fill=True)
 

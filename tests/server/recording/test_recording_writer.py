@@ -15,6 +15,7 @@ from listenctl.events import EventFields, RecordingFailedEvent, RecordingSavedEv
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.media.files.convert_recording import Conversion, ConversionStopped
 from listenctl.media.files.recording_names import RecordingDestination
+from listenctl.server.recording import recording_writer
 from listenctl.server.recording.conversion_pool import ConversionPool
 from listenctl.server.recording.recording_writer import INTERIM_AFTER, RecordingWriter, RecordSettings
 from tests.helpers.server import call_log
@@ -90,6 +91,10 @@ def fail_once(monkeypatch: pytest.MonkeyPatch, holder: object, name: str, part: 
         work(target, **options)
 
     monkeypatch.setattr(holder, name, fail)
+
+
+def raise_no_space(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_a_close_that_fails_is_a_failed_recording_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,3 +181,18 @@ def test_files_count_as_open_until_they_are_closed_and_no_longer(tmp_path: Path)
 
     assert closed_before[0] == 1
     assert set(one.closed) == {one.writer}
+
+
+def test_a_wav_that_is_deleted_while_its_sidecar_waits_for_the_disk_is_a_failed_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = OneWriter(tmp_path)
+    with monkeypatch.context() as full:
+        full.setattr(recording_writer, "replace_file", raise_no_space)
+        assert not one.writer.finish_recording()
+    (tmp_path / "a-left.wav").unlink()
+
+    (failed,) = one.finish()
+
+    assert isinstance(failed, RecordingFailedEvent)
+    assert failed.reason == f"{tmp_path}/a-left.wav: was removed before it was finished"

@@ -224,6 +224,8 @@ class TlsStream:
 
     def decrypt(self) -> bytes:
         """Return what has arrived, in the clear; a fault ends the stream."""
+        # OpenSSL returns one record a call, which takes it most of the time. Reading into one buffer, or no more than a
+        # record, makes no difference.
         pieces: list[bytes] = []
         try:
             while piece := self._tls.read(_TLS_RECORD_BYTES):

@@ -17,7 +17,7 @@ from websockets.typing import Subprotocol
 from websockets.utils import accept_key
 
 MAX_REMEMBERED = 16
-MAX_REQUEST_BYTES = 4096
+MAX_REMEMBERED_BYTES = 4096
 
 # 16 bytes in Base64, which is all that RFC 6455 4.2.1 demands of a key.
 _KEY = re.compile(rb"\nSec-WebSocket-Key: ([A-Za-z0-9+/]{22}==)\r(?=\n)", re.IGNORECASE)
@@ -56,7 +56,7 @@ class AnsweredRequests:
 
 def _split_at_key(request: bytes) -> tuple[bytes, str] | None:
     """Return a request without the line of its key, and the key; None if it is long or odd."""
-    key = _KEY.search(request) if len(request) <= MAX_REQUEST_BYTES else None
+    key = _KEY.search(request) if len(request) <= MAX_REMEMBERED_BYTES else None
     if key is None:
         return None
     return request[: key.start()] + request[key.end() :], key[1].decode()

@@ -122,7 +122,7 @@ class KeepAlive:
 class JambonzConnection:
     """
     The timing wheel calls ``visit``; ``read_now`` is called as soon as data arrives while the connection is read at
-    once: in its handshake, while it closes, and while a tool is attached to its call or the call is dumped.
+    once: in its handshake, while it closes, and while a tool is attached to its call, or the call is relayed or dumped.
     """
 
     def __init__(
@@ -198,8 +198,14 @@ class JambonzConnection:
         self._visit(self._loop.time())
 
     def _read_arrived(self) -> None:
-        if not (self._schedule.audio_waits and self._read_waiting_audio()):
-            self.read_now()
+        try:
+            waits = self._schedule.audio_waits and self._read_waiting_audio()
+        except Exception:
+            logger.exception("a call failed unexpectedly")
+            self.abort()
+        else:
+            if not waits:
+                self.read_now()
 
     def close(self, code: int | None, reason: str = "", *, by: str = "listenctl") -> None:
         """Begin to close, on behalf of ``by``; data from jambonz is received until it closes too."""
@@ -323,7 +329,7 @@ class JambonzConnection:
         if call.dump is not None:
             call.dump.add_audio(audio, reads)
         self._take_events(call, call.session.receive_audio_reads(audio, reads), now)
-        self._frame_rate.add_frames(len(reads), now, len(audio.data))
+        self._frame_rate.add_frames(len(reads) + frames.small_frames, now, len(audio.data))
 
     def _may_read(self, now: float) -> bool:
         too_fast = self._call is not None and self._call.sends_too_fast(now)

@@ -8,7 +8,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from listenctl.server.answered_requests import MAX_REMEMBERED, MAX_REQUEST_BYTES, AnsweredRequests
+from listenctl.server.answered_requests import MAX_REMEMBERED, MAX_REMEMBERED_BYTES, AnsweredRequests
 from tests.helpers.frames import HANDSHAKE, close
 
 LINES = HANDSHAKE.replace(b"/calls?x=1", b"/").removesuffix(b"\r\n\r\n").split(b"\r\n")
@@ -99,7 +99,7 @@ def test_what_is_remembered_is_bounded() -> None:
     accepted = ask_library(HANDSHAKE, new_protocol())
     assert accepted is not None
     requests = [HANDSHAKE.replace(b"myrecorder", b"host%d" % number) for number in range(MAX_REMEMBERED + 1)]
-    long = HANDSHAKE.replace(b"myrecorder", b"h" * MAX_REQUEST_BYTES)
+    long = HANDSHAKE.replace(b"myrecorder", b"h" * MAX_REMEMBERED_BYTES)
     for request in (*requests, long):
         answered.remember(request, accepted)
 

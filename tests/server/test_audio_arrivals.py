@@ -13,6 +13,7 @@ from listenctl.protocol.frames.websocket_messages import BinaryMessages
 from listenctl.server.audio_arrivals import AudioArrivals
 from tests.helpers.frames import BINARY, PING, binary, close, frame, text
 
+TINY = b"\x82\xfe\x00\x02" + binary(bytes(2))[2:]
 AUDIO = bytes(range(160))
 LONGER = bytes(320)
 
@@ -90,6 +91,10 @@ def test_a_frame_beyond_the_limit_does_not_wait() -> None:
     assert new_reader(max_size=159).count_audio_frames(binary(AUDIO)) == 0
 
 
+def test_tiny_frames_do_not_wait_even_if_their_length_has_16_bits() -> None:
+    assert new_reader().count_audio_frames(TINY) == 0
+
+
 PIECES = st.sampled_from(
     [
         binary(AUDIO),
@@ -100,6 +105,7 @@ PIECES = st.sampled_from(
         frame(BINARY, AUDIO, fin=False),
         frame(BINARY, bytes(33_000)),
         text("{}"),
+        TINY,
         b"\x82\xfe\x00",
     ]
 )

@@ -127,6 +127,25 @@ async def test_audio_of_a_steady_call_is_passed_on_before_the_call_takes_it() ->
     assert (ended["received_samples"], ended["lost_samples"]) == (104 * 160, 0)
 
 
+async def test_a_fault_while_audio_is_passed_on_ends_the_call(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("a fault")
+
+    async with relaying() as relayed:
+        peer = await relayed.run.call(METADATA)
+        await relayed.run.events.wait_for("call-started")
+        await peer.send(binary(SAMPLES))
+        await until(lambda: payloads(relayed.side)[-1:] == [(AUDIO, SAMPLES)])
+        monkeypatch.setattr(relay.Relay, "pass_on_frames", fail)
+        await peer.send(binary(SAMPLES))
+        ended = await relayed.run.events.wait_for("call-ended")
+
+    assert ended["close_code"] == 1006
+    assert [record.message for record in caplog.records] == ["a call failed unexpectedly"]
+
+
 async def test_audio_that_is_passed_on_gets_masks_of_our_own() -> None:
     received = bytearray()
     audio = frame(BINARY, SAMPLES, mask=b"same")

@@ -107,6 +107,8 @@ def _binary_items(kind: tuple[Sender, int], lines: list[re.Match[bytes]]) -> Seq
         payloads = [a2b_base64(line[3], strict_mode=True) for line in lines]
     except Base64Error:
         return ()
+    if any(len(payload) != size for payload in payloads):  # Python accepts some padding that is too long.
+        return ()
     times = [float(line[1]) for line in lines]
     if sender is Sender.JAMBONZ:
         return [(0, DumpAudio(times, size, b"".join(payloads)))]

@@ -10,23 +10,20 @@ from websockets.frames import Opcode
 
 from listenctl.capture.capture_events import CapturedAudio, CapturedFrame, CapturedSession, CaptureEvent
 from listenctl.capture.packets.tcp_events import TcpData
-from listenctl.protocol.frames.frame_format import apply_mask
+from listenctl.protocol.frames.frame_format import apply_mask, client_audio_bytes
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
 
-# A final binary frame, masked, with a length of 16 bits.
-_AUDIO = b"\x82\xfe"
 _BEFORE_PAYLOAD = 8
 
 
 def join_audio_data(session: CapturedSession, pieces: Sequence[TcpData]) -> CapturedAudio | None:
     """Return the frames of ``pieces`` if each is exactly one audio frame, all of one size; else None."""
     times, _, parts, packets = zip(*pieces, strict=True)
-    head = parts[0][:4]
-    size = int.from_bytes(head[2:], "big")
-    if not head.startswith(_AUDIO) or not size or set(map(len, parts)) != {size + _BEFORE_PAYLOAD}:
+    head, size = parts[0][:4], client_audio_bytes(parts[0])
+    if not size or set(map(len, parts)) != {size + _BEFORE_PAYLOAD}:
         return None
-    heads, masks, payloads = zip(*_frames_of(size).iter_unpack(b"".join(parts)), strict=True)
+    heads, masks, payloads = zip(*_audio_frames_of(size).iter_unpack(b"".join(parts)), strict=True)
     if heads.count(head) != len(heads):
         return None
     return CapturedAudio(session, times, packets, size, b"".join(map(apply_mask, payloads, masks)))
@@ -57,5 +54,5 @@ def _size_of(event: CaptureEvent) -> int:
 
 
 @lru_cache(maxsize=64)
-def _frames_of(size: int) -> Struct:
+def _audio_frames_of(size: int) -> Struct:
     return Struct(f"4s4s{size}s")

@@ -202,6 +202,8 @@ def _difference(source: Any, blocks_of: _BlockReader, part: Path, codec: AudioCo
         if (result.samplerate, result.channels) != (written.sample_rate, written.channels):
             return f"reads back as {result.channels} channels at {result.samplerate} Hz"
         if codec.lossless:
+            if result.frames != source.frames:
+                return f"holds {result.frames} samples instead of {source.frames}"
             source.seek(0)
             return "" if _are_equal(blocks_of(source), blocks_of(result)) else "doesn't read back as it was written"
         decoded = _AudioLevels(result.samplerate, result.channels)

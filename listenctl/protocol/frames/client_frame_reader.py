@@ -26,6 +26,7 @@ from listenctl.protocol.frames.frame_format import (
     OPCODE_BITS,
     OPCODES,
     apply_mask,
+    client_audio_bytes,
     parse_sizes,
 )
 from listenctl.protocol.frames.frame_rate_limit import FRAMES_PER_TURN, SMALL_FRAME
@@ -38,10 +39,6 @@ MAX_FAST_PAYLOAD = 32 * 1024
 MAX_RUN = 64
 # Frames that are not taken any more whose audio is counted; a flood has more, but hardly any audio.
 MAX_COUNTED = 10_000
-
-
-# A final binary frame, masked, with a length of 16 bits, as jambonz sends 8 ms of audio or more.
-_LONG_AUDIO = bytes((FINAL_BINARY, MASKED | LENGTH_16))
 
 
 @lru_cache(maxsize=256)
@@ -115,9 +112,8 @@ class ClientFrameReader:
         """Return how many frames ``data`` has if ``receive_data`` would take it as one run of audio now, else 0."""
         if self._rest or self._missing or self.left or self._message is not None or self._stream_ended():
             return 0
-        head = data[:4]
-        payload_bytes = int.from_bytes(head[2:], "big")
-        if not head.startswith(_LONG_AUDIO) or not 0 < payload_bytes <= self._max_fast:
+        head, payload_bytes = data[:4], client_audio_bytes(data)
+        if not 0 < payload_bytes <= self._max_fast:
             return 0
         frame_bytes = 8 + payload_bytes
         if len(data) == frame_bytes:

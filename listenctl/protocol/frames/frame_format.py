@@ -23,6 +23,7 @@ MAX_CONTROL_BYTES = 125
 MAX_HEADER_BYTES = 14
 FINAL_TEXT = FIN | Opcode.TEXT
 FINAL_BINARY = FIN | Opcode.BINARY
+_CLIENT_AUDIO = bytes((FINAL_BINARY, MASKED | LENGTH_16))
 OPCODES = frozenset(Opcode)
 
 
@@ -60,6 +61,17 @@ def text_frame(payload: bytes, mask: bytes) -> bytes:
 
 def binary_frame(payload: bytes, mask: bytes) -> bytes:
     return build_frame(FINAL_BINARY, payload, mask)
+
+
+def client_audio_bytes(frame: bytes) -> int:
+    """
+    Return the payload bytes of a frame that begins as audio of jambonz does: final, binary, masked, with a length that
+    needs 16 bits. Return 0 for any other frame.
+    """
+    if not frame.startswith(_CLIENT_AUDIO):
+        return 0
+    payload_bytes = int.from_bytes(frame[2:4], "big")
+    return payload_bytes if payload_bytes >= LENGTH_16 else 0
 
 
 def change_mask(frame: bytes, change: bytes) -> bytes:

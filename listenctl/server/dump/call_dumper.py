@@ -82,7 +82,10 @@ class CallDumper:
         return CallDump(self, self._loop.time(), text, self._server.settings.max_message)
 
     async def finish_dumps(self) -> None:
-        self._hand_over()
+        """Write everything that waits, also of calls that still last."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._write_dumps([waiting for waiting in self._waiting if waiting.has_file])
         await asyncio.to_thread(self._writer.close)
 
     def schedule_write(self, dump: "CallDump", size: int) -> bool:
@@ -135,10 +138,12 @@ class CallDumper:
     def _hand_over(self) -> None:
         self._timer = None
         now = self._loop.time()
-        ready = [waiting for waiting in self._waiting if waiting.is_due(now)]
-        self._writer.add_jobs(*chain.from_iterable(map(self._take_jobs, ready)))
+        self._write_dumps([waiting for waiting in self._waiting if waiting.is_due(now)])
         if self._waiting:
             self._timer = self._loop.call_later(CHECK_EVERY, self._hand_over)
+
+    def _write_dumps(self, dumps: Sequence["CallDump"]) -> None:
+        self._writer.add_jobs(*chain.from_iterable(map(self._take_jobs, dumps)))
 
     def _report(self, header: DumpHeader, event: EventFields) -> None:
         match event:
@@ -169,9 +174,13 @@ class CallDump:
         self._log: LiveCallLog | None = None
         self._file: DumpFile | None = None
 
+    @property
+    def has_file(self) -> bool:
+        return self._file is not None
+
     def is_due(self, now: float) -> bool:
-        """Return whether what waits, which is not nothing, has waited long enough and has a file."""
-        return self._file is not None and now - self._started_at - self._items[0].at >= WRITE_AFTER
+        """Return whether the frames that wait, of which there must be some, have waited long enough and have a file."""
+        return self.has_file and now - self._started_at - self._items[0].at >= WRITE_AFTER
 
     @property
     def waiting_bytes(self) -> int:

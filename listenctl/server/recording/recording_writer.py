@@ -272,7 +272,8 @@ class RecordingWriter:
         kind, extension = self._settings.destination.kind, self._settings.destination.extension
         tags = recording_tags(sidecar.metadata, sidecar.started)
         assert sidecar.audio is not None
-        audio, made = sidecar.audio, list[Conversion]()
+        audio = sidecar.audio
+        made: list[Conversion] = []
         try:
             made.extend(
                 self._conversions.convert(wav, wav.with_suffix(extension), kind, tags) for wav in recording.paths

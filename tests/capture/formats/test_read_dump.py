@@ -174,6 +174,7 @@ CHANGES = st.sampled_from(
         (b"AA", b"A\\/"),
         (b"AA", b"-A"),
         (b"==", b"==="),
+        (b'"}', b'="}'),
         (b"}\n", b"} \r\n"),
         (b"}\n", b"}\n \n\n"),
         (b"}\n", b"}{}\n"),

@@ -1,6 +1,7 @@
 """Dumps of calls: every frame of both directions is there, whatever the peer, the disk and the end are like."""
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -255,6 +256,38 @@ async def test_a_crash_costs_at_most_the_last_second(tmp_path: Path) -> None:
             if number > 50:
                 assert load(tmp_path / "CS-A.jsonl").frames[-1].at > loop.time() - call.started_at - 1
         await peer.send(close())
+
+
+async def test_a_flood_of_small_frames_is_no_audio_that_may_wait(tmp_path: Path) -> None:
+    # 63 frames are one read, and their lengths have 16 bits, as that of longer audio.
+    tiny = b"\x82\xfe\x00\x02" + binary(bytes(2))[2:]
+    async with dumping_server(tmp_path) as on:
+        peer = await on.run.call(text(METADATA))
+        await on.run.events.wait_for("call-started")
+        with contextlib.suppress(ConnectionError):
+            while not on.run.events.of("call-ended"):
+                await peer.send(tiny * 63)
+                await asyncio.sleep(0.005)
+                await peer.send(frame(PING, b""))
+                await asyncio.sleep(0.005)
+        ended = await on.run.events.wait_for("call-ended")
+
+    assert ended["close_code"] == 1008
+    assert [warning["rule"] for warning in on.run.events.of("warning")][-1] == "frame-flood"
+
+
+async def test_what_waits_is_dumped_when_the_dumper_ends_before_the_call(tmp_path: Path) -> None:
+    async with running(FAST) as run:
+        async with call_dumper.dumping(run.server, tmp_path) as dumper:
+            assert dumper is not None
+            wait_for_writer(dumper._writer)
+            peer = await run.call(text(METADATA))
+            await run.events.wait_for("call-started")
+            await peer.send(binary(AUDIO), text('{"event":"dtmf","dtmf":"1"}'))
+            await run.events.wait_for("dtmf")
+        frames = load(tmp_path / "CS-A.jsonl").frames
+
+    assert [timed.frame.opcode for timed in frames] == [TEXT, BINARY, TEXT]
 
 
 async def test_a_dumped_call_is_pinged_no_earlier_than_others(tmp_path: Path) -> None:

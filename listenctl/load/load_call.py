@@ -26,7 +26,7 @@ CLOSE_TIMEOUT = 5.0
 ECHO_SECONDS = 1.0
 """Seconds to wait for the end of an echo; silence is sent meanwhile."""
 _LATENESS_AT_ONCE = 50
-"""Frames whose lateness is counted together, which takes a third of the time."""
+"""Frames whose lateness is counted together, which takes half of the time."""
 _PHONE_RATE = 8000
 
 

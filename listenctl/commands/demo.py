@@ -14,7 +14,7 @@ def demo(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FOLDER]", parser=local_path, help="Folder to record to [default: a new temporary folder]"
+            metavar="FOLDER", parser=local_path, help="Folder to record to [default: a new temporary folder]"
         ),
     ] = None,
 ) -> int:

@@ -264,7 +264,7 @@ def test_a_clip_is_played_up_to_a_limit_and_the_rest_is_nobodys_fault(
 
 @pytest.mark.parametrize("subtype", ["IMA_ADPCM", "FLOAT"])
 def test_a_wav_that_grows_is_decoded_up_to_the_limit(monkeypatch: pytest.MonkeyPatch, subtype: str) -> None:
-    monkeypatch.setattr("listenctl.media.files.libsndfile.MAX_CLIP_BYTES", 1 << 20)
+    monkeypatch.setattr("listenctl.protocol.jambonz_model.clip_decoder.MAX_CLIP_BYTES", 1 << 20)
     file = io.BytesIO()
     soundfile.write(file, np.zeros(4_000_000, "float32"), 8000, subtype=subtype, format="WAV")
 

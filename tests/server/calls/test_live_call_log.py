@@ -12,7 +12,8 @@ from tests.helpers.server import call_log
 @pytest.mark.parametrize("size", [1, 10_000, MAX_LOGGED_BYTES])
 def test_texts_are_logged_up_to_a_size_and_then_counted_with_their_digest(size: int) -> None:
     log = call_log()
-    texts = [f"{number:04}"[-size:] + "x" * (size - 4) for number in range(MAX_LOGGED + 10)][: 3 * 2**20 // size + 10]
+    count = min(MAX_LOGGED, 3 * 2**20 // size) + 10
+    texts = [f"{number:04}"[-size:] + "x" * (size - 4) for number in range(count)]
     for text in texts:
         log.add_entry(MessageReceived(0, UnknownMessage(None, text)))
 

@@ -27,13 +27,15 @@ _WEB_TOKEN = re.compile(r"(?<![\w-])(?=[\w-]*\.)[\w-]*?eyJ[\w-]{8}")
 # Keys that services mark as such.
 _KEY = re.compile(r"(?:sk|pk|rk|xox[abprs]|gh[pousr]|glpat|AKIA|ASIA|AIza)[-_A-Za-z0-9]{16,}")
 _RANDOM = re.compile(r"[A-Za-z0-9+/_=.~-]{20,}")
-# The name of a protocol has a few short words and versions, one of which is common in such names. Keys have digits
-# among letters, capitals, or more characters; a password or passphrase of words hardly has one of these.
+# The name of a protocol has words that are common in such names, at most one other word, such as that of a site, and a
+# version. Keys have digits among letters, capitals, or more characters; a passphrase has several words.
 _PROTOCOL_NAME = re.compile(r"(?=.{2,24}$)(?:[a-z]{2,10}|v?\d{1,2})(?:[.-](?:[a-z]{2,10}|v?\d{1,2})){0,3}")
 _PROTOCOL_WORD = re.compile(
     "audio|chat|com|drachtio|graphql|io|jambonz|json|jsonrpc|listen|mqtt|net|ocpp|org|realtime|rtp|sip|soap|stomp"
-    "|stream|wamp|ws|xmpp"
+    "|stream|transport|wamp|ws|xmpp"
 )
+_MAX_OTHER_WORD = 8
+_MAX_NUMBERS = 2
 _SCHEME = re.compile(r"(?i)(basic|bearer|digest|negotiate|ntlm|token|hmac|aws4-hmac-sha256) ")
 _USER_INFO = re.compile(r"(?<=://)[^/?#@]*@")
 
@@ -89,7 +91,13 @@ def _shown_parameter(found: re.Match[str]) -> str:
 
 
 def _is_protocol_name(name: str) -> bool:
-    return _PROTOCOL_NAME.fullmatch(name) is not None and any(map(_PROTOCOL_WORD.fullmatch, re.split("[.-]", name)))
+    if not _PROTOCOL_NAME.fullmatch(name):
+        return False
+    parts = re.split("[.-]", name)
+    words = [part for part in parts if part.isalpha()]
+    others = [word for word in words if not _PROTOCOL_WORD.fullmatch(word)]
+    named = len(others) < min(2, len(words)) and all(len(word) <= _MAX_OTHER_WORD for word in others)
+    return named and len(parts) - len(words) <= _MAX_NUMBERS
 
 
 def _is_key(part: str) -> bool:

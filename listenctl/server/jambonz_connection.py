@@ -230,10 +230,10 @@ class JambonzConnection:
         return self._socket.unsent
 
     def send_command(self, text: bytes, command: Command | None = None) -> bool:
+        self._take_waiting_audio()
         call = self._call
         if call is None or not self._can_send():
             return False
-        self._take_waiting_audio()
         self._protocol.send_text(text)
         self._flush()
         now = self._loop.time()
@@ -253,8 +253,8 @@ class JambonzConnection:
         return True
 
     def report_violation(self, rule: str, detail: str) -> None:
+        self._take_waiting_audio()
         if self._call is not None:
-            self._take_waiting_audio()
             self._call.take_event(ProtocolViolation(self._call.session.position, rule, detail))
 
     def read_at_once(self, at_once: bool) -> None:
@@ -318,9 +318,15 @@ class JambonzConnection:
         return False
 
     def _take_waiting_audio(self) -> None:
-        call, frames = self._call, self._frames
-        if not self._arrivals or call is None or frames is None:
-            return
+        if self._arrivals and self._call is not None and self._frames is not None:
+            try:
+                self._take_arrivals(self._call, self._frames)
+            except Exception:
+                # Tools and relays that only send something get here as well.
+                logger.exception("a call failed unexpectedly")
+                self.abort()
+
+    def _take_arrivals(self, call: LiveCall, frames: ClientFrameReader) -> None:
         data, reads = self._arrivals.take_reads()
         now, _ = reads[-1]
         self._keep_alive.note_data(now)

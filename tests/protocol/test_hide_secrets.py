@@ -69,6 +69,9 @@ def test_a_url_is_shown_without_password_and_keys() -> None:
         ("password", (), "***"),
         ("correct-horse-battery-staple", (), "***"),
         ("correct.horse", (), "***"),
+        ("correct-horse-chat", (), "***"),
+        ("ws-qkzjxvbnmt", (), "***"),
+        ("chat.12-34-56", (), "***"),
         # A server can choose the second of "token, swordfish", and only its choice be known.
         ("swordfish", (), "***"),
         ("qzxwvkpjhtmnbrls", (), "***"),

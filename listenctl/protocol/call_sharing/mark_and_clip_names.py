@@ -16,8 +16,9 @@ MAX_OUTSTANDING = 1000
 NAME_PREFIX = "lc-"
 """Names on the wire begin with this; behind it a relay puts something random, because an application is beside it."""
 _GENERATED = re.compile(r"lc-(?:[0-9a-f]{8}-)?[mc][1-9][0-9]*(?:-[A-Za-z0-9_.-]{1,32})?")
-# A name that people gave, and that every jambonz returns as it is; a program's own random name tells nobody anything.
-_READABLE = re.compile(r"(?!.*[0-9a-f]{8})[A-Za-z0-9_.-]{1,32}")
+# A name that people gave, and that every jambonz returns as it is; a program's own random name tells nobody anything,
+# and a number may be somebody's.
+_READABLE = re.compile(r"(?!.*[0-9a-f]{8})(?!(?:[^0-9]*[0-9]){7})[A-Za-z0-9_.-]{1,32}")
 
 Own = TypeVar("Own")
 

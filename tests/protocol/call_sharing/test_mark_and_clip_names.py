@@ -62,6 +62,10 @@ def test_names_of_others_are_not_ours(name: object) -> None:
         ("outro\n", "lc-m1"),
         # Names that differ in each call, as programs make them.
         ("end-0123456789ab", "lc-m1"),
+        # Numbers of phones and cards.
+        ("555-1234", "lc-m1"),
+        ("call.4111-1111-1111-1111", "lc-m1"),
+        ("part-2024", "lc-m1-part-2024"),
     ],
 )
 def test_a_name_ends_with_that_of_its_user_if_that_is_plain(readable: str, name: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from listenctl.capture.formats.dump_line_format import DumpEnd
 from listenctl.errors import UsageError
-from listenctl.protocol.listen_session import Sender
+from listenctl.protocol.listen_session import ListenSession, Sender
 from listenctl.server.dump import call_dumper
 from listenctl.server.dump.call_dumper import check_folder
 from listenctl.server.settings import ServerSettings
@@ -274,6 +274,29 @@ async def test_a_flood_of_small_frames_is_no_audio_that_may_wait(tmp_path: Path)
 
     assert ended["close_code"] == 1008
     assert [warning["rule"] for warning in on.run.events.of("warning")][-1] == "frame-flood"
+
+
+async def test_a_fault_in_audio_that_waits_ends_the_call_and_harms_no_tool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("a fault")
+
+    async with dumping_server(tmp_path) as on:
+        peer = await on.run.call(text(METADATA))
+        await on.run.events.wait_for("call-started")
+        (connection,) = on.run.server._connection_of.values()
+        for _ in range(2):
+            await peer.send(binary(AUDIO))
+            await asyncio.sleep(0.01)
+        assert connection._arrivals
+        monkeypatch.setattr(ListenSession, "receive_audio_reads", fail)
+        sent = connection.send_command(b'{"type":"killAudio"}')
+        ended = await on.run.events.wait_for("call-ended")
+
+    assert not sent
+    assert ended["close_code"] == 1006
+    assert [record.message for record in caplog.records] == ["a call failed unexpectedly"]
 
 
 async def test_what_waits_is_dumped_when_the_dumper_ends_before_the_call(tmp_path: Path) -> None:

@@ -40,17 +40,11 @@ class ConversionPool:
         Convert ``wav`` at the lowest priority, and wait; if that fails it is kept, and ListenctlError raised: after
         ``stop`` ConversionStopped.
         """
-        converter = self._take_converter(wav, kind)
+        request = ConversionRequest(wav, target, kind, dict(tags))
         try:
-            answer = converter.convert(ConversionRequest(wav, target, kind, dict(tags)))
-        except (OSError, ValueError, EOFError, pickle.UnpicklingError) as exc:
-            self._remove(converter)
-            if self._stopped:
-                raise ConversionStopped(wav, kind) from exc
-            raise ListenctlError(f"{target}: the process that converts it died; the WAV is kept") from exc
-        with self._changed:
-            self._idle.append(converter)
-            self._changed.notify()
+            answer = self._send_request(request, self._take_converter(wav, kind))
+        except _RequestNotTaken:
+            answer = self._send_request(request, self._take_converter(wav, kind, new=True))
         if isinstance(answer, ListenctlError):
             raise answer
         return answer
@@ -69,16 +63,41 @@ class ConversionPool:
         for converter in self._converters:
             converter.wait()
 
-    def _take_converter(self, wav: Path, kind: str) -> "_Converter":
+    def _send_request(self, request: ConversionRequest, converter: "_Converter") -> Conversion | ListenctlError:
+        """Wait for the answer; ``converter`` is idle afterwards, or removed."""
+        try:
+            answer = converter.convert(request)
+        except (OSError, ValueError, EOFError, pickle.UnpicklingError) as exc:
+            self._remove(converter)
+            if self._stopped:
+                raise ConversionStopped(request.wav, request.kind) from exc
+            text = f"{request.target}: the process that converts it died; the WAV is kept"
+            # Only a write raises BrokenPipeError.
+            raise (_RequestNotTaken if isinstance(exc, BrokenPipeError) else ListenctlError)(text) from exc
         with self._changed:
-            if self._converters:
+            self._idle.append(converter)
+            self._changed.notify()
+        return answer
+
+    def _take_converter(self, wav: Path, kind: str, *, new: bool = False) -> "_Converter":
+        with self._changed:
+            self._drop_ended()
+            if self._converters and not new:
                 self._changed.wait_for(lambda: self._idle or self._stopped, START_ANOTHER_AFTER)
             if self._stopped:
                 raise ConversionStopped(wav, kind)
-            if self._idle:
+            if self._idle and not new:
                 return self._idle.pop()
             self._converters.append(_Converter())
             return self._converters[-1]
+
+    def _drop_ended(self) -> None:
+        """Forget idle processes that have died, for example because memory ran out."""
+        for converter in [idle for idle in self._idle if idle.has_ended()]:
+            self._idle.remove(converter)
+            self._converters.remove(converter)
+            converter.stop()
+            converter.wait()
 
     def _remove(self, converter: "_Converter") -> None:
         with self._changed:
@@ -86,6 +105,10 @@ class ConversionPool:
             self._changed.notify_all()
         converter.stop()
         converter.wait()
+
+
+class _RequestNotTaken(ListenctlError):
+    """The process died before it had read the request, so another one can convert the WAV."""
 
 
 class _Converter:
@@ -114,6 +137,9 @@ class _Converter:
         self._process.stdin.flush()
         answer: Conversion | ListenctlError = pickle.load(self._process.stdout)
         return answer
+
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
 
     def stop(self) -> None:
         assert self._process.stdin is not None

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -54,9 +55,18 @@ class FakeConverter:
         FakeConverter.work()
         return Conversion(request.target)
 
+    def has_ended(self) -> bool:
+        return False
+
     def stop(self) -> None: ...
 
     def wait(self) -> None: ...
+
+
+def raise_next(errors: Iterator[OSError]) -> None:
+    """Raise the next of ``errors``; return once there are no more."""
+    for error in errors:
+        raise error
 
 
 def begin_and_wait(begun: threading.Event, released: threading.Event) -> None:
@@ -104,16 +114,50 @@ def test_conversions_that_are_stopped_keep_the_wav(begun: bool, wav: Path) -> No
     assert list(wav.parent.iterdir()) == [wav]
 
 
-def test_a_process_that_dies_is_replaced(wav: Path) -> None:
+def test_an_idle_process_that_died_is_reaped_and_replaced(wav: Path) -> None:
     target = wav.with_suffix(".flac")
     with conversion_pool() as pool:
         pool.convert(wav, target, "flac", NO_TAGS)
         target.unlink()
-        pool._converters[0]._process.kill()
+        died = pool._converters[0]._process
+        died.kill()
+        os.waitid(os.P_PID, died.pid, os.WEXITED | os.WNOWAIT)
 
+        assert pool.convert(wav, target, "flac", NO_TAGS).path == target
+        assert died.returncode == -signal.SIGKILL
+        assert len(pool._converters) == 1
+
+
+def test_a_request_that_a_dying_process_does_not_take_goes_to_a_new_one(wav: Path, fakes: type[FakeConverter]) -> None:
+    attempts = iter([BrokenPipeError()])
+    fakes.work = lambda: raise_next(attempts)
+    with conversion_pool() as pool:
+        assert pool.convert(wav, wav, "flac", NO_TAGS).path == wav
+        assert len(pool._converters) == 1
+
+    assert fakes.started == 2
+
+
+def test_a_request_that_no_process_takes_keeps_the_wav(wav: Path, fakes: type[FakeConverter]) -> None:
+    attempts = iter([BrokenPipeError(), BrokenPipeError()])
+    fakes.work = lambda: raise_next(attempts)
+    with conversion_pool() as pool:
         with pytest.raises(ListenctlError, match=r"a\.flac: the process that converts it died; the WAV is kept"):
-            pool.convert(wav, target, "flac", NO_TAGS)
+            pool.convert(wav, wav.with_suffix(".flac"), "flac", NO_TAGS)
+        assert not pool._converters
+
+    assert fakes.started == 2
+
+
+def test_a_process_that_dies_while_it_converts_keeps_the_wav(wav: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = wav.with_suffix(".flac")
+    with conversion_pool() as pool:
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "_WORKER", "import sys; sys.stdin.buffer.read(1)")
+            with pytest.raises(ListenctlError, match=r"a\.flac: the process that converts it died; the WAV is kept"):
+                pool.convert(wav, target, "flac", NO_TAGS)
         assert list(wav.parent.iterdir()) == [wav]
+
         assert pool.convert(wav, target, "flac", NO_TAGS).path == target
 
 

@@ -1,5 +1,6 @@
 """Convert recordings in processes of their own, so that no call waits for an encoder."""
 
+import errno
 import os
 import pickle
 import signal
@@ -25,6 +26,9 @@ _WORKER = (
     "from listenctl.server.recording.conversion_worker import serve_conversions; serve_conversions()"
 )
 
+# Too many processes, or too little memory.
+_PASSING_ERRORS = (errno.EAGAIN, errno.ENOMEM)
+
 
 class ConversionPool:
     """Used by several threads; there are never more processes than threads that convert at the same time."""
@@ -38,13 +42,13 @@ class ConversionPool:
     def convert(self, wav: Path, target: Path, kind: str, tags: Mapping[str, str]) -> Conversion:
         """
         Convert ``wav`` at the lowest priority, and wait; if that fails it is kept, and ListenctlError raised: after
-        ``stop`` ConversionStopped.
+        ``stop`` ConversionStopped. OSError means that no process can be started now, and that a later try may work.
         """
         request = ConversionRequest(wav, target, kind, dict(tags))
         try:
-            answer = self._send_request(request, self._take_converter(wav, kind))
+            answer = self._send_request(request, self._take_converter(request))
         except _RequestNotTaken:
-            answer = self._send_request(request, self._take_converter(wav, kind, new=True))
+            answer = self._send_request(request, self._take_converter(request, new=True))
         if isinstance(answer, ListenctlError):
             raise answer
         return answer
@@ -79,16 +83,16 @@ class ConversionPool:
             self._changed.notify()
         return answer
 
-    def _take_converter(self, wav: Path, kind: str, *, new: bool = False) -> "_Converter":
+    def _take_converter(self, request: ConversionRequest, *, new: bool = False) -> "_Converter":
         with self._changed:
             self._drop_ended()
             if self._converters and not new:
                 self._changed.wait_for(lambda: self._idle or self._stopped, START_ANOTHER_AFTER)
             if self._stopped:
-                raise ConversionStopped(wav, kind)
+                raise ConversionStopped(request.wav, request.kind)
             if self._idle and not new:
                 return self._idle.pop()
-            self._converters.append(_Converter())
+            self._converters.append(_start_converter(request.target))
             return self._converters[-1]
 
     def _drop_ended(self) -> None:
@@ -105,6 +109,16 @@ class ConversionPool:
             self._changed.notify_all()
         converter.stop()
         converter.wait()
+
+
+def _start_converter(target: Path) -> "_Converter":
+    try:
+        return _Converter()
+    except OSError as exc:
+        if exc.errno in _PASSING_ERRORS:
+            raise
+        problem = f"{sys.executable} can't be started: {exc.strerror or exc}"
+        raise ListenctlError(f"{target}: can't be converted: {problem}; the WAV is kept") from exc
 
 
 class _RequestNotTaken(ListenctlError):

@@ -1,5 +1,6 @@
 """Processes that convert recordings."""
 
+import errno
 import os
 import pickle
 import signal
@@ -159,6 +160,38 @@ def test_a_process_that_dies_while_it_converts_keeps_the_wav(wav: Path, monkeypa
         assert list(wav.parent.iterdir()) == [wav]
 
         assert pool.convert(wav, target, "flac", NO_TAGS).path == target
+
+
+def test_an_interpreter_that_is_gone_is_named_and_the_wav_kept(wav: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = wav.with_suffix(".flac")
+    with conversion_pool() as pool:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "executable", "/gone/python3")
+            with pytest.raises(ListenctlError) as failed:
+                pool.convert(wav, target, "flac", NO_TAGS)
+        assert str(failed.value) == (
+            f"{target}: can't be converted: /gone/python3 can't be started: No such file or directory; the WAV is kept"
+        )
+        assert list(wav.parent.iterdir()) == [wav]
+
+        assert pool.convert(wav, target, "flac", NO_TAGS).path == target
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM])
+def test_a_lack_of_processes_or_memory_can_be_retried(
+    number: int, wav: Path, fakes: type[FakeConverter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail_to_start() -> FakeConverter:
+        raise OSError(number, os.strerror(number))
+
+    fakes.work = lambda: None
+    with conversion_pool() as pool:
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "_Converter", fail_to_start)
+            with pytest.raises(OSError, match=os.strerror(number)):
+                pool.convert(wav, wav, "flac", NO_TAGS)
+
+        assert pool.convert(wav, wav, "flac", NO_TAGS).path == wav
 
 
 def test_conversions_have_the_lowest_priority(wav: Path) -> None:

@@ -170,8 +170,8 @@ class CapturedConnection:
         run = self._tls.decrypt_run(party, pieces)
         for at, stream, data, packet in pieces[len(run) :]:
             for found in self._tls.feed(party, data, at):
-                if type(found) is DecryptedData:
-                    run.append(TcpData(at, stream, found.data, packet))
+                if type(found) is DecryptedData and found.party is party:
+                    run.append(TcpData(found.at, stream, found.data, packet))
                     continue
                 events += self._read_all(number, run)
                 events += self._hold_or_release(self._decrypted_events([found], packet))

@@ -3,11 +3,17 @@
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import count
 
 import pytest
 
 from listenctl.capture.capture_events import CapturedAudio, CapturedFrame, CapturedSession, CaptureEvent
+from listenctl.capture.packets.packet_batches import CaptureNotice, EmbeddedSecrets
+from listenctl.capture.packets.read_pcap import read_pcap
+from listenctl.capture.packets.tcp_events import TcpData, TcpEvent
+from listenctl.capture.packets.tcp_streams import read_tcp
 from listenctl.capture.tls.key_log import KeyLog
+from listenctl.capture.websocket.websocket_sessions import WebSocketSessionReader
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.capture_inspector import CaptureInspector
 from listenctl.inspection.settings import InspectionSettings
@@ -23,6 +29,7 @@ from tests.helpers.pcap import (
     cut_packets,
     delay_packets,
     drop_packets,
+    pcap,
     read_sessions,
     repeat_packets,
 )
@@ -96,6 +103,31 @@ def test_a_damaged_capture_is_reported_alike(name: str, damage: Damage) -> None:
 
     joined, single = (read(name, damaged, join_audio=join) for join in (True, False))
 
+    assert described(frames(joined)) == described(frames(single))
+    assert everything(joined) == everything(single)
+
+
+@pytest.mark.parametrize("pieces", [20, 40, 60, 100, 300])
+@pytest.mark.parametrize("labels", [("SERVER_TRAFFIC",), ("SERVER_TRAFFIC", "SERVER_HANDSHAKE")])
+def test_secrets_of_one_side_that_arrive_late_are_reported_alike(labels: tuple[str, ...], pieces: int) -> None:
+    lines = (FOLDER / f"{ENCRYPTED}.keylog").read_text().splitlines(keepends=True)
+    late = [line for line in lines if line.startswith(labels)]
+
+    def read_late(*, join_audio: bool) -> list[CaptureEvent]:
+        keylog = KeyLog("".join(line for line in lines if line not in late))
+        items: list[TcpEvent | CaptureNotice | EmbeddedSecrets] = []
+        left = pieces
+        for event in (one for events in read_tcp(read_pcap(iter([pcap(call_packets(ENCRYPTED))]))) for one in events):
+            items.append(event)
+            left -= isinstance(event, TcpData)
+            if left == 0 and isinstance(event, TcpData):
+                items.append(EmbeddedSecrets("".join(late)))
+        reader = WebSocketSessionReader("test.pcap", keylog, count(1), join_audio=join_audio)
+        return reader.read_events(items) + reader.end_capture()
+
+    joined, single = (read_late(join_audio=join) for join in (True, False))
+
+    assert late
     assert described(frames(joined)) == described(frames(single))
     assert everything(joined) == everything(single)
 

@@ -37,6 +37,7 @@ class ConversionPool:
         self._changed = threading.Condition()
         self._converters: list[_Converter] = []
         self._idle: list[_Converter] = []
+        self._starting = 0  # processes that are being started, without the lock, and are not in ``_converters`` yet
         self._stopped = False
 
     def convert(self, wav: Path, target: Path, kind: str, tags: Mapping[str, str]) -> Conversion:
@@ -64,7 +65,10 @@ class ConversionPool:
     def close(self) -> None:
         """Wait until the processes have ended; nothing is converted any more."""
         self.stop()
-        for converter in self._converters:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._starting)
+            converters = list(self._converters)
+        for converter in converters:
             converter.wait()
 
     def _send_request(self, request: ConversionRequest, converter: "_Converter") -> Conversion | ListenctlError:
@@ -86,14 +90,31 @@ class ConversionPool:
     def _take_converter(self, request: ConversionRequest, *, new: bool = False) -> "_Converter":
         with self._changed:
             self._drop_ended()
-            if self._converters and not new:
+            if (self._converters or self._starting) and not new:
                 self._changed.wait_for(lambda: self._idle or self._stopped, START_ANOTHER_AFTER)
             if self._stopped:
                 raise ConversionStopped(request.wav, request.kind)
             if self._idle and not new:
                 return self._idle.pop()
-            self._converters.append(_start_converter(request.target))
-            return self._converters[-1]
+            self._starting += 1
+        return self._add_converter(request)
+
+    def _add_converter(self, request: ConversionRequest) -> "_Converter":
+        """Start a process without the lock, because ``stop`` is called on the event loop and takes it."""
+        converter: _Converter | None = None
+        try:
+            converter = _start_converter(request.target)
+        finally:
+            with self._changed:
+                self._starting -= 1
+                if converter is not None:
+                    self._converters.append(converter)
+                    if self._stopped:
+                        converter.stop()
+                self._changed.notify_all()
+        if self._stopped:
+            raise ConversionStopped(request.wav, request.kind)
+        return converter
 
     def _drop_ended(self) -> None:
         """Forget idle processes that have died, for example because memory ran out."""

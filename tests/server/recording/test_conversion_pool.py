@@ -115,6 +115,50 @@ def test_conversions_that_are_stopped_keep_the_wav(begun: bool, wav: Path) -> No
     assert list(wav.parent.iterdir()) == [wav]
 
 
+def test_a_stop_does_not_wait_for_a_process_that_starts(wav: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    processes: list[subprocess.Popen[bytes]] = []
+
+    with conversion_pool() as pool, ThreadPoolExecutor() as threads:
+
+        class StoppedMeanwhile(subprocess.Popen[bytes]):
+            def __init__(self, *args: object, **options: object) -> None:
+                super().__init__(*args, **options)  # type: ignore[call-overload]
+                processes.append(self)
+                threads.submit(pool.stop).result(GENEROUS)
+
+        monkeypatch.setattr(subprocess, "Popen", StoppedMeanwhile)
+
+        with pytest.raises(ConversionStopped):
+            pool.convert(wav, wav.with_suffix(".flac"), "flac", NO_TAGS)
+
+    assert [process.returncode for process in processes] == [0]
+    assert list(wav.parent.iterdir()) == [wav]
+
+
+def test_a_close_waits_for_a_process_that_starts(wav: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    starting, released, waited = threading.Event(), threading.Event(), threading.Event()
+
+    class Slow(FakeConverter):
+        def __init__(self) -> None:
+            begin_and_wait(starting, released)
+
+        def wait(self) -> None:
+            waited.set()
+
+    monkeypatch.setattr(module, "_Converter", Slow)
+
+    with conversion_pool() as pool, ThreadPoolExecutor() as threads:
+        conversion = threads.submit(pool.convert, wav, wav, "flac", NO_TAGS)
+        assert starting.wait(GENEROUS)
+        pool.stop()
+        closing = threads.submit(pool.close)
+        released.set()
+        closing.result(GENEROUS)
+        assert waited.is_set()
+        with pytest.raises(ConversionStopped):
+            conversion.result(GENEROUS)
+
+
 def test_an_idle_process_that_died_is_reaped_and_replaced(wav: Path) -> None:
     target = wav.with_suffix(".flac")
     with conversion_pool() as pool:

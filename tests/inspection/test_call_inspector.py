@@ -3,7 +3,7 @@ import struct
 from dataclasses import dataclass, field, replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from listenctl.capture.capture_events import CapturedFrame, CapturedSession, FramesLost, SessionClosed
@@ -129,6 +129,16 @@ FRAMES = st.builds(
 )
 
 
+HALF_A_SAMPLE_IS_HELD = [
+    (0.0, Sender.JAMBONZ, RawFrame(False, 0, 0, False, b"")),
+    (0.0, Sender.APPLICATION, RawFrame(True, 0, 1, False, b'{"type":"mark","data":{"name":""}}')),
+    (0.0, Sender.APPLICATION, RawFrame(True, 0, 2, False, b"\0")),
+    (1.0, Sender.JAMBONZ, RawFrame(False, 0, 0, False, b"")),
+    (0.0, Sender.APPLICATION, RawFrame(True, 0, 2, False, b"")),
+]
+
+
+@example(HALF_A_SAMPLE_IS_HELD, None, False)
 @given(
     st.lists(st.tuples(st.floats(-10, 1e6) | st.floats(0, 20), st.sampled_from(Sender), FRAMES), max_size=30),
     st.sampled_from([None, 0, 8000, 16000]),

@@ -193,7 +193,8 @@ class PlayoutChecks:
 
     def _held_tail(self) -> float:
         """Return the seconds of sound that the pre-buffer holds back; 0 if it holds silence."""
-        samples = round(self._playout.held * self._rate)
+        # Of a tail with half a sample, the first byte belongs to no sample.
+        samples = min(round(self._playout.held * self._rate), len(self._tail) // SAMPLE_BYTES)
         tail = unpack_samples(bytes(self._tail[-samples * SAMPLE_BYTES :])) if samples else ()
         sound = next((index for index in range(len(tail), 0, -1) if abs(tail[index - 1]) > _SILENCE), 0)
         return sound / self._rate

@@ -27,7 +27,7 @@ _WORKER = (
 )
 
 # Too many processes, or too little memory.
-_PASSING_ERRORS = (errno.EAGAIN, errno.ENOMEM)
+_PASSING_ERRORS = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 class ConversionPool:

@@ -221,7 +221,7 @@ def test_an_interpreter_that_is_gone_is_named_and_the_wav_kept(wav: Path, monkey
         assert pool.convert(wav, target, "flac", NO_TAGS).path == target
 
 
-@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM])
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM, errno.EMFILE])
 def test_a_lack_of_processes_or_memory_can_be_retried(
     number: int, wav: Path, fakes: type[FakeConverter], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,7 +87,7 @@ class FrameCutter:
 
     def __init__(self) -> None:
         self.rest = b""
-        """The begin of a frame that is not complete."""
+        """The first bytes of a frame that is not complete."""
 
     def feed(self, data: bytes, time: float = 0.0) -> list[WireFrame]:
         """Return the frames that ``data`` completes."""

@@ -236,7 +236,7 @@ def as_streamed(samples: Pcm) -> Pcm:
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process runs; what has ended may still wait for its parent."""
+    """Return whether a process runs; one that has ended may still wait for its parent."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

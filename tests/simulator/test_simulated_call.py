@@ -72,7 +72,7 @@ class FarEnd:
         self.called_at = 0.0
         self.frames: list[WireFrame] = []
         self.rest = b""
-        """The begin of a frame whose end never came."""
+        """The first bytes of a frame whose end never came."""
         self.left = False
         """The client has ended its side."""
         self._actions = actions or {}

@@ -160,7 +160,7 @@ def base64_of(content: bytes) -> str:
         (None, "raw", 8000, 0.0),
         (5, "raw", 8000, 0.0),
         (["AAAA"], "raw", 8000, 0.0),
-        # The length of what is no WAV file is unknown.
+        # Only a WAV file has a known length.
         ("", "wav", None, None),
         ("RIFF", "wav", None, None),
         ("é" * 5000, "wav", None, None),

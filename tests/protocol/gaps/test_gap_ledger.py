@@ -121,7 +121,7 @@ def test_a_steady_call_has_no_gaps(way: Way, ptime: float, jitter: float) -> Non
 
     assert ledger.gaps == []
     assert ledger.samples == 480_000
-    # Clock drift isn't told before it can be.
+    # Clock drift is unknown at first.
     assert ledger.clock_drift() is None
 
 

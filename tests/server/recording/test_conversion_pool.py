@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -257,15 +257,22 @@ def test_an_error_of_a_conversion_keeps_the_process(wav: Path) -> None:
         assert len(pool._converters) == 1
 
 
-def test_a_busy_process_is_waited_for(wav: Path, fakes: type[FakeConverter], monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def two_conversions(
+    wav: Path, fakes: type[FakeConverter], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[ConversionPool, Future[Conversion], Future[Conversion], threading.Event]]:
+    """Yield a pool with a conversion that lasts until the event is set, and one that waits for its process."""
     monkeypatch.setattr(module, "START_ANOTHER_AFTER", GENEROUS)
     begun, released = threading.Event(), threading.Event()
     fakes.work = partial(begin_and_wait, begun, released)
-
     with conversion_pool() as pool, ThreadPoolExecutor() as threads:
         first = threads.submit(pool.convert, wav, wav, "flac", NO_TAGS)
         assert begun.wait(GENEROUS)
-        second = threads.submit(pool.convert, wav, wav, "flac", NO_TAGS)
+        yield pool, first, threads.submit(pool.convert, wav, wav, "flac", NO_TAGS), released
+
+
+def test_a_busy_process_is_waited_for(wav: Path, fakes: type[FakeConverter], monkeypatch: pytest.MonkeyPatch) -> None:
+    with two_conversions(wav, fakes, monkeypatch) as (_, first, second, released):
         released.set()
         assert (first.result().path, second.result().path) == (wav, wav)
 
@@ -290,14 +297,7 @@ def test_a_process_that_is_busy_for_long_gets_another_beside_it(
 def test_whoever_waits_for_a_process_is_stopped_too(
     wav: Path, fakes: type[FakeConverter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "START_ANOTHER_AFTER", GENEROUS)
-    begun, released = threading.Event(), threading.Event()
-    fakes.work = partial(begin_and_wait, begun, released)
-
-    with conversion_pool() as pool, ThreadPoolExecutor() as threads:
-        first = threads.submit(pool.convert, wav, wav, "flac", NO_TAGS)
-        assert begun.wait(GENEROUS)
-        second = threads.submit(pool.convert, wav, wav, "flac", NO_TAGS)
+    with two_conversions(wav, fakes, monkeypatch) as (pool, first, second, released):
         pool.stop()
         with pytest.raises(ConversionStopped):
             second.result(GENEROUS)

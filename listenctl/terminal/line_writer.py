@@ -31,7 +31,8 @@ class LineWriter:
     Args:
         on_broken: called once, in the writing thread, with the reason why nothing more can be written.
         on_pause: called there with the reason why nothing can be written now.
-        on_resume: called there when this is over, with the number of lines that were lost meanwhile.
+        on_resume: called there when this is over and there is room for another line, with the number of lines that were
+            lost meanwhile.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class LineWriter:
         self._on_pause = on_pause
         self._on_resume = on_resume
         self._paused_by = ""
+        self._lost_before_pause: int | None = None
         self._closing = threading.Event()
         self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
         self._unwritten = 0
@@ -96,6 +98,14 @@ class LineWriter:
             # What a full disk didn't take at the end is counted by ``close``.
             if not self._can_pass(exc):
                 self._on_broken(self.problem)
+        else:
+            self._note_resumed()
+
+    def _note_resumed(self) -> None:
+        # A line about it would be lost, too, while the lines of the pause take all the room.
+        if self._lost_before_pause is not None and len(self._waiting) < MAX_WAITING:
+            lost, self._lost_before_pause = self.lost - self._lost_before_pause, None
+            self._on_resume(lost)
 
     def _write(self, lines: list[bytes]) -> None:
         ends = list(accumulate(map(len, lines)))
@@ -109,23 +119,18 @@ class LineWriter:
 
     def _write_when_possible(self, data: memoryview) -> int:
         """Write some of ``data``, and wait for a disk that is full; at the end of the writer it is tried once more."""
-        lost_before: int | None = None
         while True:
             closing = self._closing.is_set()
             try:
-                written = os.write(self._fd, data)
+                return os.write(self._fd, data)
             except OSError as exc:
                 if closing or not self._can_pass(exc):
                     raise
-                if lost_before is None:
-                    lost_before = self.lost
+                if self._lost_before_pause is None:
+                    self._lost_before_pause = self.lost
                     self._paused_by = exc.strerror or str(exc)
                     self._on_pause(self._paused_by)
                 self._closing.wait(RETRY_AFTER)
-            else:
-                if lost_before is not None:
-                    self._on_resume(self.lost - lost_before)
-                return written
 
     def _can_pass(self, problem: OSError) -> bool:
         return self._is_file and problem.errno in _PASSING

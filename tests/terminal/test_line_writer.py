@@ -96,9 +96,13 @@ class Paused:
         self.path, self._ballast = folder / "lines", folder / "ballast"
         self.pauses, self.resumed = queue.SimpleQueue[str](), queue.SimpleQueue[int]()
         self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        self.writer = LineWriter(self._fd, on_pause=self.pauses.put, on_resume=self.resumed.put)
+        self.writer = LineWriter(self._fd, on_pause=self.pauses.put, on_resume=self._write_about_it)
         with pytest.raises(OSError, match="No space left"):
             self._ballast.write_bytes(bytes(300_000))
+
+    def _write_about_it(self, lost: int) -> None:
+        self.writer.write(f"{lost} lost")
+        self.resumed.put(lost)
 
     def make_room(self) -> None:
         self._ballast.unlink()
@@ -123,7 +127,7 @@ def test_lines_wait_while_the_disk_is_full(tiny: Path, monkeypatch: pytest.Monke
     assert (reason, lost) == ("No space left on device", 0)
     assert paused.close() == 0
     # A line of which the full disk took a part is completed.
-    assert paused.path.read_text().splitlines() == lines
+    assert paused.path.read_text().splitlines() == [*lines[:-1], "0 lost", lines[-1]]
     assert paused.pauses.empty()
 
 
@@ -141,7 +145,8 @@ def test_lines_that_do_not_fit_into_memory_are_counted_and_the_others_written(
 
     assert paused.resumed.get(timeout=LIMIT) == 15
     assert paused.close() == 15
-    assert paused.path.read_text().splitlines() == ["first", *(f"line {number}" for number in range(10))]
+    # There is room for a line about it.
+    assert paused.path.read_text().splitlines() == ["first", *(f"line {number}" for number in range(10)), "15 lost"]
 
 
 def test_a_disk_that_stays_full_delays_the_end_no_longer_than_a_try(

@@ -24,6 +24,8 @@ _LOUD = 300.0
 _LOUD_G711 = 6000.0
 # A high tone changes quickly, too, but its energy is in a few frequencies.
 _MIN_FLATNESS = 0.05
+# Tones whose periods fit the sample rate can look like interleaved samples, but have hardly any energy between them.
+_TONES_FLATNESS = 2e-4
 _SPECTRUM = 512
 _MAX_WINDOWS = 8
 _MAX_SAMPLES = 8000
@@ -166,9 +168,11 @@ def detect_encoding(frames: Samples) -> SampleEncoding | None:
     if loudness < _LOUD:
         return None
     roughness = _roughness(floats)
-    if frames.shape[1] == 1 and (interleaved := _detect_interleaved(frames, floats, roughness)):
+    interleaved = _detect_interleaved(frames, floats, roughness) if frames.shape[1] == 1 else None
+    flatness = _flatness(floats)
+    if interleaved and flatness > _TONES_FLATNESS:
         return interleaved
-    if _flatness(floats) < _MIN_FLATNESS:
+    if flatness < _MIN_FLATNESS:
         return SampleEncoding.AS_IS
     decoders = _DECODERS | _G711_DECODERS if loudness > _LOUD_G711 else _DECODERS
     found = {encoding: _roughness(decode(frames)) for encoding, decode in decoders.items()}

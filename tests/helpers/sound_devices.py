@@ -90,38 +90,51 @@ class SoundSystem:
 
 @dataclass(slots=True)
 class Listener:
-    """What was heard: stereo at ``RATE``."""
+    """What was heard: stereo at ``RATE``. Each look copies only what it needs, so that a busy machine keeps up."""
 
-    pieces: list[bytes] = field(default_factory=list)
+    _pcm: bytearray = field(default_factory=bytearray)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def hear(self, stream: asyncio.StreamReader) -> None:
         while piece := await stream.read(65536):
-            self.pieces.append(piece)
+            self._pcm += piece
             self._changed.set()
 
     @property
     def sound(self) -> Pcm:
         """A row for each sample, left and right."""
-        pcm = b"".join(self.pieces)
-        return np.frombuffer(pcm[: len(pcm) - len(pcm) % 4], "<i2").reshape(-1, 2)
+        return self._since(0)
 
     async def heard(self, seconds: float) -> None:
         """Wait until so much more was heard."""
-        wanted = len(self.sound) + seconds * RATE
-        while len(self.sound) < wanted:
+        wanted = self._samples + seconds * RATE
+        while self._samples < wanted:
             await self._next()
 
     async def loud(self) -> None:
-        seen = len(self.sound)
-        while not (np.abs(self.sound[seen:].astype(int)) > 300).any():
+        seen = self._samples
+        while True:
+            new = self._since(seen)
+            if (np.abs(new.astype(int)) > 300).any():
+                return
+            seen += len(new)
             await self._next()
 
     async def tones(self, left: Mapping[int, float], right: Mapping[int, float]) -> None:
         """Wait for half a second that consists of tones with these amplitudes, by their frequency."""
         await self.heard(0.5)
-        while not all(consists_of(self.sound[-RATE // 2 :, side], wanted) for side, wanted in enumerate((left, right))):
+        while True:
+            latest = self._since(self._samples - RATE // 2)
+            if all(consists_of(latest[:, side], wanted) for side, wanted in enumerate((left, right))):
+                return
             await self.heard(0.1)
+
+    @property
+    def _samples(self) -> int:
+        return len(self._pcm) // 4
+
+    def _since(self, sample: int) -> Pcm:
+        return np.frombuffer(bytes(self._pcm[4 * sample : 4 * self._samples]), "<i2").reshape(-1, 2)
 
     async def _next(self) -> None:
         self._changed.clear()

@@ -24,11 +24,13 @@ from listenctl.protocol.call_sharing.mark_and_clip_names import (
     GeneratedNames,
     PendingAnswer,
 )
+from listenctl.protocol.call_sharing.mark_answers import MarkAnswers
 from listenctl.protocol.call_sharing.shared_clips import Owned, SharedClips
 from listenctl.protocol.call_sharing.shared_stream import SharedStream
 from listenctl.protocol.call_sharing.sharing_actions import (
     Action,
     Actions,
+    AudioToJambonz,
     RefuseTool,
     TextToEveryone,
     TextToJambonz,
@@ -67,7 +69,7 @@ class SharedCall:
             self._clips.order.stop_assuming()
         self._stream = SharedStream(server_rate, clock)
         self.rates = self._stream.rates
-        self._mark_answered = False
+        self._answers = MarkAnswers()
         # Tools that wait for SYNCED, each with the clip that has to be sent before.
         self._syncs: list[tuple[int, str]] = []
 
@@ -96,6 +98,7 @@ class SharedCall:
     def detach_tool(self, tool: int) -> Actions:
         self._tools.remove(tool)
         self._marks.forget_tool(tool)
+        self._answers.forget_tool(tool)
         self._clips.forget_tool(tool)
         self._syncs = [sync for sync in self._syncs if sync[0] != tool]
         return self._stream.end_turn(tool)
@@ -106,7 +109,7 @@ class SharedCall:
         if tool not in self._tools:
             raise ValueError(f"no tool {tool} is attached")
         if isinstance(message, BinaryMessages):
-            return self._stream.take_audio(tool, message.data)
+            return self._take_audio(tool, message.data)
         command = command or parse_command(message.data)
         if isinstance(command, UnknownCommand) and command.type and command.type.startswith(PREFIX):
             return self._handle_tool_message(tool, command)
@@ -120,10 +123,14 @@ class SharedCall:
         if isinstance(command, PlayAudio):
             # From now on a playDone without an id may be the application's.
             self._clips.order.stop_assuming()
+        if isinstance(command, MarkCommand):
+            self._answers.add_mark(None)
         return [*self._handle_command(command), TextToJambonz(text, command)]
 
     def take_application_audio(self, size: int) -> None:
         self._stream.take_application_audio(size)
+        if size:
+            self._answers.add_audio()
 
     def take_jambonz_text(self, text: bytes) -> Actions:
         """Take a text from jambonz; what answers no tool goes to everyone, unchanged if it came alone."""
@@ -147,7 +154,9 @@ class SharedCall:
             case ClearMarks():
                 # No mark is answered any more (listenctl-protocol(7) 6.4).
                 self._marks.forget_all_tools()
+                self._answers.clear_marks()
             case KillAudio():
+                self._answers.clear_marks()
                 # The playDone of a stopped clip is not reliable (listenctl-protocol(7) 13).
                 stopped = self._refuse_dropped(self._clips.clips_to_stop(behind=self._alone), "stopped by killAudio")
                 killed = self._clips.add_kill(all_of_them=self._alone and not self._streams)
@@ -158,6 +167,12 @@ class SharedCall:
                 return self._refuse_dropped(self._clips.drop_interrupted(command), why)
         return ()
 
+    def _take_audio(self, tool: int, data: bytes) -> Actions:
+        actions = self._stream.take_audio(tool, data)
+        if any(isinstance(action, AudioToJambonz) for action in actions):
+            self._answers.add_audio()
+        return actions
+
     def _send_named(self, tool: int, command: MarkCommand | PlayAudio) -> Actions:
         own = command.name if isinstance(command, MarkCommand) else command.id
         if refusal := self._check_name(tool, own):
@@ -165,6 +180,7 @@ class SharedCall:
         if isinstance(command, PlayAudio):
             return self._send_clip(tool, command)
         name = self._marks.new_name(tool, command.name, readable=command.name)
+        self._answers.add_mark(tool)
         return (_command_to_jambonz(MarkCommand(name)),)
 
     def _send_clip(self, tool: int, command: PlayAudio) -> Actions:
@@ -180,7 +196,7 @@ class SharedCall:
     @property
     def _streams(self) -> bool:
         """Whether the call streams, as far as is known, so that a killAudio for clips would end a stream."""
-        return self._mark_answered or self._stream.turns.holder is not None
+        return self._answers.any_answered or self._stream.turns.holder is not None
 
     def _refuse_dropped(self, clips: Iterable[Owned], why: str) -> Actions:
         refusals = [RefuseTool(one.tool, ToolRefusal(RefusalReason.KILLED, why, one.own_name)) for one in clips]
@@ -198,7 +214,7 @@ class SharedCall:
     def _answer_tool(self, message: JambonzMessage) -> Iterable[Action] | None:
         match message:
             case Mark(name=name):
-                self._mark_answered = True
+                self._answers.add_answer()
                 if not self._marks.is_generated(name):
                     return None
                 mark = self._marks.take_pending_answer(name)
@@ -250,7 +266,8 @@ class SharedCall:
             waiting_clips=len(self._clips.queue),
             clip_seconds=self._clips.seconds_left,
             stopping=self._clips.stopping,
-            mark_answered=self._mark_answered,
+            mark_answered=self._answers.any_answered,
+            marks_may_be_lost=self._answers.may_lose_mark(tool),
         )
         return TextToTool(tool, synced.serialize().encode())
 

@@ -66,6 +66,8 @@ class Synced:
     """How long all clips, waiting ones too, still play, by the clock; None if a length is unknown."""
     stopping: bool = False
     mark_answered: bool = False  # whether jambonz has answered a mark of this call, which it does only if it streams
+    marks_may_be_lost: bool = False
+    """Whether jambonz may never answer the tool's last mark, whatever the rate (listenctl-protocol(7) 6.4)."""
 
     @classmethod
     def parse(cls, data: Mapping[str, object]) -> Self:
@@ -84,6 +86,7 @@ class Synced:
             clip_seconds=peer_json.parse_number(data.get("clipSeconds")),
             stopping=data.get("stopping") is True,
             mark_answered=data.get("markAnswered") is True,
+            marks_may_be_lost=data.get("marksMayBeLost") is True,
         )
 
     def serialize(self) -> str:
@@ -95,6 +98,7 @@ class Synced:
             "clipSeconds": _rounded(self.clip_seconds),
             "stopping": self.stopping,
             "markAnswered": self.mark_answered,
+            "marksMayBeLost": self.marks_may_be_lost,
         }
         return peer_json.encode({"type": ToolMessageType.SYNCED, "data": data})
 

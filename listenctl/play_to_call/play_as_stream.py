@@ -165,17 +165,20 @@ class StreamPlayer:
     async def _judge_unanswered(self) -> PlayResult:
         if self._messages.killed.done():
             return self._interrupted()
-        if not (self._proven or (await self._messages.sync()).mark_answered):
+        synced = await self._messages.sync()
+        if not (self._proven or synced.mark_answered):
             detail = "jambonz has never answered a mark of this call, so nothing proves that it takes a stream"
             return PlayResult(PlayOutcome.UNKNOWN, None, 0.0, detail)
-        if self._mode.known_by.is_claim and self._mode.sample_rate > min(PROBED_RATES):
+        doubtful = self._mode.known_by.is_claim and self._mode.sample_rate > min(PROBED_RATES)
+        if doubtful and not synced.marks_may_be_lost:
             detail = f"jambonz did not answer the mark after it, as if it played slower; {self._wrong_rate()}"
             return PlayResult(PlayOutcome.UNKNOWN, None, 0.0, detail)
         detail = (
             "by the clock; jambonz did not answer the mark after it, as happens after killAudio and clearMarks, and "
             "where more audio follows at a rate other than the call's"
         )
-        return self._played(PlayEvidence.CLOCK, detail)
+        doubt = f"; or {self._mode.sample_rate} Hz is the wrong rate" if doubtful else ""
+        return self._played(PlayEvidence.CLOCK, detail + doubt)
 
     def _rate_problem(self, late: float) -> str:
         """Return why an answer that came ``late`` after its time contradicts a claimed rate, empty if it doesn't."""

@@ -397,6 +397,37 @@ async def test_a_rate_that_the_user_gives_counts_only_while_marks_do_not_contrad
     assert result.outcome is (PlayOutcome.UNKNOWN if problem else PlayOutcome.PLAYED)
 
 
+@pytest.mark.parametrize("rate", [16000, 24000])
+async def test_a_mark_that_clear_marks_removes_says_nothing_about_the_rate(tmp_path: Path, rate: int) -> None:
+    async with live_call(tmp_path, streaming(rate, known=False)) as call:
+        playing = asyncio.create_task(play(call, noise(2.0, rate), rate, settings=PlaySettings(stream_rate=rate)))
+        await asyncio.sleep(1.95)
+        async with call.attached() as attachment:
+            await send_command(attachment, '{"type":"clearMarks"}')
+        result, _ = await playing
+        async with call.attached() as attachment, open_messages(attachment) as messages:
+            known = (await messages.sync()).stream_rate
+
+    assert (result.outcome, result.evidence, result.seconds) == (PlayOutcome.PLAYED, PlayEvidence.CLOCK, 2.0)
+    assert result.detail.endswith(f"; or {rate} Hz is the wrong rate")
+    assert known == rate
+
+
+async def test_a_mark_that_audio_of_another_tool_follows_says_nothing_about_the_rate(tmp_path: Path) -> None:
+    settings = PlaySettings(stream_rate=24000)
+    async with live_call(tmp_path, streaming(24000, known=False)) as call:
+        first = asyncio.create_task(play(call, noise(2.0, 24000), 24000, settings=settings))
+        await asyncio.sleep(0.8)
+        # The mark of the first is stuck, and the one of the second behind it.
+        second = await play(call, noise(2.0, 24000), 24000, settings=settings)
+        results = [result for result, _ in (await first, second)]
+        async with call.attached() as attachment, open_messages(attachment) as messages:
+            known = (await messages.sync()).stream_rate
+
+    assert [(result.outcome, result.evidence) for result in results] == [(PlayOutcome.PLAYED, PlayEvidence.CLOCK)] * 2
+    assert known == 24000
+
+
 async def test_a_rate_that_contradicts_a_probe_is_said_and_the_probe_still_counts(tmp_path: Path) -> None:
     said: list[str] = []
     async with live_call(tmp_path, streaming(8000, known=False)) as call:

@@ -1,8 +1,11 @@
 """A child process with three pipes and a process group of its own; none of them can block the event loop."""
 
 import asyncio
+import fcntl
 import os
 import signal
+import struct
+import termios
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Self, cast
@@ -39,21 +42,83 @@ def _group_exists(group: int) -> bool:
     return True
 
 
+class ChildInput(asyncio.Protocol):
+    """The writing end of a pipe that is the child's stdin; it can tell what the child has not read."""
+
+    def __init__(self, fd: int) -> None:
+        self.has_been_read = False
+        """Whether the child has ever read something."""
+        self._fd = fd
+        self._written = 0
+        self._closed = False
+        self._transport: asyncio.WriteTransport
+
+    @classmethod
+    async def open(cls, fd: int) -> Self:
+        _, opened = await asyncio.get_running_loop().connect_write_pipe(lambda: cls(fd), os.fdopen(fd, "wb", 0))
+        return opened
+
+    @property
+    def unread(self) -> int:
+        """Bytes that the child has not read; 0 once it has closed its end, or was sent the end."""
+        if self._transport.is_closing():
+            return 0
+        [in_pipe] = struct.unpack("i", fcntl.ioctl(self._fd, termios.FIONREAD, bytes(4)))
+        unread = self._transport.get_write_buffer_size() + int(in_pipe)
+        self.has_been_read = self.has_been_read or unread < self._written
+        return unread
+
+    def write(self, data: bytes) -> None:
+        """Write without waiting, unless the child has closed its end."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
+            self._written += len(data)
+
+    def send_end(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.write_eof()
+
+    def abort(self) -> None:
+        """Close; nobody will read what the child has not read."""
+        if not self._closed:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.WriteTransport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the end is the end
+        self._closed = True
+
+
 class ChildProcess(asyncio.SubprocessProtocol):
     """Run one program; its output is read from ``stdout`` and ``stderr``."""
 
     def __init__(self) -> None:
+        self.stdin: ChildInput
         self.stdout = asyncio.StreamReader(limit=READ_BYTES)
         self.stderr = asyncio.StreamReader(limit=READ_BYTES)
+        self.left_unread = 0
+        """Bytes that it had not read when its time was up and it was ended."""
         self._exited = asyncio.Event()
-        self._stdin_closed = False
         self._transport: asyncio.SubprocessTransport
 
     @classmethod
     async def start(cls, command: Sequence[str], environment: Mapping[str, str | bytes]) -> Self:
         """Start ``command``; raises OSError if the program can't be started."""
         loop = asyncio.get_running_loop()
-        _, child = await loop.subprocess_exec(cls, *command, env=environment, start_new_session=True)
+        reading, writing = os.pipe()
+        try:
+            stdin = await ChildInput.open(writing)
+            try:
+                _, child = await loop.subprocess_exec(
+                    cls, *command, stdin=reading, env=environment, start_new_session=True
+                )
+            except BaseException:
+                stdin.abort()
+                raise
+        finally:
+            os.close(reading)
+        child.stdin = stdin
         return child
 
     @property
@@ -64,20 +129,6 @@ class ChildProcess(asyncio.SubprocessProtocol):
     def returncode(self) -> int | None:
         """Its exit status, or the negative number of the signal that killed it; None while it runs."""
         return self._transport.get_returncode()
-
-    @property
-    def unread(self) -> int:
-        """Bytes that it has not read, beyond what the kernel holds."""
-        return self._stdin.get_write_buffer_size()
-
-    def write(self, data: bytes) -> None:
-        """Write to its stdin without waiting, unless it has closed that."""
-        if not self._stdin.is_closing():
-            self._stdin.write(data)
-
-    def end_writing(self) -> None:
-        if not self._stdin.is_closing():
-            self._stdin.write_eof()
 
     async def wait_exited(self) -> None:
         await self._exited.wait()
@@ -106,22 +157,36 @@ class ChildProcess(asyncio.SubprocessProtocol):
         pipe.close()
 
     async def end(self, exit_timeout: float) -> None:
-        """Wait ``exit_timeout`` seconds for its exit, then end it and its whole process group."""
+        """Let it read on and exit within ``exit_timeout`` seconds, then end it and its whole process group."""
         if self._transport.is_closing():
             return
-        waits = ((0, exit_timeout), (signal.SIGTERM, TERM_WAIT), (signal.SIGKILL, TERM_WAIT))
         try:
-            for number, wait in waits:
-                _signal(self.pid, number)
-                if await self._has_exited(wait):
-                    break
+            if not await self._exits_by_itself(exit_timeout):
+                for number in (signal.SIGTERM, signal.SIGKILL):
+                    _signal(self.pid, number)
+                    if await self._has_exited(TERM_WAIT):
+                        break
         finally:
             _signal(self.pid, signal.SIGKILL)
             _groups.discard(self.pid)
-            # Nobody will read what it has not read.
-            if not self._stdin_closed:
-                self._stdin.abort()
+            self.stdin.abort()
             self._transport.close()
+
+    async def _exits_by_itself(self, within: float) -> bool:
+        """Send it the end of its input when it has read all before, so that what it leaves unread is known."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + within
+        while left := self.stdin.unread:
+            if self._exited.is_set() or loop.time() >= until:
+                break
+            # There is no notification for what a child reads.
+            await asyncio.sleep(POLL_EVERY)
+        else:
+            self.stdin.send_end()
+        if await self._has_exited(max(0.0, until - loop.time())):
+            return True
+        self.left_unread = left if within else 0
+        return False
 
     async def _has_exited(self, within: float) -> bool:
         if self._exited.is_set():
@@ -130,10 +195,6 @@ class ChildProcess(asyncio.SubprocessProtocol):
             async with asyncio.timeout(within):
                 await self._exited.wait()
         return self._exited.is_set()
-
-    @property
-    def _stdin(self) -> asyncio.WriteTransport:
-        return cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.SubprocessTransport, transport)
@@ -147,10 +208,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
         (self.stdout if fd == 1 else self.stderr).feed_data(data)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002 - the end is the end
-        if fd == 0:
-            self._stdin_closed = True
-        else:
-            (self.stdout if fd == 1 else self.stderr).feed_eof()
+        (self.stdout if fd == 1 else self.stderr).feed_eof()
 
     def process_exited(self) -> None:
         self._exited.set()

@@ -25,8 +25,8 @@ from listenctl.server.responders.child_process import READ_BYTES, ChildProcess
 from listenctl.server.responders.exec_environment import child_environment
 from listenctl.server.responders.responder_stream import ResponderStream, find_stream
 
-MAX_UNREAD = 2.0
-"""Seconds of audio that may wait for the program."""
+MAX_UNREAD = 5.0
+"""Seconds of audio that may wait for the program, which may take a while to start."""
 UTTERANCE_GAP = 0.1
 """Seconds without audio that end an utterance, which is then padded (listenctl-protocol(7) 6.2)."""
 DRAIN_PAUSE = 0.01
@@ -167,31 +167,41 @@ class _ProgramRun:
                 else:
                     await self._take_notice(ServerNotice.parse(message))
         except ListenctlError:
-            self._child.end_writing()
+            pass
 
     def _pass_audio(self, pcm: bytes) -> None:
         call_format = self._call.log.audio_format
         if call_format != self._call_format:
             self._change_format(call_format)
-        if self._child.unread > MAX_UNREAD * self._channels.output_format.byte_rate:
+        if self._child.stdin.unread > MAX_UNREAD * self._channels.output_format.byte_rate:
             self._dropped_samples += call_format.samples_in(len(pcm))
         else:
             [audio] = self._channels.rearrange(pcm)
-            self._child.write(audio)
+            self._child.stdin.write(audio)
         self._warn_of_loss()
 
     def _warn_of_loss(self) -> None:
-        if self._lost_samples and not self._warned_of_loss:
+        if self._skipped_samples and not self._warned_of_loss:
             self._warned_of_loss = True
-            detail = (
-                f"the program doesn't read the audio of the call; beyond {MAX_UNREAD:g} s it is dropped, and counts as "
-                "lost; a program that doesn't need it can close its stdin"
-            )
+            limit = f"beyond {MAX_UNREAD:g} s it is dropped"
+            detail = f"the program doesn't read the audio of the call fast enough; {limit}, and counts as lost"
+            if not self._child.stdin.has_been_read:
+                detail = (
+                    f"the program has not read any audio of the call; {limit}, and counts as lost if the program reads "
+                    "later; a program that doesn't need it can close its stdin"
+                )
             self._call.warn("exec-too-slow", detail)
 
     @property
-    def _lost_samples(self) -> int:
+    def _skipped_samples(self) -> int:
         return self._dropped_samples + self._tool.dropped_samples
+
+    @property
+    def _lost_samples(self) -> int:
+        """What the program lacks; a program that never reads, because it only speaks, lacks nothing."""
+        if not self._child.stdin.has_been_read:
+            return 0
+        return self._skipped_samples + self._channels.output_format.samples_in(self._child.left_unread)
 
     def _change_format(self, audio_format: AudioFormat) -> None:
         self._call_format = audio_format

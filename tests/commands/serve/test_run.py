@@ -83,15 +83,19 @@ async def test_a_field_that_only_a_verb_can_add_is_a_warning_at_the_start(
 
 
 @pytest.mark.parametrize(
-    ("reads", "lost"), [("", True), ("exec <&-; ", False)], ids=["a program that is too slow", "one that closes stdin"]
+    ("reads", "warns", "lost"),
+    [("head -c 100 >/dev/null; ", True, True), ("", True, False), ("exec <&-; ", False, False)],
+    ids=["a program that is too slow", "one that never reads", "one that closes stdin"],
 )
-async def test_audio_that_a_program_does_not_read_is_lost(tmp_path: Path, reads: str, lost: bool) -> None:
+async def test_audio_that_a_program_does_not_read_in_time_is_lost(
+    tmp_path: Path, reads: str, warns: bool, lost: bool
+) -> None:
     (tmp_path / "bot.sh").write_text(f"{reads}echo ready >&2; while [ ! -e heard ]; do sleep 0.05; done")
     async with service(*SERVE, "--exec", "sh bot.sh", "--stream-rate", "8000", home=tmp_path) as server:
         peer = await call((await server.started())["port"], binary(AUDIO))
         await server.next("exec-said")
         await peer.send(*[binary(bytes(32_000))] * 10)
-        rules = {(await server.next("warning"))["rule"]} if lost else set()
+        rules = {(await server.next("warning"))["rule"]} if warns else set()
         await peer.send(close())
         (tmp_path / "heard").touch()
         ended = await server.next("exec-ended")
@@ -100,7 +104,7 @@ async def test_audio_that_a_program_does_not_read_is_lost(tmp_path: Path, reads:
         status, _ = await server.status()
         await peer.close()
 
-    assert rules == ({"exec-too-slow"} if lost else set())
+    assert rules == ({"exec-too-slow"} if warns else set())
     assert (ended["dropped_samples"] > 0, total["unread_seconds"] > 0) == (lost, lost)
     assert total["unread_seconds"] == ended["dropped_seconds"]
     assert status == (3 if lost else 0)

@@ -28,35 +28,50 @@ async def started(*command: str) -> AsyncIterator[ChildProcess]:
 
 async def test_a_child_reads_what_it_is_given_and_ends_at_its_end() -> None:
     async with started("cat") as child:
-        child.write(b"one ")
-        child.write(b"two")
-        child.end_writing()
-        said = await child.stdout.read(100)
-        rest = await child.stdout.read()
-        await child.end(5.0)
+        child.stdin.write(b"one ")
+        child.stdin.write(b"two")
+        said = await child.stdout.readexactly(7)
+        await child.end(LIMIT)
 
-    assert said + rest == b"one two"
-    assert child.returncode == 0
+    assert said == b"one two"
+    assert child.stdin.has_been_read
+    assert (child.returncode, child.left_unread) == (0, 0)
 
 
 async def test_a_child_that_reads_nothing_costs_only_what_waits_for_it() -> None:
     async with started("sleep", "60") as child:
-        child.write(bytes(1_000_000))
-        unread = child.unread
-        child.end_writing()
+        child.stdin.write(bytes(1_000_000))
+        unread = child.stdin.unread
 
-    # Linux keeps 64 KiB of a pipe.
-    assert 800_000 < unread < 1_000_000
+    assert unread == 1_000_000
+    assert not child.stdin.has_been_read
+
+
+async def test_what_a_child_that_reads_on_leaves_unread_is_known_when_its_time_is_up() -> None:
+    async with started("sh", "-c", "head -c 1000 >/dev/null; echo; sleep 60") as child:
+        child.stdin.write(bytes(1000))
+        await child.stdout.readline()
+        child.stdin.write(bytes(200_000))
+        await child.end(0.1)
+
+    assert (child.stdin.has_been_read, child.left_unread) == (True, 200_000)
+
+
+async def test_what_a_child_leaves_unread_that_exits_by_itself_was_its_choice() -> None:
+    async with started("head", "-c", "1") as child:
+        child.stdin.write(bytes(200_000))
+        await child.end(LIMIT)
+
+    assert (child.returncode, child.left_unread) == (0, 0)
 
 
 async def test_writing_to_a_child_that_reads_no_more_does_nothing() -> None:
     async with started("sh", "-c", "exec <&-; echo; sleep 60") as child:
         await child.stdout.read(1)
         for _ in range(10):
-            child.write(b"x")
+            child.stdin.write(b"x")
             await asyncio.sleep(0)
-        await until(lambda: not child.unread)
-        child.end_writing()
+        await until(lambda: not child.stdin.unread)
 
     assert child.returncode == -15
 

@@ -171,7 +171,7 @@ async def test_a_program_that_writes_too_fast_is_held_back(tmp_path: Path, monke
     assert ended["signal"] == "SIGTERM"
 
 
-async def test_a_program_that_reads_nothing_loses_audio_and_the_recording_doesnt(
+async def test_a_program_that_falls_behind_loses_audio_and_the_recording_doesnt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("listenctl.server.responders.exec_responder.EXIT_TIMEOUT", 0.1)
@@ -179,7 +179,7 @@ async def test_a_program_that_reads_nothing_loses_audio_and_the_recording_doesnt
 
     run, _, ended = await run_program(
         tmp_path,
-        program("sleep", "60"),
+        program("sh", "-c", "head -c 100 >/dev/null; sleep 60"),
         record=tmp_path / "calls",
         caller="tone:440",
         duration=1.5,
@@ -187,12 +187,23 @@ async def test_a_program_that_reads_nothing_loses_audio_and_the_recording_doesnt
     )
 
     warnings = [event for event in run.events.of("warning") if event["rule"] == "exec-too-slow"]
-    # The kernel's pipe holds half a second of it.
-    assert 0.3 < ended["dropped_samples"] / 64000 < 1.0
+    # All but the first bytes: what was dropped, and what waited when the program was ended.
+    assert 1.4 < ended["dropped_samples"] / 64000 <= 1.5
     assert ended["dropped_seconds"] == round(ended["dropped_samples"] / 64000, 3)
     assert len(warnings) == 1
     assert run.events.of("recording-saved")[0]["complete"]
     assert ended["signal"] == "SIGTERM"
+
+
+async def test_a_program_that_only_speaks_lacks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("listenctl.server.responders.exec_responder.EXIT_TIMEOUT", 0.1)
+    monkeypatch.setattr("listenctl.server.responders.exec_responder.MAX_UNREAD", 0.2)
+
+    run, _, ended = await run_program(tmp_path, program("sleep", "60"), caller="tone:440", duration=1.5)
+
+    [warning] = [event for event in run.events.of("warning") if event["rule"] == "exec-too-slow"]
+    assert "has not read any audio of the call" in warning["detail"]
+    assert ended["dropped_samples"] == 0
 
 
 async def test_a_call_that_takes_clips_is_heard_by_its_program_and_told_of(tmp_path: Path) -> None:

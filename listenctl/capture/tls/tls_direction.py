@@ -43,6 +43,7 @@ class TlsDirection:
         self.awaits_traffic_keys = False  # whether the keys that the handshake agreed on are not in use yet
         self.over = False  # whether nothing more of this direction is read
         self.has_gaps = False
+        self._gap_pending = False  # whether no record was decrypted since the last gap
         self.verified = False  # whether any record was decrypted
         self.failed = 0  # records since the last decrypted one
         self._sequence = 0
@@ -67,6 +68,16 @@ class TlsDirection:
         return f"the key log has secrets of this session, but they don't decrypt what the {self.party} sent"
 
     @property
+    def lacks_data(self) -> bool:
+        """Whether anything after the last decrypted record is missing or can't be decrypted, yet or at all."""
+        return self.over or self.has_lost_end or self.failed > 0 or self.holds_records
+
+    @property
+    def has_lost_end(self) -> bool:
+        """Whether what follows the last decrypted record is missing, or is too damaged to be decrypted."""
+        return self.verified and (self._gap_pending or self.failed > 0)
+
+    @property
     def holds_records(self) -> bool:
         return bool(self._held)
 
@@ -85,7 +96,7 @@ class TlsDirection:
         self.release_records()
 
     def add_gap(self, gap: TlsRecordGap) -> None:
-        self.has_gaps = True
+        self.has_gaps = self._gap_pending = True
         self._expected = self._expected if gap.measured else None
         self.handshake.reset()
 
@@ -162,4 +173,5 @@ class TlsDirection:
         self._sequence = sequence + 1
         self._expected = record.end
         self._tried = self.failed = 0
+        self._gap_pending = False
         self.verified = True

@@ -68,6 +68,18 @@ class TlsSession:
             self._add_records(direction, direction.splitter.skip_missing(size, at))
         return self._take_events()
 
+    def lacks_data(self, party: TlsParty) -> bool:
+        """Return whether the decrypted data of a party ends before what it sent."""
+        return (self._client if party is TlsParty.CLIENT else self._server).lacks_data
+
+    def end_party(self, party: TlsParty, at: float) -> list[TlsEvent]:
+        """Report what is missing at the end of what a party sent; records that still wait for keys are kept."""
+        direction = self._client if party is TlsParty.CLIENT else self._server
+        if not (direction.over or direction.holds_records):
+            self._add_records(direction, direction.splitter.end_data(at))
+            self._report_lost_end(direction, at)
+        return self._take_events()
+
     def end_session(self, at: float) -> list[TlsEvent]:
         for direction in (self._client, self._server):
             if not direction.over:
@@ -93,11 +105,15 @@ class TlsSession:
             return
         if direction.holds_records:
             self._cannot_open(direction, at)
-        elif direction.failed and direction.verified:
-            self._events.append(TlsRecordsLost(at, direction.party, direction.failed, None))
-        elif direction.failed:
+        elif direction.failed and not direction.verified:
             self._give_up(at, direction.unreadable, direction)
+        self._report_lost_end(direction, at)
         direction.give_up()
+
+    def _report_lost_end(self, direction: TlsDirection, at: float) -> None:
+        if direction.has_lost_end and not direction.over:
+            self._events.append(TlsRecordsLost(at, direction.party, direction.failed, None))
+            direction.give_up()
 
     @property
     def _tls13(self) -> bool:

@@ -199,9 +199,12 @@ class CapturedConnection:
     def end_stream(self, number: int, at: float, how: StreamEnding) -> list[CaptureEvent]:
         self._ended_at = at
         events: list[CaptureEvent] = []
-        if self._tls and self.over:
-            events += self._decrypted_events(self._tls.end_session(at), None)
-        events += self._events(self._finder.end_side(number, at, how), None)
+        lacks_data = False
+        if self._tls:
+            lacks_data = self._tls.lacks_data(self._party(number))
+            lost = self._tls.end_session(at) if self.over else self._tls.end_party(self._party(number), at)
+            events += self._decrypted_events(lost, None)
+        events += self._events(self._finder.end_side(number, at, how, lacks_data=lacks_data), None)
         self._how = self._how or how
         if not self.over:
             return self._hold_or_release(events)

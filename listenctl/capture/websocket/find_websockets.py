@@ -166,7 +166,8 @@ class WebSocketFinder:
             self._start_search(number)
         return items
 
-    def end_side(self, number: int, at: float, how: StreamEnding) -> list[WebSocketEvent]:
+    def end_side(self, number: int, at: float, how: StreamEnding, *, lacks_data: bool = False) -> list[WebSocketEvent]:
+        """End a side; with ``lacks_data`` the side sent more than the capture has, or than can be decrypted."""
         side = self._sides[number]
         if side.ended:
             return []
@@ -174,7 +175,7 @@ class WebSocketFinder:
         items: list[WebSocketEvent] = []
         if side.state is _State.SEARCH:
             items += self._resume(number, at, side.search.end_data())
-        elif side.state is _State.FRAMES and side.reader.held_bytes and how.is_seen:
+        elif side.state is _State.FRAMES and side.reader.held_bytes and how.is_seen and not lacks_data:
             cut = side.reader.incomplete_frame()
             detail = f"the stream ends ({how}) in {_describe_place(cut)}"
             cut_by = self._sender(1 - number if how is StreamEnding.RESET_BY_RECEIVER else number)

@@ -305,6 +305,27 @@ def test_a_stream_that_ends_within_a_frame_says_so(kept: int, missing: int | Non
     assert lost.detail == f"the stream ends (fin) in {place}"
 
 
+@pytest.mark.parametrize(("uncaptured", "cut_by"), [(6, None), (0, Sender.APPLICATION)])
+def test_a_frame_under_tls_is_cut_by_its_sender_only_if_the_capture_has_all_segments(
+    uncaptured: int, cut_by: Sender | None, certificate: Path, tmp_path: Path
+) -> None:
+    session = tls_dialog(client_context(), server_context(certificate), tmp_path)
+    session.do_handshake()
+    session.send(TlsParty.CLIENT, HANDSHAKE)
+    session.send(TlsParty.SERVER, ANSWER)
+    session.send(TlsParty.SERVER, frame(TEXT, b"x" * 60_000, mask=None)[:-100])
+    talk = TcpDialog().open()
+    for party, data in session.flights:
+        for piece in in_pieces(data, 1400):
+            talk.send(CLIENT if party is TlsParty.CLIENT else SERVER, ACK, piece)
+    captured = talk.packets[: len(talk.packets) - uncaptured]
+    reset = talk.send(SERVER, RST | ACK).packets[-1]
+
+    (lost,) = losses(read_sessions([*captured, reset], keylog=session.keylog))
+
+    assert (lost.sender, lost.cut_by) == (Sender.APPLICATION, cut_by)
+
+
 def test_a_tls_handshake_that_fails_says_by_which_alert() -> None:
     hello = packets_of(gzip.decompress(ENCRYPTED.read_bytes()))[3].data[66:]
     talk = TcpDialog().open().client(hello).server(b"\x15\x03\x03\x00\x02\x02\x28").close()

@@ -20,7 +20,7 @@ from listenctl.commands.inspect.captured_sessions import (
 )
 from listenctl.commands.inspect.inspect_results import ResultLayout, ResultPrinter, TimelineForm
 from listenctl.commands.inspect.read_captures import STDIN, Captures
-from listenctl.errors import CheckFailedError, ListenctlError, UsageError, signal_status
+from listenctl.errors import CheckFailedError, ListenctlError, NotFoundError, UsageError, signal_status
 from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.capture_inspector import CaptureInspector
@@ -102,13 +102,19 @@ def _choose_first(plan: InspectPlan, captures: Captures) -> set[int]:
     inspector = CaptureInspector(plan.settings)
     for event in captures.read(quiet=True):
         inspector.feed_event(event)
-    return {report.session.number for report in _chosen_calls(inspector.finish_calls(), plan.calls)}
+    return {report.session.number for report in _chosen_calls(inspector.finish_calls(), plan.calls, captures)}
 
 
-def _chosen_calls(reports: Sequence[CallReport], wanted: Sequence[str]) -> list[CallReport]:
+def _chosen_calls(reports: Sequence[CallReport], wanted: Sequence[str], captures: Captures) -> list[CallReport]:
     from listenctl.inspection.choose_calls import choose_calls
 
-    return choose_calls([report for report in reports if is_call(report)], wanted)
+    try:
+        return choose_calls([report for report in reports if is_call(report)], wanted)
+    except NotFoundError as exc:
+        # The call may be in a file that can't be read.
+        if failures := captures.failures:
+            raise ListenctlError("; ".join([*failures, str(exc)])) from exc
+        raise
 
 
 class _Inspection:
@@ -187,7 +193,7 @@ class _Inspection:
             if self._extractor:
                 self._extractor.abandon()
         if self._plan.calls:
-            self._reports = _chosen_calls(self._reports, self._plan.calls)
+            self._reports = _chosen_calls(self._reports, self._plan.calls, self._captures)
         if not self._plan.timeline:
             self._results.print_all(self._reports, at_once=at_once)
 

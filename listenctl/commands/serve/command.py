@@ -71,6 +71,8 @@ def run_with_options(
 
     recording = None if destination is None else record_settings(options, destination)
     settings, stop_after = server_settings(options, read_interval, upstream), options.calls
+    if options.once and (stop_after or 1) != 1:
+        raise UsageError(f"--once and --calls {stop_after} contradict each other; give one of them")
     doing = [f"recording to {destination}"] if destination else []
     doing += [f"→ {upstream.url}"] if upstream is not None else []
     if options.once or (recording and recording.destination.is_stdout):
@@ -123,7 +125,7 @@ def server_settings(
     return ServerSettings(
         host=options.host,
         port=options.port,
-        path=options.path,
+        path=check_path(options.path) if options.path is not None else None,
         subprotocol=check_subprotocol(options.subprotocol) if options.subprotocol else None,
         credentials=credentials,
         tls=read_certificate(options.cert, options.key),
@@ -142,6 +144,15 @@ def server_settings(
         control=None if options.no_control else socket_path(options.name or DEFAULT_NAME, os.environ, os.getuid()),
         control_required=options.name is not None,
     )
+
+
+def check_path(path: str) -> str:
+    """Check --path; raises UsageError for what no request can have as its path."""
+    if not path.startswith("/"):
+        raise UsageError(f"--path {path}: a path begins with /, as in --path /{path}")
+    if any(character in path for character in "?# "):
+        raise UsageError(f"--path {path}: give the path only, without spaces, query or fragment")
+    return path
 
 
 def read_speaker(options: ServerOptions) -> "LocalMonitor | None":
@@ -230,9 +241,21 @@ def read_certificate(cert: Path | None, key: Path | None) -> "ssl.SSLContext | N
     try:
         context.load_cert_chain(cert, key)
     except (OSError, ssl.SSLError) as exc:
-        reason = exc.reason if isinstance(exc, ssl.SSLError) and exc.reason else exc.strerror
+        reason = _missing_pem(cert, key) or (exc.reason if isinstance(exc, ssl.SSLError) else None) or exc.strerror
         raise UsageError(f"{cert}: can't be used as a certificate with its key: {reason}") from exc
     return context
+
+
+def _missing_pem(cert: Path, key: Path | None) -> str:
+    """Return what the files lack, empty if they can't be read or have both; OpenSSL doesn't say which file it means."""
+    try:
+        if b"-----BEGIN CERTIFICATE-----" not in cert.read_bytes():
+            return "it contains no certificate in PEM format"
+        if b"PRIVATE KEY-----" not in (key or cert).read_bytes():
+            return f"{key} contains no private key" if key else "it contains no private key; give that with --key"
+    except OSError as exc:
+        return f"{exc.filename}: {exc.strerror}"
+    return ""
 
 
 def read_sync(text: str) -> str | float:

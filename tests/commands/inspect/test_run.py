@@ -70,6 +70,14 @@ def test_an_unknown_call_is_status_4(more: tuple[str, ...], tmp_path: Path) -> N
     assert PAUSE_CALL in run.stderr
 
 
+@pytest.mark.parametrize("more", [(), ("--timeline",)], ids=["summary", "timeline"])
+def test_a_call_that_may_be_in_a_file_that_cannot_be_read_is_status_1(more: tuple[str, ...], tmp_path: Path) -> None:
+    run = listenctl("inspect", "none.pcap", capture(PAUSE), "--call", "x", *more, home=tmp_path)
+
+    assert run.returncode == 1
+    assert "none.pcap: can't be read: No such file or directory" in run.stderr
+
+
 def test_json_has_an_object_per_call(tmp_path: Path) -> None:
     run = listenctl("inspect", capture(STREAM), capture(CLIPS), "--json", home=tmp_path)
 

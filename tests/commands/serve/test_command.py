@@ -262,6 +262,9 @@ async def test_a_server_whose_events_nobody_reads_ends_with_its_last_call(tmp_pa
         (["--host", "::12"], "--host ::12 lets other hosts connect"),
         (["--key", "k.pem"], "--key needs --cert"),
         (["--cert", "none.pem"], "none.pem: can't be used as a certificate"),
+        (["--path", "foo"], "--path foo: a path begins with /, as in --path /foo"),
+        (["--path", "/foo?a=1"], "--path /foo?a=1: give the path only"),
+        (["--once", "--calls", "3"], "--once and --calls 3 contradict each other"),
         (["--auth-file", "none"], "none: can't read the file"),
         (["--levels", "often"], "--levels 'often' isn't a time such as 100ms or 2s"),
         (["--max-calls", "100000000"], "--max-calls 100000000 needs"),
@@ -286,6 +289,28 @@ async def test_a_server_whose_events_nobody_reads_ends_with_its_last_call(tmp_pa
 )
 def test_wrong_usage_is_one_line_and_status_2(arguments: list[str], line: str, tmp_path: Path) -> None:
     assert line in refusal("serve", "--port", "0", "--timeout", "0", *arguments, home=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("cert", "key", "reason"),
+    [
+        ("cert", None, "it contains no private key; give that with --key"),
+        ("key", None, "it contains no certificate in PEM format"),
+        ("cert", "cert", "cert contains no private key"),
+        ("cert", "none", "none: No such file or directory"),
+    ],
+)
+def test_a_certificate_that_cannot_be_used_says_which_file_lacks_what(
+    cert: str, key: str | None, reason: str, certificate: Path, tmp_path: Path
+) -> None:
+    only_certificate = certificate.with_suffix(".crt").read_text()
+    (tmp_path / "cert").write_text(only_certificate)
+    (tmp_path / "key").write_text(certificate.read_text().replace(only_certificate, ""))
+    options = ("--cert", cert, *(("--key", key) if key else ()))
+
+    line = refusal("serve", "--port", "0", "--timeout", "0", *options, home=tmp_path)
+
+    assert line.rstrip().endswith(reason)
 
 
 def test_a_port_that_is_taken_is_one_line_and_status_1(tmp_path: Path) -> None:

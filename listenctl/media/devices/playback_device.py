@@ -219,6 +219,6 @@ def _rescan_devices() -> None:
 
 def _skip_exit_handler() -> None:
     """Let the process exit without PortAudio's exit handler, which would wait for a device that hangs."""
-    # Not ``load_sounddevice()``, which would wait for an import that hangs.
-    if sound := sys.modules.get("sounddevice"):
-        atexit.unregister(sound._exit_handler)  # noqa: SLF001 - there is no public way
+    # Not ``load_sounddevice()``, which would wait for an import that hangs; until that ends, there is no handler.
+    if handler := getattr(sys.modules.get("sounddevice"), "_exit_handler", None):
+        atexit.unregister(handler)

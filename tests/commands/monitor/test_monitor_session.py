@@ -69,7 +69,7 @@ async def test_samples_of_a_call_are_saved_unchanged_without_a_device(
             status, _ = await command.status()
 
     samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
-    assert (status, rate) == (0, 8000)
+    assert (status, rate) == (0, 8000), command.said
     assert np.array_equal(samples, np.stack(saved, axis=1))
     assert mode_of(path) == 0o600
     assert "one: the call has ended" in command.said

@@ -1,8 +1,10 @@
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -40,7 +42,8 @@ async def playing(
             yield heard
         finally:
             task.cancel()
-            await asyncio.wait([task])
+            with suppress(asyncio.CancelledError):
+                await task
 
 
 async def play_until(device: FakeDevice, heard: Heard, number: int) -> None:
@@ -140,6 +143,18 @@ async def test_a_device_that_hangs_keeps_nobody_waiting(when: str, monkeypatch: 
     try:
         async with playing(device):
             await until(lambda: bool(device.asked) if when == "opening" else device.running)
+    finally:
+        device.released.set()
+
+
+async def test_an_import_that_hangs_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("listenctl.media.devices.playback_device._CLOSE_LIMIT", 0.05)
+    device = FakeDevice(hangs="opening")
+    try:
+        async with playing(device):
+            await until(lambda: bool(device.asked))
+            # What an import has defined so far: on a busy machine it takes seconds.
+            monkeypatch.setitem(sys.modules, "sounddevice", ModuleType("sounddevice"))
     finally:
         device.released.set()
 

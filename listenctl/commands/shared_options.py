@@ -77,6 +77,14 @@ class GivenOptions:
     """Parameters that are on the command line itself; a variable or a file may be meant for other commands."""
 
 
+def check_contradictions(options: GivenOptions, *pairs: tuple[str, str]) -> None:
+    """Refuse two parameters on one command line that contradict each other."""
+    for pair in pairs:
+        if options.given.issuperset(pair):
+            one, other = (f"--{option_name(name)}" for name in pair)
+            raise UsageError(f"{one} and {other} contradict each other; give one of them")
+
+
 def option(help_text: str, *names: str, panel: str, **more: Any) -> Any:
     """Describe an option: its help, its names if not its own, and the panel of the help it is listed in."""
     return typer.Option(*names, help=help_text, rich_help_panel=panel, **more)

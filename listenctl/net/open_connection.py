@@ -23,12 +23,11 @@ from listenctl.net.client_handshake import (
 )
 from listenctl.net.nonblocking_socket import NonblockingSocket, TlsSocket, TlsStream
 from listenctl.net.server_address import CallTarget, client_tls_context
+from listenctl.net.tls_failures import failure_seen_by_client
 from listenctl.net.websocket_url import WebSocketUrl
 from listenctl.protocol.opening_handshake import basic_authorization
 
 MAX_REDIRECTS = 5
-# OpenSSL's codes for a certificate without the host name, mail address or IP address.
-_WRONG_NAME = (62, 63, 64)
 BODY_DEADLINE = 1.0
 """Seconds to wait for the body of a refusal; some servers never end theirs, and jambonz ignores it."""
 WRITE_BYTES = 1044
@@ -56,9 +55,8 @@ async def open_connection(target: CallTarget) -> OpenedConnection:
             return await _follow(target, hops)
     except (OSError, UnicodeError, RefusedError) as exc:
         late = isinstance(exc, TimeoutError) and deadline.expired()
-        reason = (
-            f"no answer within {target.deadline:g} s; check whether it is a listen server" if late else _reason(exc)
-        )
+        late_text = f"no answer within {target.deadline:g} s; check whether it is a listen server"
+        reason = late_text if late else _reason(exc, target.option_prefix)
         text = f"{' → '.join(map(str, hops))}: {reason}"
         if isinstance(exc, HandshakeRefusedError):
             raise HandshakeRefusedError(text, exc.answer) from exc
@@ -241,19 +239,12 @@ def _remote(connection: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _reason(exc: Exception) -> str:
+def _reason(exc: Exception, option_prefix: str) -> str:
     match exc:
         case RefusedError():
             return str(exc)
-        case ssl.SSLCertVerificationError():
-            reason = exc.verify_message.rstrip(".")
-            if exc.verify_code in _WRONG_NAME:
-                return f"its certificate is for another name: {reason}; use the name in the certificate, or --insecure"
-            return f"its certificate isn't trusted: {reason}; use --ca with its CA, or --insecure"
-        case ssl.SSLError(reason="WRONG_VERSION_NUMBER" | "HTTP_REQUEST"):
-            return "TLS failed: the port doesn't speak TLS; use ws:// instead of wss://"
         case ssl.SSLError():
-            return f"TLS failed: {exc.reason or exc}; check which TLS versions the server supports"
+            return failure_seen_by_client(exc, option_prefix=option_prefix)
         case socket.gaierror():
             return f"can't resolve the host: {exc.strerror}; check its name"
         case UnicodeError():

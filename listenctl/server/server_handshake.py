@@ -21,6 +21,7 @@ from websockets.typing import Subprotocol
 
 from listenctl.background_task import log_failure
 from listenctl.net.nonblocking_socket import NonblockingSocket
+from listenctl.net.tls_failures import failure_seen_by_server
 from listenctl.protocol.opening_handshake import SUBPROTOCOLS
 from listenctl.protocol.proxy_protocol import NotProxyProtocolError
 
@@ -146,7 +147,7 @@ class ServerHandshake:
         if isinstance(error, NotProxyProtocolError):
             reason = f"{error}, which --trust-proxy demands"
         elif isinstance(error, ssl.SSLError):
-            reason = f"TLS failed: {_tls_problem(error)}"
+            reason = f"TLS failed: {failure_seen_by_server(error)}"
         elif self._received or self._deciding:
             when = "before it was answered" if self._deciding else "too early"
             reason = f"the connection ended {when}"
@@ -331,10 +332,6 @@ def _send_refusal(protocol: ServerProtocol, refusal: HandshakeRefusal) -> None:
     if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = "10"
     protocol.send_response(response)
-
-
-def _tls_problem(error: ssl.SSLError) -> str:
-    return "the client speaks ws://, this port wss://" if error.reason == "HTTP_REQUEST" else str(error.reason or error)
 
 
 def _authorization(request: Request) -> str | None:

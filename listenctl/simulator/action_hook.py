@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from listenctl.background_task import in_daemon_thread
+from listenctl.net.tls_failures import failure_seen_by_client
 from listenctl.protocol import peer_json
 from listenctl.protocol.call_metadata import field_or_alias
 from listenctl.protocol.listen_verb.listen_verb import ActionHook
@@ -122,8 +123,8 @@ def _reason(exc: Exception, deadline: float) -> str:
     match cause:
         case TimeoutError():
             return _too_late(deadline)
-        case ssl.SSLCertVerificationError():
-            return f"its certificate isn't trusted: {cause.verify_message}"
+        case ssl.SSLError():
+            return failure_seen_by_client(cause, schemes=("http://", "https://"))
         case OSError(strerror=str(problem)):
             return f"can't connect: {problem}; check that a server is running there"
         case http.client.InvalidURL():

@@ -1,6 +1,7 @@
 """Lines written in the background, so that a slow or stopped reader doesn't hold up a call."""
 
 import errno
+import fcntl
 import os
 import stat
 import threading
@@ -8,6 +9,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from itertools import accumulate
+from pathlib import Path
 from select import PIPE_BUF
 
 from listenctl.background_writer import BackgroundWriter
@@ -27,6 +29,8 @@ _PASSING = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EIO))
 class LineWriter:
     """
     Write lines to a descriptor, in order. While a disk is full, lines wait; those for which there is no room are lost.
+
+    A line that an earlier writer of a file left unfinished, on a full disk or in a crash, is ended first.
 
     Args:
         on_broken: called once, in the writing thread, with the reason why nothing more can be written.
@@ -57,6 +61,8 @@ class LineWriter:
         self._unwritten = 0
         self._waiting: deque[str] = deque()
         self._writer = BackgroundWriter("lines", MAX_WAITING_BYTES)
+        if self._is_file and _ends_in_a_broken_line(fd):
+            self.write("")
 
     def write(self, line: str) -> None:
         """Queue a line, given without its end."""
@@ -134,3 +140,16 @@ class LineWriter:
 
     def _can_pass(self, problem: OSError) -> bool:
         return self._is_file and problem.errno in _PASSING
+
+
+def _ends_in_a_broken_line(fd: int) -> bool:
+    """Return whether lines are appended to a file whose last one has no end, as far as the file can be read."""
+    size = os.fstat(fd).st_size
+    if not size or not fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND:
+        return False
+    try:
+        # The descriptor itself can't be read.
+        with Path(f"/dev/fd/{fd}").open("rb") as file:
+            return os.pread(file.fileno(), 1, size - 1) != b"\n"
+    except OSError:
+        return False

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from listenctl.errors import RefusedError
-from listenctl.net import open_connection
 from listenctl.net.client_connection import ClientConnection, connect
 from listenctl.net.server_address import CallTarget, client_tls_context
 from listenctl.net.websocket_url import parse_websocket_url
@@ -321,13 +320,3 @@ async def test_wss_on_a_port_without_tls_is_said() -> None:
     async with serving(script) as port:
         with pytest.raises(RefusedError, match="TLS failed: the port doesn't speak TLS; use ws:// instead of wss://"):
             await connect(target(port, "wss"), HeardMessages())
-
-
-def test_a_certificate_for_another_name_is_not_mended_by_a_ca() -> None:
-    problem = ssl.SSLCertVerificationError()
-    problem.verify_code, problem.verify_message = 64, "IP address mismatch, certificate is not valid for '127.0.0.1'."
-
-    assert open_connection._reason(problem) == (
-        "its certificate is for another name: IP address mismatch, certificate is not valid for '127.0.0.1'; "
-        "use the name in the certificate, or --insecure"
-    )

@@ -33,6 +33,26 @@ def test_lines_come_out_in_order(pipe: list[int]) -> None:
     assert writer.lost == 0
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(b"", b"line\n"), (b"whole\n", b"whole\nline\n"), (b'whole\n{"v":', b'whole\n{"v":\nline\n')],
+    ids=["new", "whole", "broken"],
+)
+def test_a_line_that_an_earlier_writer_of_a_file_left_unfinished_is_ended_first(
+    before: bytes, after: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "lines"
+    path.write_bytes(before)
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND)
+
+    writer = LineWriter(fd)
+    writer.write("line")
+    lost = writer.close()
+    os.close(fd)
+
+    assert (path.read_bytes(), lost) == (after, 0)
+
+
 def test_what_an_encoding_lacks_is_escaped(pipe: list[int]) -> None:
     writer = LineWriter(pipe[1], encoding="ascii")
 

@@ -10,7 +10,13 @@ from listenctl.commands.connection_options import check_subprotocol
 from listenctl.commands.serve.relay_options import RelayOptions, read_upstream
 from listenctl.commands.serve.responder_options import ResponderOptions, descriptors, make_responders
 from listenctl.commands.serve.server_options import ServerOptions, recording
-from listenctl.commands.shared_options import check_finite, parse_seconds, run_async, with_options
+from listenctl.commands.shared_options import (
+    check_contradictions,
+    check_finite,
+    parse_seconds,
+    run_async,
+    with_options,
+)
 from listenctl.errors import UsageError
 from listenctl.net.runtime_folder import DEFAULT_NAME, socket_path
 from listenctl.server.server_defaults import READ_INTERVAL
@@ -116,6 +122,7 @@ def server_settings(
             f"--host {options.host} lets other hosts connect: set credentials with --auth-file or LISTENCTL_AUTH, "
             "or allow everyone with --no-auth"
         )
+    check_contradictions(options, ("no_auth", "auth_file"), ("no_control", "name"))
     check_finite(
         timeout=options.timeout, metadata_timeout=options.metadata_timeout, ping_interval=options.ping_interval
     )
@@ -211,6 +218,8 @@ def record_settings(options: ServerOptions, destination: str) -> "RecordSettings
             raise UsageError("stdout is a terminal; pipe the audio, as in `listenctl record - | play -`")
         if options.json:
             raise UsageError("stdout has the audio; write events to a file with --events")
+        if "calls" in options.given and options.calls != 1:
+            raise UsageError(f"stdout takes one call; leave out --calls {options.calls}, or record to a folder")
         if layout is ChannelLayout.SPLIT:
             raise UsageError("stdout can't carry two files; use --channels left, right or mix")
     return RecordSettings(parsed, layout, fill=options.pauses == "fill", sync=read_sync(options.fsync))
@@ -242,6 +251,8 @@ def read_certificate(cert: Path | None, key: Path | None) -> "ssl.SSLContext | N
         context.load_cert_chain(cert, key)
     except (OSError, ssl.SSLError) as exc:
         reason = _missing_pem(cert, key) or (exc.reason if isinstance(exc, ssl.SSLError) else None) or exc.strerror
+        if reason == "KEY_VALUES_MISMATCH":
+            reason = f"{key or 'it'} contains the private key of another certificate"
         raise UsageError(f"{cert}: can't be used as a certificate with its key: {reason}") from exc
     return context
 

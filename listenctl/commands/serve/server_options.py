@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from listenctl.commands.connection_options import ReportOptions
-from listenctl.commands.shared_options import option, output
+from listenctl.commands.shared_options import GivenOptions, option, output
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.net.runtime_folder import DEFAULT_NAME
 from listenctl.protocol.audio import MAX_RATE, MixType
@@ -19,7 +19,7 @@ recording = partial(option, panel="Recording")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServerOptions(ReportOptions):
+class ServerOptions(GivenOptions, ReportOptions):
     """Options of a server that may record."""
 
     host: Annotated[str, listening("Address to listen on", metavar="ADDRESS")] = defaults.HOST

@@ -58,7 +58,7 @@ class PipeRecorder:
 
     async def finish_recordings(self) -> None:
         await asyncio.to_thread(self._writer.end, None)
-        if self._log is not None and not self._broken:
+        if self._log is not None:
             self._report_saved(self._log)
 
     def write_data(self, data: bytes) -> None:
@@ -89,14 +89,14 @@ class PipeRecorder:
             event = RecordingFailedEvent(path="-", reason=reason)
             self._reporter.emit(event, call=self._log.id, call_sid=self._log.metadata.call_sid)
 
-    def _break(self, reason: str) -> None:
+    def _break(self, exc: OSError) -> None:
         self._broken = True
-        self._fail(reason)
+        self._fail("its reader is gone" if isinstance(exc, BrokenPipeError) else exc.strerror or str(exc))
         self.on_broken()
 
     def _break_soon(self, exc: OSError) -> None:
         with suppress(RuntimeError):  # The loop is closed after a second signal.
-            self._loop.call_soon_threadsafe(self._break, exc.strerror or str(exc))
+            self._loop.call_soon_threadsafe(self._break, exc)
 
 
 class PipeRecording:

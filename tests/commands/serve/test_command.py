@@ -265,6 +265,9 @@ async def test_a_server_whose_events_nobody_reads_ends_with_its_last_call(tmp_pa
         (["--path", "foo"], "--path foo: a path begins with /, as in --path /foo"),
         (["--path", "/foo?a=1"], "--path /foo?a=1: give the path only"),
         (["--once", "--calls", "3"], "--once and --calls 3 contradict each other"),
+        (["--no-auth", "--auth-file", "users"], "--no-auth and --auth-file contradict each other; give one of them"),
+        (["--no-control", "--name", "here"], "--no-control and --name contradict each other; give one of them"),
+        (["--record", "-", "--calls", "3"], "stdout takes one call; leave out --calls 3, or record to a folder"),
         (["--auth-file", "none"], "none: can't read the file"),
         (["--levels", "often"], "--levels 'often' isn't a time such as 100ms or 2s"),
         (["--max-calls", "100000000"], "--max-calls 100000000 needs"),
@@ -298,6 +301,7 @@ def test_wrong_usage_is_one_line_and_status_2(arguments: list[str], line: str, t
         ("key", None, "it contains no certificate in PEM format"),
         ("cert", "cert", "cert contains no private key"),
         ("cert", "none", "none: No such file or directory"),
+        ("cert", "other", "other contains the private key of another certificate"),
     ],
 )
 def test_a_certificate_that_cannot_be_used_says_which_file_lacks_what(
@@ -306,6 +310,17 @@ def test_a_certificate_that_cannot_be_used_says_which_file_lacks_what(
     only_certificate = certificate.with_suffix(".crt").read_text()
     (tmp_path / "cert").write_text(only_certificate)
     (tmp_path / "key").write_text(certificate.read_text().replace(only_certificate, ""))
+    other = [
+        "openssl",
+        "genpkey",
+        "-algorithm",
+        "EC",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-out",
+        tmp_path / "other",
+    ]
+    subprocess.run(other, check=True, capture_output=True)
     options = ("--cert", cert, *(("--key", key) if key else ()))
 
     line = refusal("serve", "--port", "0", "--timeout", "0", *options, home=tmp_path)

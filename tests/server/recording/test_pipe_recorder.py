@@ -72,23 +72,27 @@ async def test_audio_comes_out_in_the_form_that_was_asked_for(
     assert not recorder.lost_audio
 
 
-async def test_a_reader_that_leaves_is_told_once(pipe: list[int]) -> None:
+async def test_a_reader_that_leaves_is_told_once_and_what_it_missed(pipe: list[int]) -> None:
     events = Events()
     recorder = PipeRecorder(settings("raw"), Reporter(events), pipe[1])
     broken = asyncio.Event()
     recorder.on_broken = broken.set
-    recording = recorder.start_recording(call_log(METADATA))
+    log = call_log(METADATA)
+    recording = recorder.start_recording(log)
     os.close(pipe.pop(0))
 
     async with asyncio.timeout(LIMIT):
         recording.write_audio(0, AUDIO)
         await broken.wait()
         recording.write_audio(160, AUDIO)
+        log.samples = 320
         recording.end_call()
         await recorder.finish_recordings()
 
     (failed,) = events.of("recording-failed")
-    assert (failed["path"], failed["reason"], failed["call"]) == ("-", "Broken pipe", "CS-A")
+    assert (failed["path"], failed["reason"], failed["call"]) == ("-", "its reader is gone", "CS-A")
+    (saved,) = events.of("recording-saved")
+    assert (saved["samples"], saved["unrecorded_samples"], saved["complete"]) == (0, 320, False)
     assert recorder.lost_audio
 
 

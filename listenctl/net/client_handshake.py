@@ -145,8 +145,18 @@ def refused_error(answer: Response) -> HandshakeRefusedError:
     return HandshakeRefusedError(f"{status}: {body}{advice}" if body else f"{status}{advice}", answer)
 
 
-def check_upgrade(response: Response, key: str, offered: str | None) -> tuple[str | None, tuple[str, ...]]:
-    """Return subprotocol and warnings of a 101 answer; raises RefusedError if jambonz closes the connection on it."""
+def check_upgrade(
+    response: Response, key: str, offered: str | None, *, relayed: bool = False
+) -> tuple[str | None, tuple[str, ...]]:
+    """
+    Return subprotocol and warnings of a 101 answer.
+
+    Args:
+        relayed: whether a client chose what is offered, which may be a secret then.
+
+    Raises:
+        RefusedError: jambonz closes the connection on this answer.
+    """
     headers = response.headers
     if not _has_token(headers, "Upgrade", "websocket") or not _has_token(headers, "Connection", "upgrade"):
         raise RefusedError("isn't a listen server: its 101 lacks `Upgrade: websocket` or `Connection: Upgrade`")
@@ -154,10 +164,11 @@ def check_upgrade(response: Response, key: str, offered: str | None) -> tuple[st
         raise RefusedError("isn't a listen server: its Sec-WebSocket-Accept doesn't match our key")
     if extensions := headers.get_all("Sec-WebSocket-Extensions"):
         raise RefusedError(f"answered with the extension {', '.join(extensions)}; jambonz never offers one")
-    return _subprotocol(headers.get_all("Sec-WebSocket-Protocol"), offered)
+    known = None if relayed else offered
+    return _subprotocol(headers.get_all("Sec-WebSocket-Protocol"), offered, known)
 
 
-def _subprotocol(answers: Sequence[str], offered: str | None) -> tuple[str | None, tuple[str, ...]]:
+def _subprotocol(answers: Sequence[str], offered: str | None, known: str | None) -> tuple[str | None, tuple[str, ...]]:
     if not answers:
         if offered is None:
             return None, ()
@@ -166,8 +177,8 @@ def _subprotocol(answers: Sequence[str], offered: str | None) -> tuple[str | Non
     answer = ", ".join(answers)
     # jambonz offers exactly one name; a relay offers what its own client did.
     if answer not in map(str.strip, (offered or "").split(",")):
-        echo = "none was offered" if offered is None else f"echo {shown_subprotocols(offered)}"
-        shown = shown_subprotocols(answer)
+        echo = "none was offered" if offered is None else f"echo {shown_subprotocols(offered, (known,))}"
+        shown = shown_subprotocols(answer, (known,))
         raise RefusedError(f"answered with subprotocol {shown}; jambonz closes the connection at once; {echo}")
     return answer, ()
 

@@ -56,7 +56,7 @@ async def open_connection(target: CallTarget) -> OpenedConnection:
     except (OSError, UnicodeError, RefusedError) as exc:
         late = isinstance(exc, TimeoutError) and deadline.expired()
         late_text = f"no answer within {target.deadline:g} s; check whether it is a listen server"
-        reason = late_text if late else _reason(exc, target.option_prefix)
+        reason = late_text if late else _reason(exc, "--upstream-" if target.relayed else "--")
         text = f"{' → '.join(map(str, hops))}: {reason}"
         if isinstance(exc, HandshakeRefusedError):
             raise HandshakeRefusedError(text, exc.answer) from exc
@@ -120,7 +120,7 @@ class _Attempt:
                 return other
             response.body = body_of(await self._read_body(received))
             raise refused_error(response)
-        subprotocol, warnings = check_upgrade(response, key, self._target.subprotocol)
+        subprotocol, warnings = check_upgrade(response, key, self._target.subprotocol, relayed=self._target.relayed)
         now = self._loop.time()
         handshake = ClientHandshake(
             seconds=now - start,

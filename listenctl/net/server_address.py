@@ -26,7 +26,7 @@ class CallTarget:
     user_agent: str | None = None  # None for none, as in jambonz; later builds send one
     deadline: float = HANDSHAKE_DEADLINE  # seconds for the whole handshake, redirects included
     max_body: int = SHOWN_BODY_BYTES  # bytes to read of the body of a refusal
-    option_prefix: str = "--"  # of the options of ``tls``, ``ca`` and ``insecure``, in texts
+    relayed: bool = False  # whether a client chose the headers, and options begin with ``--upstream-``
     note_key: Callable[[str], None] = field(default=lambda _: None, repr=False, compare=False)
     """Called with the Sec-WebSocket-Key of each request before it is sent."""
 

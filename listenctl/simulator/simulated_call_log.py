@@ -91,7 +91,7 @@ class SimulatedCallLog:
             ConnectedEvent(
                 url=str(self._plan.target.address),
                 remote=handshake.remote,
-                subprotocol=shown_subprotocols(handshake.subprotocol),
+                subprotocol=shown_subprotocols(handshake.subprotocol, (self._plan.target.subprotocol,)),
                 handshake_ms={name: round(time * 1000, 1) for name, time in times.items()},
                 redirects=list(handshake.redirects),
                 tls=self._plan.target.address.secure,

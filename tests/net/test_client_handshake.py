@@ -1,4 +1,10 @@
-from listenctl.net.client_handshake import build_request
+import pytest
+from websockets.datastructures import Headers
+from websockets.http11 import Response
+from websockets.utils import accept_key
+
+from listenctl.errors import RefusedError
+from listenctl.net.client_handshake import build_request, check_upgrade
 from listenctl.net.server_address import CallTarget
 from listenctl.net.websocket_url import parse_websocket_url
 from listenctl.protocol.opening_handshake import Credentials
@@ -35,3 +41,20 @@ def test_what_is_asked_for_stands_where_jambonz_puts_it() -> None:
         b"authorization: Basic bGlzdGVuOnMzY3JldA==\r\n"
         b"\r\n"
     )
+
+
+@pytest.mark.parametrize(("relayed", "shown"), [(False, "echo my.proto"), (True, r"echo \*\*\*")])
+def test_a_subprotocol_that_the_user_chose_is_no_secret_but_one_that_is_relayed_may_be(
+    relayed: bool, shown: str
+) -> None:
+    headers = Headers(
+        {
+            "Upgrade": "websocket",
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Accept": accept_key(VECTOR_KEY),
+            "Sec-WebSocket-Protocol": "audio.jambonz.org",
+        }
+    )
+
+    with pytest.raises(RefusedError, match=f"{shown}$"):
+        check_upgrade(Response(101, "Switching Protocols", headers), VECTOR_KEY, "my.proto", relayed=relayed)

@@ -93,6 +93,15 @@ def test_a_connection_is_reported_with_its_times_in_milliseconds() -> None:
     assert last(events) == {"rule": "handshake", "detail": "no subprotocol"}
 
 
+def test_the_subprotocol_that_the_user_chose_is_shown() -> None:
+    call, events = new_log(replace(PLAN, target=replace(target(3000), subprotocol="my.proto")))
+    handshake = ClientHandshake(0.0234, 0.0011, 0.0, 0.0121, "my.proto", "127.0.0.1:3000", (), (), b"")
+
+    call.report_connection(handshake)
+
+    assert last(events)["subprotocol"] == "my.proto"
+
+
 @pytest.mark.parametrize(("streaming", "damage"), [(True, None), (False, "an apostrophe moved")])
 def test_the_start_is_reported_with_the_properties_of_the_call(streaming: bool, damage: str | None) -> None:
     verb = ListenVerb(sample_rate=16000, mix_type="stereo", bidirectional=BidirectionalAudio(True, True, 24000))

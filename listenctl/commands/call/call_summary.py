@@ -104,15 +104,16 @@ def _unanswered(verdicts: Sequence[ReportedEvent]) -> list[str]:
 
 
 def _wrong(verdicts: Sequence[ReportedEvent]) -> list[str]:
-    """Return a line for each kind of wrong verdict, in order of first occurrence."""
+    """Return a line for each kind of wrong verdict, in order of first occurrence, and each advice once."""
     wrong = [verdict for verdict in verdicts if verdict["wrong"]]
     counts = Counter(_kind(verdict) for verdict in wrong)
     first = {_kind(verdict): verdict for verdict in reversed(wrong)}
-    lines = []
+    lines: list[str] = []
     for kind, number in list(counts.items())[:_MAX_WRONG]:
         lines.append(_line("wrong", _describe(first[kind], number)))
-        if advice := first[kind]["advice"]:
-            lines.append(_line("", _text(advice)))
+        advice = _line("", _text(first[kind]["advice"]))
+        if advice.strip() and advice not in lines:
+            lines.append(advice)
     more = len(counts) - _MAX_WRONG
     return [*lines, _line("wrong", f"and {more} more kinds")] if more > 0 else lines
 

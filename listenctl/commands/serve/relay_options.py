@@ -45,4 +45,4 @@ def read_upstream(options: RelayOptions) -> "RelayTarget | None":
         )
     # A redirect may lead to wss://, so a context is always needed.
     tls = client_tls_context(options.upstream_ca, insecure=options.upstream_insecure)
-    return RelayTarget(CallTarget(address=address, tls=tls, option_prefix="--upstream-"))
+    return RelayTarget(CallTarget(address=address, tls=tls, relayed=True))

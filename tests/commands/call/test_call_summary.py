@@ -144,6 +144,14 @@ def test_a_wrong_verdict_has_its_remedy_below_it() -> None:
     assert lines[at + 1] == "          Send what it says."
 
 
+def test_one_remedy_of_two_wrong_verdicts_is_said_once() -> None:
+    verdicts = [verdict(number, "ignored", f"reason-{number}", wrong=True, advice="Do it.") for number in (1, 2)]
+
+    lines = summarize_call(ENDED, verdicts).splitlines()
+
+    assert [line for line in lines if "Do it." in line] == ["          Do it."]
+
+
 def test_a_caller_to_whom_nothing_was_said_is_in_the_summary_even_if_no_answer_was_expected() -> None:
     found = verdict(0, "missing", "no-answer", command="audio", detail="nothing was ever said to the caller")
 

@@ -14,9 +14,9 @@ def expired(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A self-signed certificate that was never valid, with its key."""
     folder = tmp_path_factory.mktemp("expired")
     key, request, pem = folder / "key", folder / "request", folder / "pem"
-    make = ["openssl", "req", "-new", "-newkey", "rsa:2048", "-noenc", "-subj", "/CN=localhost", "-keyout", key]
+    make = ["openssl", "req", "-new", "-newkey", "rsa:2048", "-noenc", "-subj", "/CN=localhost", "-keyout", str(key)]
     subprocess.run([*make, "-out", request], check=True, capture_output=True)
-    sign = ["openssl", "x509", "-req", "-in", request, "-key", key, "-days", "-1", "-out", pem]
+    sign = ["openssl", "x509", "-req", "-in", str(request), "-key", str(key), "-days", "-1", "-out", str(pem)]
     subprocess.run(sign, check=True, capture_output=True)
     pem.write_bytes(pem.read_bytes() + key.read_bytes())
     return pem

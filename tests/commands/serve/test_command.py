@@ -318,7 +318,7 @@ def test_a_certificate_that_cannot_be_used_says_which_file_lacks_what(
         "-pkeyopt",
         "ec_paramgen_curve:P-256",
         "-out",
-        tmp_path / "other",
+        str(tmp_path / "other"),
     ]
     subprocess.run(other, check=True, capture_output=True)
     options = ("--cert", cert, *(("--key", key) if key else ()))

@@ -34,6 +34,7 @@ class PipeRecorder:
         self._broken = False
         self._writer = AudioWriter.to_pipe(fd, self._break_soon, MAX_WAITING_BYTES)
         self._frame_bytes = 1  # of the output
+        self._header_bytes = 0
 
     @property
     def waiting_samples(self) -> int:
@@ -41,8 +42,9 @@ class PipeRecorder:
 
     @property
     def lost_samples(self) -> int:
-        # Bytes that were queued when the reader left are lost, too.
-        return (self._writer.lost_bytes + self._writer.waiting_bytes * self._broken) // self._frame_bytes
+        # Bytes that were queued when the reader left are lost, too; the header among them is no audio.
+        queued = self._writer.waiting_bytes - (0 if self._writer.written_bytes else self._header_bytes)
+        return (self._writer.lost_bytes + queued * self._broken) // self._frame_bytes
 
     def start_recording(self, log: LiveCallLog) -> "PipeRecording":
         self._log = log
@@ -60,6 +62,10 @@ class PipeRecorder:
         await asyncio.to_thread(self._writer.end, None)
         if self._log is not None:
             self._report_saved(self._log)
+
+    def write_header(self, header: bytes) -> None:
+        self._header_bytes = len(header)
+        self.write_data(header)
 
     def write_data(self, data: bytes) -> None:
         """Write ``data`` after everything before it; it is lost if the reader is too slow."""
@@ -114,7 +120,7 @@ class PipeRecording:
         self.frame_bytes = self._map.output_format.frame_bytes
         self._held: list[tuple[int, bytes]] = []
         if settings.destination.kind == "wav":
-            recorder.write_data(stream_header(self._map.output_format))
+            recorder.write_header(stream_header(self._map.output_format))
 
     @property
     def unwritten_samples(self) -> int:

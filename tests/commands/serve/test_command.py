@@ -213,7 +213,8 @@ async def test_a_reader_of_stdout_that_leaves_is_status_3_and_no_traceback(tmp_p
         status, said = await server.status()
 
     assert status == 3
-    assert "recording-failed CS-A -: Broken pipe" in said
+    assert "recording-failed CS-A -: its reader is gone" in said
+    assert "recording-saved CS-A -: 0.00 s, 0 B, NOT complete" in said
     assert "Traceback" not in said
 
 

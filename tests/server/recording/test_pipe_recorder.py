@@ -72,9 +72,10 @@ async def test_audio_comes_out_in_the_form_that_was_asked_for(
     assert not recorder.lost_audio
 
 
-async def test_a_reader_that_leaves_is_told_once_and_what_it_missed(pipe: list[int]) -> None:
+@pytest.mark.parametrize("kind", ["raw", "wav"])
+async def test_a_reader_that_leaves_is_told_once_and_what_it_missed(kind: str, pipe: list[int]) -> None:
     events = Events()
-    recorder = PipeRecorder(settings("raw"), Reporter(events), pipe[1])
+    recorder = PipeRecorder(settings(kind), Reporter(events), pipe[1])
     broken = asyncio.Event()
     recorder.on_broken = broken.set
     log = call_log(METADATA)

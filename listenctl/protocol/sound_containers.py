@@ -126,7 +126,7 @@ def id3_bytes(data: bytes) -> int:
 def text_kind(data: bytes, *, whole: bool = False) -> str | None:
     """Return what kind of text ``data`` is, such as JSON or Base64; None if it isn't text, or may be by chance."""
     head = data[:_TEXT_BYTES]
-    if len(head) < _MIN_JSON or not _is_text(head):
+    if not head or (len(head) < _MIN_JSON and not whole) or not _is_text(head):
         return None
     begin = head.lstrip()
     if begin[:1] in (b"{", b"[") and (b'"' in begin or len(head) >= _MIN_TEXT):
@@ -136,7 +136,8 @@ def text_kind(data: bytes, *, whole: bool = False) -> str | None:
         return None
     if begin[:1] == b"<":
         return "HTML or XML"
-    return "Base64" if _DATA_URL.match(begin) or _BASE64.fullmatch(head) else "text"
+    is_base64 = _DATA_URL.match(begin) or (len(head) >= _MIN_TEXT and _BASE64.fullmatch(head))
+    return "Base64" if is_base64 else "text"
 
 
 def _riff_name(opening: bytes) -> str | None:

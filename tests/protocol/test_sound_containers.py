@@ -121,6 +121,13 @@ def test_text_is_named(data: bytes, kind: str | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("data", "kind"), [(b"hello\n", "text"), (b"{}", "text"), (b"", None), (bytes(6), None), (b"U\x80", None)]
+)
+def test_a_whole_stream_that_is_short_is_text_if_it_reads_as_text(data: bytes, kind: str | None) -> None:
+    assert text_kind(data, whole=True) == kind
+
+
+@pytest.mark.parametrize(
     ("data", "size"),
     [
         (b"", 0),

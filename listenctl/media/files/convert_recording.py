@@ -1,13 +1,13 @@
 """
 Convert a finished WAV to another format, in bounded memory; it blocks, so it belongs in a worker.
-The result gets its name only after it was decoded and compared with the WAV, so that the WAV may be deleted.
+The result gets its name only after it was compared with the WAV, so that the WAV may be deleted.
 """
 
+import hashlib
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -28,6 +28,10 @@ _BlockReader: TypeAlias = Callable[[Any], Iterator["Block"]]
 
 # Larger blocks are no faster, smaller ones cost more: with 16384 a conversion to FLAC takes 1.1 times as long.
 _BLOCK_SAMPLES = 65536
+# The end of a lossless result that is decoded. Decoding all of a FLAC takes as long as encoding it.
+_TAIL_SAMPLES = 8192
+# Where a FLAC has the MD5 of the samples that its encoder took (RFC 9639 8.2).
+_FLAC_MD5 = slice(26, 42)
 # An MP3 without a LAME tag decodes to whole frames plus the delays of encoder and decoder.
 _PADDING_SAMPLES = 2 * 1152 + 529
 # Below this level, about -60 dB, a codec may keep or drop anything; full scale is 1.
@@ -140,8 +144,12 @@ def _convert(
             yield block
 
     with unnamed_file(target.parent) as part:
-        written = _encode(source, blocks_of, part.path, codec, rate, tags)
-        difference = _difference(source, blocks_of, part.path, codec, written)
+        if codec.lossless:
+            digest = _copy_samples(source, blocks_of, part.path, codec, tags)
+            difference = _lossless_difference(source, part.path, codec, digest)
+        else:
+            written = _encode(source, blocks_of, part.path, codec, rate, tags)
+            difference = _difference(source, blocks_of, part.path, written)
         if difference:
             raise ListenctlError(f"{target}: {difference}; the WAV is kept")
         os.fsync(part.fd)
@@ -150,6 +158,51 @@ def _convert(
         return Conversion(target)
     warning = f"{target.name}: {codec.subtype} can't hold {source.samplerate} Hz, resampled to {rate} Hz"
     return Conversion(target, (warning,), resampled_to=rate)
+
+
+def _copy_samples(
+    source: Any, blocks_of: _BlockReader, part: Path, codec: AudioCodec, tags: Mapping[str, str]
+) -> bytes:
+    """Encode all samples, and return their MD5."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with _open_to_write(part, source.samplerate, source.channels, codec, tags) as sink:
+        for block in blocks_of(source):
+            digest.update(block.data)
+            sink.write(block)
+    return digest.digest()
+
+
+def _lossless_difference(source: Any, part: Path, codec: AudioCodec, digest: bytes) -> str:
+    """
+    Return how the result differs from the WAV, whose samples have this MD5. A FLAC says which samples its encoder took,
+    and how many. An encoder that can't write ends with an error, and an end that can be decoded shows that it finished.
+    """
+    import soundfile
+
+    layout = (source.samplerate, source.channels) if codec.container == "RAW" else ()
+    with part.open("rb") as written:
+        if layout:
+            found = hashlib.file_digest(written, lambda: hashlib.md5(usedforsecurity=False)).digest()
+        else:
+            found = written.read(_FLAC_MD5.stop)[_FLAC_MD5]
+    with soundfile.SoundFile(part, "r", *layout, **(codec.layout if layout else {})) as result:
+        if (result.samplerate, result.channels) != (source.samplerate, source.channels):
+            return f"reads back as {result.channels} channels at {result.samplerate} Hz"
+        if result.frames != source.frames:
+            return f"holds {result.frames} samples instead of {source.frames}"
+        if found != digest or not _have_equal_ends(source, result):
+            return "doesn't read back as it was written"
+    return ""
+
+
+def _have_equal_ends(one: Any, other: Any) -> bool:
+    import numpy as np
+
+    ends = []
+    for file in (one, other):
+        file.seek(max(0, file.frames - _TAIL_SAMPLES))
+        ends.append(file.read(_TAIL_SAMPLES, dtype="int16", always_2d=True))
+    return np.array_equal(*ends)
 
 
 class _AudioLevels:
@@ -170,19 +223,23 @@ class _AudioLevels:
         return [math.sqrt(energy / max(1, self.samples)) for energy in self._energy]
 
 
+def _open_to_write(part: Path, rate: int, channels: int, codec: AudioCodec, tags: Mapping[str, str]) -> Any:
+    import soundfile
+
+    sink = soundfile.SoundFile(part, "w", rate, channels, **codec.layout)
+    for name, value in tags.items() if codec.container != "RAW" else ():
+        setattr(sink, name, value)
+    return sink
+
+
 def _encode(
     source: Any, blocks_of: _BlockReader, part: Path, codec: AudioCodec, rate: int, tags: Mapping[str, str]
 ) -> _AudioLevels:
-    import soundfile
-
     levels = _AudioLevels(rate, source.channels)
-    with soundfile.SoundFile(part, "w", rate, source.channels, **codec.layout) as sink:
-        for name, value in tags.items() if codec.container != "RAW" else ():
-            setattr(sink, name, value)
+    with _open_to_write(part, rate, source.channels, codec, tags) as sink:
         for block in resample_blocks(blocks_of(source), source.samplerate, rate, source.channels, codec.dtype):
             sink.write(block)
-            if not codec.lossless:
-                levels.add_block(block)
+            levels.add_block(block)
     return levels
 
 
@@ -192,20 +249,13 @@ def _blocks(file: Any, dtype: str) -> "Iterator[Block]":
         yield block
 
 
-def _difference(source: Any, blocks_of: _BlockReader, part: Path, codec: AudioCodec, written: _AudioLevels) -> str:
-    """Decode the result; return how it differs from what it should be."""
+def _difference(source: Any, blocks_of: _BlockReader, part: Path, written: _AudioLevels) -> str:
+    """Decode a lossy result; return how it differs from what it should be."""
     import soundfile
 
-    # Raw audio has no header; all other files say what they hold, and that is checked.
-    layout = (written.sample_rate, written.channels) if codec.container == "RAW" else ()
-    with soundfile.SoundFile(part, "r", *layout, **(codec.layout if layout else {})) as result:
+    with soundfile.SoundFile(part) as result:
         if (result.samplerate, result.channels) != (written.sample_rate, written.channels):
             return f"reads back as {result.channels} channels at {result.samplerate} Hz"
-        if codec.lossless:
-            if result.frames != source.frames:
-                return f"holds {result.frames} samples instead of {source.frames}"
-            source.seek(0)
-            return "" if _are_equal(blocks_of(source), blocks_of(result)) else "doesn't read back as it was written"
         decoded = _AudioLevels(result.samplerate, result.channels)
         for block in blocks_of(result):
             decoded.add_block(block)
@@ -217,12 +267,6 @@ def _difference(source: Any, blocks_of: _BlockReader, part: Path, codec: AudioCo
     if written.samples >= _SHORTEST_MEASURABLE * written.sample_rate:
         return _level_difference(written.levels(), decoded.levels())
     return ""
-
-
-def _are_equal(one: Iterator["Block"], other: Iterator["Block"]) -> bool:
-    import numpy as np
-
-    return all(np.array_equal(a, b) for a, b in zip_longest(one, other, fillvalue=()))
 
 
 def _level_difference(written: list[float], decoded: list[float]) -> str:

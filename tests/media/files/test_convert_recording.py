@@ -1,6 +1,8 @@
+import os
 import re
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +154,30 @@ def test_a_result_with_other_samples_is_refused(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
+    ("kind", "fault"),
+    [("flac", "flac decoder lost sync."), ("raw", "holds 79950 samples instead of 80000")],
+)
+def test_a_result_that_is_cut_is_refused(
+    kind: str, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wav = write(tmp_path / "call.wav", speech(8000, 1, seconds=10), 8000)
+    close = soundfile.SoundFile.close
+
+    def close_and_cut(file: soundfile.SoundFile) -> None:
+        cuts = not file.closed and file.mode == "w"
+        close(file)
+        if cuts:
+            os.truncate(file.name, Path(file.name).stat().st_size - 100)
+
+    monkeypatch.setattr(soundfile.SoundFile, "close", close_and_cut)
+
+    with pytest.raises(ListenctlError, match=re.escape(f"{fault}; the WAV is kept")):
+        convert_wav(wav, tmp_path / f"call.{kind}", kind)
+
+    assert list(tmp_path.iterdir()) == [wav]
+
+
+@pytest.mark.parametrize(
     ("part", "gain", "fault"),
     [(slice(None), 0.1, "reads back with channel 0 at level 0.0"), (slice(1000), 1, "reads back as 1000 samples")],
 )
@@ -194,8 +220,9 @@ def test_a_full_disk_is_an_error_and_leaves_the_wav(tmp_path: Path, kind: str) -
     assert list(tmp_path.iterdir()) == [wav]
 
 
-@pytest.mark.parametrize("kind", ["flac", "ogg", "mp3", "raw"])
-@pytest.mark.parametrize("looks", [0, 1, 4])
+@pytest.mark.parametrize(
+    ("kind", "looks"), [*product(("flac", "ogg", "mp3", "raw"), (0, 1, 2)), ("ogg", 4), ("mp3", 4)]
+)
 def test_a_conversion_that_is_stopped_leaves_only_the_wav(kind: str, looks: int, tmp_path: Path) -> None:
     wav = write(tmp_path / "a.wav", speech(8000, 1, seconds=20), 8000)  # Three blocks.
     answers = iter([False] * looks + [True] * 100)

@@ -1,5 +1,6 @@
 """Shared by the benchmarks: build the tools, start a recorder, and read its recordings."""
 
+import argparse
 import array
 import base64
 import contextlib
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from math import inf
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -26,6 +28,34 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 # Where this is set, as in some containers, each start would compile every module again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def count(text: str) -> int:
+    """Return a whole number of 1 or more, the type of options that argparse checks."""
+    number = int(text) if text.isdecimal() else 0
+    if not number:
+        raise argparse.ArgumentTypeError(f"{text!r} isn't a whole number of 1 or more")
+    return number
+
+
+def duration(text: str) -> float:
+    """Return seconds above 0, the type of options that argparse checks."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < inf:
+        raise argparse.ArgumentTypeError(f"{text!r} isn't a number of seconds above 0")
+    return seconds
+
+
+def interpreter(text: str) -> str:
+    """Return an interpreter beside which listenctl is installed, the type of arguments that argparse checks."""
+    if not Path(text).with_name("listenctl").is_file():
+        raise argparse.ArgumentTypeError(
+            f"{text}: listenctl isn't installed beside it; give the Python of an environment with listenctl"
+        )
+    return text
 
 
 def build(name: str, *, tls: bool = False) -> Path:
@@ -73,6 +103,9 @@ def recorder(command: list[str], *, port: int, out: Path, log: Path) -> Iterator
         yield process
     finally:
         _stop(process)
+
+
+PEERS = ("websockets", "picows", "node", "floor")
 
 
 def peer_command(name: str, *, tls: bool = False) -> list[str]:

@@ -14,14 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from tests.helpers.cli import Service, environment, service
-from tests.helpers.server import until
+from tests.helpers.server import LIMIT, until
 from tests.helpers.simulated_calls import Pcm
 
 RATE = 48000
 _ASOUNDRC = "pcm.!default { type pulse }\nctl.!default { type pulse }\n"
 _MODULES = ["-L", "module-null-sink sink_name=null", "-L", "module-native-protocol-unix"]
-# PulseAudio's own clients wait this long for a server that is stopped; nothing here does.
-_ASKING = 5
 
 
 @dataclass(slots=True)
@@ -55,7 +53,7 @@ class SoundSystem:
 
     def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["pactl", *arguments], env=self.env, capture_output=True, text=True, timeout=_ASKING, check=False
+            ["pactl", *arguments], env=self.env, capture_output=True, text=True, timeout=LIMIT, check=False
         )
 
     def signal(self, number: int) -> None:
@@ -94,11 +92,14 @@ class Listener:
 
     _pcm: bytearray = field(default_factory=bytearray)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _ended: bool = False
 
     async def hear(self, stream: asyncio.StreamReader) -> None:
         while piece := await stream.read(65536):
             self._pcm += piece
             self._changed.set()
+        self._ended = True
+        self._changed.set()
 
     @property
     def sound(self) -> Pcm:
@@ -110,6 +111,12 @@ class Listener:
         wanted = self._samples + seconds * RATE
         while self._samples < wanted:
             await self._next()
+
+    async def silent(self) -> None:
+        """Wait for half a second of silence, after which nothing of an earlier sound is on its way."""
+        await self.heard(0.5)
+        while self._since(self._samples - RATE // 2).any():
+            await self.heard(0.1)
 
     async def loud(self) -> None:
         seen = self._samples
@@ -137,6 +144,7 @@ class Listener:
         return np.frombuffer(bytes(self._pcm[4 * sample : 4 * self._samples]), "<i2").reshape(-1, 2)
 
     async def _next(self) -> None:
+        assert not self._ended, "PulseAudio, or the program that listens to it, has ended"
         self._changed.clear()
         await self._changed.wait()
 

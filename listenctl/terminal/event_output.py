@@ -123,20 +123,6 @@ async def displayed_events(
 def append_to(path: Path) -> int:
     """Open a file to append lines to, readable only by its owner; raises UsageError if it can't be written."""
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     except OSError as exc:
         raise UsageError(f"{path}: can't be written: {exc.strerror}") from exc
-    with suppress(OSError):
-        _end_last_line(fd, path)
-    return fd
-
-
-def _end_last_line(fd: int, path: Path) -> None:
-    """End a line that was cut, such as by a full disk, so that the next one is not part of it."""
-    found = os.fstat(fd)
-    if stat.S_ISREG(found.st_mode) and found.st_size:
-        with path.open("rb") as file:
-            file.seek(-1, os.SEEK_END)
-            cut = file.read() != b"\n"
-        if cut:
-            os.write(fd, b"\n")

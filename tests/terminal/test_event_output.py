@@ -47,16 +47,6 @@ async def test_every_event_is_a_line_behind_others_in_a_file_that_nobody_else_ca
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-async def test_an_event_is_not_part_of_a_line_that_was_cut(tmp_path: Path) -> None:
-    path = tmp_path / "events"
-    path.write_text('{"event": "call-st')
-    with ExitStack() as closing:
-        Output(closing, path).reporter.emit(MessageEvent(type="first"))
-
-    cut, event = path.read_text().splitlines()
-    assert (cut, json.loads(event)["type"]) == ('{"event": "call-st', "first")
-
-
 async def test_a_reader_that_leaves_is_noticed_before_the_next_event(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -77,7 +77,8 @@ class PlaybackDevice:
         self._open_stream = open_stream
         self._retry_every = retry_every
         self._stream: DeviceStream | None = None
-        self._closing: asyncio.Future[None] | None = None
+        # Until it is done, a thread may be opening or closing a stream that nobody waits for.
+        self._closing: asyncio.Future[DeviceStream] | asyncio.Future[None] | None = None
         self._in_use = asyncio.Lock()
         self._channels = 2
         self._played_samples = 0
@@ -134,9 +135,15 @@ class PlaybackDevice:
             done, _ = await asyncio.wait([opening], timeout=_CLOSE_LIMIT)
             if not done:
                 _skip_exit_handler()
+                self._closing = opening
+                opening.add_done_callback(self._close_late_stream)
             elif opening.exception() is None:
                 self._stream = opening.result()
             raise
+
+    def _close_late_stream(self, opening: "asyncio.Future[DeviceStream]") -> None:
+        if opening.exception() is None:
+            self._closing = in_daemon_thread(opening.result().close, "sound")
 
     async def _until_stopped(self, stream: DeviceStream) -> None:
         loop = asyncio.get_running_loop()

@@ -159,6 +159,18 @@ async def test_an_import_that_hangs_keeps_nobody_waiting(monkeypatch: pytest.Mon
         device.released.set()
 
 
+async def test_a_device_that_opens_too_late_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("listenctl.media.devices.playback_device._CLOSE_LIMIT", 0.05)
+    device = FakeDevice(hangs="opening")
+    async with playing(device):
+        await until(lambda: bool(device.asked))
+    left_open = not device.closed
+    device.released.set()
+
+    await until(lambda: device.closed)
+    assert left_open
+
+
 async def test_a_device_is_opened_again_only_when_it_is_closed() -> None:
     device = FakeDevice(hangs="closing")
     player = PlaybackDevice(CallMixer(), None, lambda _: None, open_stream=device.open)

@@ -82,7 +82,8 @@ async def test_differences_are_printed_with_status_3(tmp_path: Path) -> None:
     ]
     changed = [frames[0], application(0.01, TEXT, b'{"type":"mark","data":{"name":"b"}}'), frames[2]]
     async with listening(tmp_path, write_dump(tmp_path / "changed", changed)) as (command, url):
-        status, printed, errors = await replay(tmp_path, write_dump(tmp_path / "dump", frames), url, "--compare")
+        options = ("--compare", "--tolerance", "9000")
+        status, printed, errors = await replay(tmp_path, write_dump(tmp_path / "dump", frames), url, *options)
         assert (await command.status())[0] == 0
 
     assert (status, errors) == (3, "")
@@ -116,9 +117,10 @@ async def test_signal_hangs_up(tmp_path: Path) -> None:
 
 async def test_progress_is_drawn_on_a_terminal(tmp_path: Path) -> None:
     async with (
-        serving(tmp_path, "serve") as (_, url),
+        serving(tmp_path, "serve") as (server, url),
         on_terminal("replay", str(CAPTURE), url, home=tmp_path) as terminal,
     ):
+        await server.next("call-started")
         await terminal.until("1 call live")
         terminal.process.send_signal(signal.SIGINT)
         drawn = await terminal.to_end()

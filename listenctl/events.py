@@ -124,6 +124,7 @@ class ServerStartedEvent(EventFields):
     recording: bool
     upstream: str | None
     control: str | None
+    admin: str | None
 
 
 @json_object
@@ -344,7 +345,7 @@ class GapEvent(EventFields):
 
 @json_object
 class WarningEvent(PlacedEvent):
-    """``calls`` is the number of live calls that a stopping server closes."""
+    """``calls`` is the number of live calls that a stopping server closes, or waits for."""
 
     event: ClassVar[str] = "warning"
     rule: str

@@ -54,7 +54,17 @@ SANS_IO = {
     "speedups", "streams", "typing", "uri", "utils",
 }  # fmt: skip
 # Each takes a noticeable part of the start-up of a command that doesn't need it.
-HEAVY = {"cryptography", "matplotlib", "numpy", "rich", "sounddevice", "soundfile", "soxr", "zstandard"}
+HEAVY = {
+    "cryptography",
+    "matplotlib",
+    "numpy",
+    "prometheus_client",
+    "rich",
+    "sounddevice",
+    "soundfile",
+    "soxr",
+    "zstandard",
+}
 
 # Packages that compute with numpy in nearly every function: they import it at the start, and are themselves imported
 # only where they are used.

@@ -34,8 +34,11 @@ def connections_without_call() -> int:
     return min(MOST_WITHOUT_CALL, max(1, hard // 8))
 
 
-def listen(host: str, port: int) -> list[socket.socket]:
-    """Listen on every address of ``host``, with port 0 on one free port; raises ListenctlError if that fails."""
+def listen(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
+    """
+    Listen on every address of ``host``, with port 0 on one free port; raises ListenctlError if that fails. Several
+    processes can listen on a ``shared`` port.
+    """
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as exc:
@@ -44,7 +47,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
     for family, _, _, _, address in dict.fromkeys(addresses):
         wanted = sockets[0].getsockname()[1] if sockets else port
         try:
-            sockets.append(_listen_on(family, (address[0], wanted, *address[2:])))
+            sockets.append(_listen_on(family, (address[0], wanted, *address[2:]), shared=shared))
         except OSError as exc:
             for opened in sockets:
                 opened.close()
@@ -81,9 +84,11 @@ def _is_wildcard_address(address: str, own: set[IPv4Address | IPv6Address]) -> b
     return True
 
 
-def _listen_on(family: int, address: tuple[object, ...]) -> socket.socket:
+def _listen_on(family: int, address: tuple[object, ...], *, shared: bool) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
+        if shared:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Accepted connections inherit these two: detect a dead peer, and send small answers at once.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -100,6 +105,15 @@ def _listen_on(family: int, address: tuple[object, ...]) -> socket.socket:
         listening.close()
         raise
     return listening
+
+
+def parse_host_and_port(text: str, name: str) -> tuple[str, int]:
+    """Parse HOST:PORT, where an IPv6 address is in brackets; raises UsageError for the option ``name``."""
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not (colon and host and port.isascii() and port.isdecimal() and int(port) < 65536) or (":" in host) != bracketed:
+        raise UsageError(f"{name} {text}: give HOST:PORT, such as 127.0.0.1:9100 or [::1]:9100")
+    return host.strip("[]"), int(port)
 
 
 def is_loopback(host: str) -> bool:

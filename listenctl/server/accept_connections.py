@@ -29,6 +29,11 @@ class ConnectionAcceptor:
         for listening in sockets:
             self._loop.add_reader(listening, self._accept, listening)
 
+    def accept_waiting(self) -> None:
+        """Accept the connections that wait already; ``close`` would reset them."""
+        for listening in self._sockets:
+            self._accept(listening)
+
     def close(self) -> None:
         sockets, self._sockets = self._sockets, []
         for listening in sockets:

@@ -24,9 +24,12 @@ Visit: TypeAlias = Callable[[float], float | None]
 
 
 class TimingWheel:
-    """Call functions at the intervals that they ask for, with one timer; ``after_tick`` follows each batch."""
+    """
+    Call functions at the intervals that they ask for, with one timer. ``after_tick`` follows each batch, with the times
+    when it was due and when it began.
+    """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, after_tick: Callable[[float], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, after_tick: Callable[[float, float], None]) -> None:
         self._loop = loop
         self._after_tick = after_tick
         self._spokes: list[list[Visit]] = [[] for _ in range(SPOKES)]
@@ -51,9 +54,10 @@ class TimingWheel:
         self._timer = self._loop.call_at(self._due, self._tick) if self._count else None
 
     def _tick(self) -> None:
+        began = self._loop.time()
         try:
             self._visit_spoke()
-            self._after_tick(self._loop.time())
+            self._after_tick(self._due, began)
         finally:
             self._schedule()
 

@@ -25,9 +25,12 @@ from listenctl.server.calls.live_call import LevelWatcher, LiveCall
 from listenctl.server.calls.live_call_log import CallIds, LiveCallLog
 from listenctl.server.control_api.control_socket import ControlSocket, no_control
 from listenctl.server.jambonz_connection import JambonzConnection
+from listenctl.server.operations.http_endpoints import AdminPort, HttpEndpoints
+from listenctl.server.operations.server_metrics import ServerMetrics
 from listenctl.server.read_schedule import FIRST_READ, TimingWheel
 from listenctl.server.recording.call_recorder import CallRecorder, CallRecording
 from listenctl.server.server_handshake import NO_MORE_CALLS, HandshakeRefusal
+from listenctl.server.server_totals import COUNTED_EVENTS, ServerTotals
 from listenctl.server.settings import ServerSettings
 from listenctl.server.shutdown import Shutdown
 
@@ -63,6 +66,7 @@ class ListenServer:
         self.live: list[LiveCall] = []  # the calls, oldest first, including those whose metadata hasn't come
         self.calls_total = 0
         self.calls_failed = 0
+        self.repaired_metadata = 0  # calls whose metadata was broken
         self.gap_seconds = 0.0
         self.lost_audio = False
         self.port = settings.port
@@ -74,9 +78,14 @@ class ListenServer:
         self._ids = CallIds()
         self._connection_of: dict[LiveCall, JambonzConnection] = {}
         self._loop = asyncio.get_running_loop()
-        self._wheel = TimingWheel(self._loop, self._flush_recorder)
+        self._wheel = TimingWheel(self._loop, self._end_tick)
         self.acceptor = ConnectionAcceptor(self._loop, self._open_connection, self._report_accept_failure)
         self.control = ControlSocket(settings.control, self) if settings.control is not None else None
+        self.totals = ServerTotals(recording=recorder is not None)
+        reporter.add_counter(self.totals.take_event, COUNTED_EVENTS)
+        self.metrics = ServerMetrics(self, None if recorder is None else recorder.folder)
+        self.endpoints = HttpEndpoints(self)
+        self._admin = AdminPort(self.endpoints, [])
 
     @property
     def url(self) -> str:
@@ -91,14 +100,17 @@ class ListenServer:
         if self.settings.detect_dtmf:
             # Its imports would delay the first call.
             CallDtmfDetector(AudioFormat(MIN_DTMF_RATE, 1), 0)
-        sockets = listen(self.settings.host, self.settings.port)
+        sockets = listen(self.settings.host, self.settings.port, shared=self.settings.reuse_port)
+        admin: list[socket.socket] = []
         try:
             self._check_upstream(sockets)
+            admin += listen(*self.settings.admin) if self.settings.admin is not None else []
             without_control = self._open_control()
         except ListenctlError:
-            for listening in sockets:
+            for listening in (*sockets, *admin):
                 listening.close()
             raise
+        self._admin = AdminPort(self.endpoints, admin)
         self.port = sockets[0].getsockname()[1]
         self.acceptor.start(sockets)
         self.reporter.emit(self._describe())
@@ -107,8 +119,15 @@ class ListenServer:
 
     async def run(self) -> None:
         """Take calls until the server ends: see ``stop_after`` and ``shutdown``."""
-        async with asyncio.TaskGroup() as self.tasks:
+        async with asyncio.TaskGroup() as self.tasks, self._admin.serving():
             await self.shutdown.wait()
+
+    def why_not_ready(self) -> str:
+        """Return why a new call would be refused, empty if it would not."""
+        if self.shutdown.draining or self.shutdown.begun:
+            return "draining"
+        refusal = self.check_admission(self.settings.path or "/")
+        return "" if refusal is None else refusal.reason
 
     def check_admission(self, target: str) -> HandshakeRefusal | None:
         """Return why a request for ``target`` can't become a call now, None if it can."""
@@ -156,6 +175,7 @@ class ListenServer:
 
     def start_log(self, call: LiveCall, started: CallStarted) -> LiveCallLog:
         self.calls_total += 1
+        self.repaired_metadata += bool(started.metadata.repairs)
         connection = self._connection_of[call]
         return LiveCallLog(
             id=self._ids.claim_id(started.metadata.call_sid),
@@ -261,9 +281,12 @@ class ListenServer:
     def _report_accept_failure(self, detail: str) -> None:
         self.reporter.emit(WarningEvent(rule="accept-failed", detail=detail))
 
-    def _flush_recorder(self, now: float) -> None:
+    def _end_tick(self, due: float, began: float) -> None:
+        now = self._loop.time()
         if self.recorder is not None:
             self.recorder.flush(now)
+        self.metrics.tick_lateness.add(began - due)
+        self.metrics.tick_durations.add(self._loop.time() - began)
 
     def _describe(self) -> ServerStartedEvent:
         settings = self.settings
@@ -278,4 +301,5 @@ class ListenServer:
             recording=self.recorder is not None,
             upstream=None if settings.upstream is None else settings.upstream.url,
             control=None if self.control is None else str(self.control.path),
+            admin=self._admin.address,
         )

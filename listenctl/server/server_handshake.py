@@ -24,6 +24,7 @@ from listenctl.net.nonblocking_socket import NonblockingSocket
 from listenctl.net.tls_failures import failure_seen_by_server
 from listenctl.protocol.opening_handshake import SUBPROTOCOLS
 from listenctl.protocol.proxy_protocol import NotProxyProtocolError
+from listenctl.server.operations.http_endpoints import is_probe
 
 if TYPE_CHECKING:
     import asyncio
@@ -168,6 +169,10 @@ class ServerHandshake:
     def _take_request(self, target: str | None, head: bytes, early_data: bytes) -> None:
         self.target = None if target is None else target.encode(errors="surrogateescape").decode(errors="replace")
         self._received = early_data
+        if target is not None and is_probe(target, head, self.remote):
+            deciding = partial(self._answer_probe, head.partition(b" ")[0].decode(), target)
+            self._deciding = self._server.tasks.create_task(log_failure(deciding, "a probe", self._fail))
+            return
         credentials, upstream = self._settings.credentials, self._settings.upstream
         answered = self._server.answered_requests if credentials is None and upstream is None else None
         if answered is not None and (known := answered.answer(head, self.protocol)) is not None:
@@ -216,6 +221,14 @@ class ServerHandshake:
             if connection is not None:
                 connection.drop()
             raise
+
+    async def _answer_probe(self, method: str, target: str) -> None:
+        answer = await self._server.endpoints.answer(method, target)
+        self._deciding = None
+        self.refused = True
+        self._socket.write(answer.serialize())
+        self._socket.end_writing()
+        self._on_done(None)
 
     def _fail(self) -> None:
         self._deciding = None

@@ -20,6 +20,8 @@ class ServerSettings:
     host: str = defaults.HOST
     port: int = defaults.PORT  # 0 takes a free one
     subprotocol: str | None = None  # another name that a site has configured, beside those of jambonz
+    reuse_port: bool = False  # whether another server may listen on the same port, as while one replaces the other
+    admin: tuple[str, int] | None = None  # host and port for health and metrics; None serves them on ``port`` only
     path: str | None = None  # the only path to accept, without query; None accepts any
     credentials: CredentialsCheck | None = None  # what clients must send; None lets everyone in
     tls: ssl.SSLContext | None = None

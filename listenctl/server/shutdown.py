@@ -1,6 +1,7 @@
 """
-How a server ends: the first signal closes all calls with 1001 and waits for their recordings; the second calls
-``end_at_once``, as recordings are valid files at every moment. `terminal/stop_signals` installs the handlers.
+How a server ends: a signal closes all calls with 1001 and waits for their recordings; the next one calls
+``end_at_once``, as recordings are valid files at every moment. A server that drains before lets its calls end by
+themselves for a while. `terminal/stop_signals` installs the handlers.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ CONVERSION_TIMEOUT = 5.0
 
 class Shutdown:
     def __init__(self, server: "ListenServer") -> None:
+        self.draining = False  # whether only the live calls are waited for
         self.begun = False  # whether no new connections are accepted any more
         self.was_cut_short = False  # whether it began before all calls that the server was to take had ended
         self._server = server
@@ -44,6 +46,19 @@ class Shutdown:
         asyncio.get_running_loop().call_later(SHUTDOWN_TIMEOUT, self._cut_connections)
         self.check_connections()
 
+    def drain(self, timeout: float) -> None:
+        """Accept no new connections, and begin when the live calls have ended, or after ``timeout`` seconds."""
+        if self.begun or self.draining:
+            return
+        self.draining = True
+        self._server.acceptor.accept_waiting()
+        self._server.acceptor.close()
+        if calls := len(self._server.live):
+            detail = f"draining: no new calls are accepted, and live ones may last {timeout:g} s more"
+            self._server.reporter.emit(WarningEvent(rule="draining", detail=detail, calls=calls))
+        asyncio.get_running_loop().call_later(timeout, self.stop)
+        self.check_connections()
+
     def stop(self) -> None:
         """Begin, because a signal wants the server to end soon: what takes long is given up then."""
         self.begin()
@@ -57,8 +72,12 @@ class Shutdown:
             self.begin()
 
     def check_connections(self) -> None:
-        if self.begun and not self._server.connections:
+        if self._server.connections:
+            return
+        if self.begun:
             self._connections_ended.set()
+        elif self.draining:
+            self.begin()
 
     async def wait(self) -> None:
         """Wait until all connections have ended, and then for all that they left to do."""

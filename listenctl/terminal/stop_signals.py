@@ -1,4 +1,7 @@
-"""Signals: the first SIGINT, SIGTERM or SIGHUP ends a command in order, the second at once; Ctrl-Z suspends it."""
+"""
+Signals: the first SIGINT, SIGTERM or SIGHUP ends a command in order, the second at once; Ctrl-Z suspends it. A command
+that drains does so at a first SIGTERM, and ends in order at the next signal.
+"""
 
 import os
 import signal
@@ -11,23 +14,32 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that stop a command; asyncio is imported below, because commands without an event loop import them, too."""
 
 
-def stop_at_signals(stop: Callable[[], None], leave: Callable[[], None] = lambda: None) -> list[int]:
+def stop_at_signals(
+    stop: Callable[[], None], leave: Callable[[], None] = lambda: None, *, drain: Callable[[], None] | None = None
+) -> list[int]:
     """
     Let the first signal begin an orderly end, and the second exit at once; return the growing list of signals.
 
     Args:
         stop: begins the end without waiting.
         leave: cleans up before the exit at once, for example the terminal.
+        drain: called instead of ``stop`` if the first signal is SIGTERM; ``stop`` then follows at the second.
     """
     import asyncio
 
     received: list[int] = []
+    stopping = False
 
     def take(number: int) -> None:
+        nonlocal stopping
         received.append(number)
-        if len(received) > 1:
+        if drain is not None and received == [signal.SIGTERM]:
+            drain()
+            return
+        if stopping:
             leave()
             os._exit(signal_status(number))
+        stopping = True
         stop()
 
     loop = asyncio.get_running_loop()

@@ -13,6 +13,27 @@ from tests.helpers.server import until
 pytestmark = pytest.mark.simulated_time
 
 
+async def test_those_that_wait_are_taken_before_the_end() -> None:
+    peers: list[str] = []
+
+    def take(connection: socket.socket, peer: str) -> None:
+        connection.close()
+        peers.append(peer)
+
+    acceptor = ConnectionAcceptor(asyncio.get_running_loop(), take, peers.append)
+    sockets = listen("127.0.0.1", 0)
+    acceptor.start(sockets)
+    with ExitStack() as stack:
+        callers = [stack.enter_context(socket.create_connection(sockets[0].getsockname())) for _ in range(3)]
+        for caller in callers:
+            caller.send(b"GET")
+        acceptor.accept_waiting()
+        acceptor.close()
+        names = {f"127.0.0.1:{caller.getsockname()[1]}" for caller in callers}
+
+    assert set(peers) == names
+
+
 @pytest.mark.parametrize("most", [3, 1])
 async def test_all_that_wait_are_taken_but_none_behind_the_last_one(most: int) -> None:
     peers: list[str] = []

@@ -32,7 +32,7 @@ def ticks(now: float) -> float:
 
 
 def new_wheel(batches: list[float] | None = None) -> TimingWheel:
-    return TimingWheel(simulated_loop(), lambda now: None if batches is None else batches.append(ticks(now)))
+    return TimingWheel(simulated_loop(), lambda _, began: None if batches is None else batches.append(ticks(began)))
 
 
 @pytest.mark.parametrize(
@@ -109,8 +109,8 @@ async def test_a_visit_that_fails_is_the_last_of_its_own_and_stops_no_other(capl
 
 
 async def test_a_failure_after_a_tick_does_not_stop_the_wheel() -> None:
-    def fail(now: float) -> None:
-        raise OSError(f"broken at {now}")
+    def fail(due: float, began: float) -> None:
+        raise OSError(f"broken at {began}, due at {due}")
 
     failures: list[object] = []
     simulated_loop().set_exception_handler(lambda _, context: failures.append(context["exception"]))

@@ -78,3 +78,54 @@ async def test_after_a_signal_conversions_have_a_few_seconds(tmp_path: Path, mon
         await asyncio.sleep(0.2)
 
     assert stopped == [began + CONVERSION_TIMEOUT]
+
+
+async def test_a_server_that_drains_lets_its_calls_end_and_takes_no_others(tmp_path: Path) -> None:
+    async with running(record=tmp_path) as run:
+        peer = await run.call(METADATA, binary(AUDIO))
+        # It has connected, so it becomes a call, too.
+        late = await run.open(HANDSHAKE[:-2])
+        await run.events.wait_for("call-started")
+        run.server.shutdown.drain(60.0)
+        with pytest.raises(OSError, match="Connect"):
+            await run.open()
+        await late.send(b"\r\n", METADATA)
+        await run.events.wait_for("call-started", 2)
+        await asyncio.sleep(30.0)
+        for one in (peer, late):
+            await one.send(binary(AUDIO), close())
+            await one.close()
+        await run.ended
+
+    [warning] = run.events.of("warning")
+    assert (warning["rule"], warning["calls"]) == ("draining", 1)
+    assert [event["close_code"] for event in run.events.of("call-ended")] == [1000, 1000]
+    assert all(saved["complete"] for saved in run.events.of("recording-saved"))
+
+
+async def test_calls_that_outlast_the_drain_timeout_are_closed() -> None:
+    async with running() as run:
+        peer = await run.call(METADATA)
+        await run.events.wait_for("call-started")
+        began = simulated_loop().time()
+        run.server.shutdown.drain(60.0)
+        run.server.shutdown.drain(1.0)
+
+        # Pings come before.
+        while not (frame := await peer.read_frame()).startswith(b"\x88"):
+            await peer.send(b"\x8a\x80\0\0\0\0")
+        assert frame[2:4] == b"\x03\xe9"
+        assert simulated_loop().time() - began == pytest.approx(60.0, abs=0.2)
+        await peer.send(close(1001))
+        await peer.close()
+        await run.ended
+
+    assert [warning["rule"] for warning in run.events.of("warning")] == ["draining", "calls-cut"]
+
+
+async def test_a_server_without_calls_drains_at_once() -> None:
+    async with running() as run:
+        run.server.shutdown.drain(60.0)
+        await run.ended
+
+    assert run.events.of("warning") == []

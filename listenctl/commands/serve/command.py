@@ -95,6 +95,7 @@ def run_with_options(
             dump=prepare_dump_folder(options.dump),
             stop_after=stop_after,
             patience=options.timeout,
+            drain_timeout=options.drain_timeout or None,
         )
     )
 
@@ -110,6 +111,7 @@ def server_settings(
         DESCRIPTORS_PER_CALL,
         connections_without_call,
         is_loopback,
+        parse_host_and_port,
         raise_descriptor_limit,
     )
     from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
@@ -124,7 +126,10 @@ def server_settings(
         )
     check_contradictions(options, ("no_auth", "auth_file"), ("no_control", "name"))
     check_finite(
-        timeout=options.timeout, metadata_timeout=options.metadata_timeout, ping_interval=options.ping_interval
+        drain_timeout=options.drain_timeout,
+        timeout=options.timeout,
+        metadata_timeout=options.metadata_timeout,
+        ping_interval=options.ping_interval,
     )
     possible = raise_descriptor_limit(options.max_calls, DESCRIPTORS_PER_CALL + descriptors(options))
     if options.levels:
@@ -132,6 +137,8 @@ def server_settings(
     return ServerSettings(
         host=options.host,
         port=options.port,
+        reuse_port=options.reuse_port,
+        admin=parse_host_and_port(options.admin, "--admin") if options.admin is not None else None,
         path=check_path(options.path) if options.path is not None else None,
         subprotocol=check_subprotocol(options.subprotocol) if options.subprotocol else None,
         credentials=credentials,

@@ -19,7 +19,6 @@ from listenctl.server.recording.call_recorder import CallRecorder, FileRecorder
 from listenctl.server.recording.pipe_recorder import PipeRecorder
 from listenctl.server.recording.recording_writer import RecordSettings
 from listenctl.server.server import ListenServer
-from listenctl.server.server_totals import COUNTED_EVENTS, ServerTotals
 from listenctl.server.settings import ServerSettings
 from listenctl.server.shutdown import end_at_once
 from listenctl.terminal.event_lines import FAILURE_EVENTS, LASTING_EVENTS
@@ -51,6 +50,7 @@ async def run_server(
     dump: Path | None = None,
     stop_after: int | None = None,
     patience: float | None = None,
+    drain_timeout: float | None = None,
 ) -> int:
     """
     Accept calls until the server ends; return the exit status.
@@ -63,6 +63,7 @@ async def run_server(
         responders: handle each call, in this order.
         speaker: plays all calls.
         dump: folder for a dump of each call; None writes none.
+        drain_timeout: seconds that live calls may last after SIGTERM; None closes them at once.
 
     Raises:
         TimedOutError: no call arrived within ``patience`` seconds.
@@ -92,18 +93,17 @@ async def run_server(
             quiet=options.quiet or options.json,
             urgent=FAILURE_EVENTS,
         )
-        totals = ServerTotals(recording=recorder is not None)
-        reporter.add_counter(totals.take_event, COUNTED_EVENTS)
         async with display as give_terminal_back:
             async with dumping(server, dump) as dumper:
-                ended_by = stop_at_signals(server.shutdown.stop, partial(_leave, give_terminal_back))
+                drain = None if drain_timeout is None else partial(server.shutdown.drain, drain_timeout)
+                ended_by = stop_at_signals(server.shutdown.stop, partial(_leave, give_terminal_back), drain=drain)
                 gc.freeze()  # Imported modules stay, so the collector can skip them.
                 server.start()
                 _warn_of_unknown_fields(recording, reporter)
                 on_start(server.url)
                 await _wait(server, patience)
-            reporter.emit(totals.describe())
-    lost = server.lost_audio or totals.programs_lost_audio or (recorder is not None and recorder.lost_audio)
+            reporter.emit(server.totals.describe())
+    lost = server.lost_audio or server.totals.programs_lost_audio or (recorder is not None and recorder.lost_audio)
     if lost or output.lost_events or (dumper is not None and dumper.lost_frames):
         return ExitStatus.CHECK_FAILED
     if output.broken:

@@ -16,6 +16,7 @@ listening = partial(option, panel="Listening")
 access = partial(option, panel="Access and TLS")
 calls_option = partial(option, panel="Calls")
 recording = partial(option, panel="Recording")
+service = partial(option, panel="Running as a service")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,15 @@ class ServerOptions(GivenOptions, ReportOptions):
         listening(f"Name by which other commands find this server [default: {DEFAULT_NAME}, if free]", metavar="NAME"),
     ] = None
     no_control: Annotated[bool, listening("Open no control socket; other commands can't find this server")] = False
+    admin: Annotated[
+        str | None, service("Also serve /healthz, /readyz, /version and /metrics here, over HTTP", metavar="HOST:PORT")
+    ] = None
+    drain_timeout: Annotated[
+        float, service("Seconds that live calls may last after SIGTERM, before they are closed", min=0)
+    ] = 0.0
+    reuse_port: Annotated[
+        bool, service("Share the port with another server that has this option, to replace it without a gap")
+    ] = False
     auth_file: Annotated[Path | None, access("File of users who may connect; see `listenctl passwd`")] = None
     no_auth: Annotated[bool, access("Let anyone connect, even from other hosts")] = False
     cert: Annotated[Path | None, access("Certificate chain (PEM) for wss://")] = None

@@ -82,13 +82,21 @@ class RecordingDestination:
         names = [piece.name for piece in self.pieces if isinstance(piece, TemplateField)]
         return [name for name in names if name.partition(".")[0] not in _KNOWN_FIELDS]
 
-    def check_folder(self) -> None:
-        """Create the folder, as far as it is fixed; raises UsageError if files can't be created there."""
+    @property
+    def fixed_folder(self) -> Path | None:
+        """The folder, as far as it is the same for all recordings; None for stdout."""
         if self.is_stdout:
-            return
+            return None
         fixed = self.pieces[0]
         assert isinstance(fixed, str)
-        folder = Path(fixed[: fixed.rfind("/") + 1] or ".")
+        return Path(fixed[: fixed.rfind("/") + 1] or ".")
+
+    def check_folder(self) -> None:
+        """Create the folder, as far as it is fixed; raises UsageError if files can't be created there."""
+        fixed = self.fixed_folder
+        if fixed is None:
+            return
+        folder = fixed
         while not folder.exists() and folder != folder.parent:
             folder = folder.parent
         if not folder.is_dir():
@@ -97,7 +105,7 @@ class RecordingDestination:
             reason = "the file system is read-only" if os.statvfs(folder).f_flag & os.ST_RDONLY else "permission denied"
             raise UsageError(f"{folder}: recordings can't be written there: {reason}")
         try:
-            check_writable(Path(fixed[: fixed.rfind("/") + 1] or "."))
+            check_writable(fixed)
         except OSError as exc:
             raise UsageError(f"{folder}: recordings can't be written there: {exc.strerror}") from exc
 

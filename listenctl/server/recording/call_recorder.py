@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from math import inf
+from pathlib import Path
 from typing import Protocol
 
 from listenctl.background_writer import BackgroundWriter, Job, LoopMailbox, run_job
@@ -77,6 +78,14 @@ class CallRecorder(Protocol):
     recorded_seconds: float
 
     @property
+    def folder(self) -> Path | None:
+        """The folder of the recordings, as far as it is the same for all; None without one."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of audio that wait to be written."""
+
+    @property
     def finishing(self) -> int:
         """Recordings of calls that have ended whose files may still be open."""
 
@@ -116,6 +125,10 @@ class FileRecorder:
         self._conversions = ConversionPool()
         self._slow_finishes: deque[Job] = deque()
         self._finishers = ThreadPoolExecutor(max_workers=FINISHERS, thread_name_prefix="finisher")
+
+    @property
+    def folder(self) -> Path | None:
+        return self._settings.destination.fixed_folder
 
     @property
     def finishing(self) -> int:

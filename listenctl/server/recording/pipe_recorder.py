@@ -26,6 +26,7 @@ class PipeRecorder:
         self.recorded_bytes = 0
         self.recorded_seconds = 0.0
         self.finishing = 0
+        self.folder = None
         self.settings = settings
         self.on_broken: Callable[[], None] = lambda: None  # called when the reader of the pipe is gone
         self._reporter = reporter
@@ -37,8 +38,12 @@ class PipeRecorder:
         self._header_bytes = 0
 
     @property
+    def waiting_bytes(self) -> int:
+        return self._writer.waiting_bytes
+
+    @property
     def waiting_samples(self) -> int:
-        return self._writer.waiting_bytes // self._frame_bytes
+        return self.waiting_bytes // self._frame_bytes
 
     @property
     def lost_samples(self) -> int:

@@ -29,11 +29,11 @@ SERVE = ("serve", "--port", "0", "--json")
 RECORD = ("record", "out", "--port", "0", "--json")
 
 
-async def call(port: int, *messages: bytes) -> Peer:
+async def call(port: int, *messages: bytes, metadata: bytes = METADATA) -> Peer:
     peer = await Peer.open(port)
     await peer.send(HANDSHAKE)
     await peer.read_head()
-    await peer.send(METADATA, *messages)
+    await peer.send(metadata, *messages)
     return peer
 
 
@@ -133,6 +133,58 @@ async def test_a_second_signal_ends_at_once_and_leaves_a_playable_file(tmp_path:
 
     assert status == 143
     assert soundfile.info(tmp_path / "out" / "CS-A.wav").samplerate == 8000
+
+
+async def test_a_server_that_drains_closes_its_calls_at_the_second_signal(tmp_path: Path) -> None:
+    async with service(*RECORD, "--drain-timeout", "900", "--admin", "127.0.0.1:0", home=tmp_path) as server:
+        started = await server.started()
+        peer = await call(started["port"], binary(AUDIO))
+        await server.next("call-started")
+        server.process.send_signal(signal.SIGTERM)
+        rules = [(await server.next("warning"))["rule"]]
+        await peer.send(binary(AUDIO))
+        admin = await Peer.open(int(started["admin"].rpartition(":")[2]))
+        await admin.send(b"GET /readyz HTTP/1.1\r\n\r\n")
+        answer = await admin.read_to_end()
+        await admin.close()
+        server.process.send_signal(signal.SIGTERM)
+        rules.append((await server.next("warning"))["rule"])
+        assert await peer.read_frame() == b"\x88\x14\x03\xe9server is stopping"
+        await peer.send(close(1001))
+        await peer.close()
+        saved = await server.next("recording-saved")
+        status, _ = await server.status()
+
+    assert (status, rules, saved["samples"]) == (0, ["draining", "calls-cut"], 320)
+    assert answer.startswith(b"HTTP/1.1 503 ")
+
+
+async def test_a_server_is_replaced_without_a_call_being_refused_or_cut(tmp_path: Path) -> None:
+    """One server drains while another takes the same port, and calls come and go all the time."""
+    names = [f"CS-{number:02}" for number in range(30)]
+    options = ("--json", "--reuse-port", "--drain-timeout", "900")
+
+    async def calls(port: int, wanted: slice) -> list[Peer]:
+        metadata = [text(json.dumps({"sampleRate": 8000, "callSid": name})) for name in names[wanted]]
+        return [await call(port, binary(AUDIO), metadata=one) for one in metadata]
+
+    async with service("record", "out", "--port", "0", *options, home=tmp_path) as old:
+        port = (await old.started())["port"]
+        peers = await calls(port, slice(10))
+        async with service("record", "out", "--port", str(port), *options, home=tmp_path) as new:
+            await new.started()
+            peers += await calls(port, slice(10, 20))
+            old.process.send_signal(signal.SIGTERM)
+            peers += await calls(port, slice(20, 30))
+            for peer in peers:
+                await peer.send(binary(AUDIO), close())
+                await peer.read_to_end()
+                await peer.close()
+            statuses = [await old.status(), await new.end()]
+
+    assert statuses == [(0, ""), (0, "")]
+    recorded = [soundfile.read(tmp_path / "out" / f"{name}.wav", dtype="int16")[0] for name in names]
+    assert {samples.astype("<i2").tobytes() for samples in recorded} == {AUDIO * 2}
 
 
 async def test_killed_in_mid_call_the_file_opens_and_lacks_less_than_a_second(tmp_path: Path) -> None:

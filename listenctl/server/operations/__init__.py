@@ -1,0 +1,1 @@
+"""A server as a service: health, readiness and metrics over HTTP."""

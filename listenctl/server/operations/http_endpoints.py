@@ -1,0 +1,127 @@
+"""
+Health, readiness, version and metrics over HTTP: on the port of the calls for this machine, and on one of their own.
+Probes of load balancers ask with HTTP/1.0 and HEAD, too, so this answers any request whose head is HTTP.
+"""
+
+import asyncio
+import json
+import re
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from websockets.datastructures import Headers
+from websockets.http11 import Response
+
+from listenctl import __version__
+from listenctl.background_task import log_failure
+from listenctl.server.operations.server_metrics import MISSING
+
+if TYPE_CHECKING:
+    from listenctl.server.server import ListenServer
+
+PATHS = ("/healthz", "/readyz", "/version", "/metrics")
+REQUEST_TIMEOUT = 5.0
+"""Seconds for a request to arrive on the admin port, and for its answer to leave."""
+MAX_HEAD = 8192
+MAX_CONNECTIONS = 64
+
+_TEXT, _JSON = "text/plain; charset=utf-8", "application/json"
+_METRICS = "text/plain; version=0.0.4; charset=utf-8"
+_REQUEST_LINE = re.compile(rb"([A-Z]+) (/[^ ]*) HTTP/1\.[01]\r?\n")
+# A WebSocket is a call, whatever its path. What a proxy on this machine passes on comes from elsewhere.
+_NOT_FOR_US = re.compile(rb"\n(upgrade|forwarded|x-forwarded-for|via)[ \t]*:", re.IGNORECASE)
+
+
+def is_probe(target: str, head: bytes, remote: str) -> bool:
+    """Return whether a request on the port of the calls asks for an endpoint, from this machine itself."""
+    if target.partition("?")[0] not in PATHS or _NOT_FOR_US.search(head):
+        return False
+    host = remote.rpartition(":")[0].partition("%")[0]
+    with suppress(ValueError):
+        address = ip_address(host)
+        mapped = getattr(address, "ipv4_mapped", None)
+        return (mapped or address).is_loopback
+    return False
+
+
+class HttpEndpoints:
+    def __init__(self, server: "ListenServer") -> None:
+        self._server = server
+
+    async def answer(self, method: str, target: str) -> Response:
+        path = target.partition("?")[0]
+        if method not in ("GET", "HEAD"):
+            status, kind, body = HTTPStatus.METHOD_NOT_ALLOWED, _TEXT, b"use GET or HEAD\n"
+        else:
+            status, kind, body = await self._answer_path(path)
+        headers = Headers([("Connection", "close"), ("Content-Length", str(len(body))), ("Content-Type", kind)])
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = "GET, HEAD"
+        return Response(status.value, status.phrase, headers, b"" if method == "HEAD" else body)
+
+    async def _answer_path(self, path: str) -> tuple[HTTPStatus, str, bytes]:
+        match path:
+            case "/healthz":
+                return HTTPStatus.OK, _TEXT, b"ok\n"
+            case "/readyz":
+                reason = self._server.why_not_ready()
+                status = HTTPStatus.SERVICE_UNAVAILABLE if reason else HTTPStatus.OK
+                return status, _TEXT, f"{reason or 'ready'}\n".encode()
+            case "/version":
+                version = json.dumps({"name": "listenctl", "version": __version__})
+                return HTTPStatus.OK, _JSON, f"{version}\n".encode()
+            case "/metrics":
+                metrics = await self._server.metrics.describe()
+                if metrics is None:
+                    return HTTPStatus.NOT_IMPLEMENTED, _TEXT, f"{MISSING}\n".encode()
+                return HTTPStatus.OK, _METRICS, metrics
+            case _:
+                return HTTPStatus.NOT_FOUND, _TEXT, f"there are {', '.join(PATHS)}\n".encode()
+
+
+class AdminPort:
+    """Serve the endpoints to whoever reaches ``sockets``; connections beyond a limit are closed unanswered."""
+
+    def __init__(self, endpoints: HttpEndpoints, sockets: list[socket.socket]) -> None:
+        self._endpoints = endpoints
+        self._sockets = sockets
+        self._open = 0
+
+    @property
+    def address(self) -> str | None:
+        """Host and port, None without a port."""
+        if not self._sockets:
+            return None
+        host, port = self._sockets[0].getsockname()[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        servers = [await asyncio.start_server(self._take, sock=one, limit=MAX_HEAD) for one in self._sockets]
+        try:
+            yield
+        finally:
+            for server in servers:
+                server.close()
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open += 1
+        try:
+            if self._open <= MAX_CONNECTIONS:
+                await log_failure(lambda: self._answer(reader, writer), "a request on the admin port")
+        finally:
+            self._open -= 1
+            writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            async with asyncio.timeout(REQUEST_TIMEOUT):
+                head = await reader.readuntil(b"\r\n\r\n")
+                if line := _REQUEST_LINE.match(head):
+                    method, target = (part.decode(errors="replace") for part in line.groups())
+                    writer.write((await self._endpoints.answer(method, target)).serialize())
+                    await writer.drain()

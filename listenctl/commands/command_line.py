@@ -42,6 +42,7 @@ COMMANDS = {
     "inspect": ("inspect.command", "Explain captured calls and check them against the protocol"),
     "recover": ("recover", "Repair recordings with a broken header"),
     "passwd": ("passwd", "Set the password of a user in an auth file"),
+    "generate": ("generate.command", "Print a systemd unit or a Grafana dashboard"),
 }
 """The module of each command below ``listenctl.commands``, its name there, and its summary; most useful first."""
 

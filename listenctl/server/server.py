@@ -6,7 +6,7 @@ Nothing on its event loop waits for a disk or a peer.
 import asyncio
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -95,16 +95,20 @@ class ListenServer:
         host = f"[{host}]" if ":" in host else host
         return f"{'wss' if self.settings.tls else 'ws'}://{host}:{self.port}{self.settings.path or '/'}"
 
-    def start(self) -> None:
-        """Open the port and the control socket, which ``run`` serves; raises ListenctlError if one can't be used."""
+    def start(self, passed: Sequence[socket.socket] = ()) -> None:
+        """
+        Open the port and the control socket, which ``run`` serves; raises ListenctlError if one can't be used. Sockets
+        that a service manager has ``passed`` on replace the port.
+        """
         if self.settings.detect_dtmf:
             # Its imports would delay the first call.
             CallDtmfDetector(AudioFormat(MIN_DTMF_RATE, 1), 0)
-        sockets = listen(self.settings.host, self.settings.port, shared=self.settings.reuse_port)
+        settings = self.settings
+        sockets = list(passed) or listen(settings.host, settings.port, shared=settings.reuse_port)
         admin: list[socket.socket] = []
         try:
             self._check_upstream(sockets)
-            admin += listen(*self.settings.admin) if self.settings.admin is not None else []
+            admin += listen(*settings.admin) if settings.admin is not None else []
             without_control = self._open_control()
         except ListenctlError:
             for listening in (*sockets, *admin):

@@ -38,13 +38,24 @@ class EventOutput:
         self._give_up = give_up
         self._closing = closing  # closes it
         self._loop = asyncio.get_running_loop()
+        self._file: tuple[int, Path] | None = None
 
     def open(self, *, stdout: bool, file: Path | None) -> None:
         """Write to stdout, append to a file, or both; raises UsageError if the file can't be written."""
         if stdout:
             self._write_to(sys.stdout.fileno(), "stdout")
         if file is not None:
-            self._write_to(append_to(file), str(file))
+            self._file = (append_to(file), file)
+            self._write_to(self._file[0], str(file))
+
+    def reopen(self) -> None:
+        """Append to the file that has the name now, because the old one was renamed; may raise UsageError."""
+        if self._file is not None:
+            fd, path = self._file
+            opened = append_to(path)
+            # The writing thread may be using the number, which now means the new file.
+            os.dup2(opened, fd, inheritable=False)
+            os.close(opened)
 
     def _write_to(self, fd: int, name: str) -> None:
         writer = LineWriter(

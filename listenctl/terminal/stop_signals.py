@@ -1,6 +1,6 @@
 """
 Signals: the first SIGINT, SIGTERM or SIGHUP ends a command in order, the second at once; Ctrl-Z suspends it. A command
-that drains does so at a first SIGTERM, and ends in order at the next signal.
+that drains does so at a first SIGTERM, and ends in order at the next signal; a service reloads at SIGHUP.
 """
 
 import os
@@ -15,7 +15,11 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def stop_at_signals(
-    stop: Callable[[], None], leave: Callable[[], None] = lambda: None, *, drain: Callable[[], None] | None = None
+    stop: Callable[[], None],
+    leave: Callable[[], None] = lambda: None,
+    *,
+    drain: Callable[[], None] | None = None,
+    reload: Callable[[], None] | None = None,
 ) -> list[int]:
     """
     Let the first signal begin an orderly end, and the second exit at once; return the growing list of signals.
@@ -24,6 +28,7 @@ def stop_at_signals(
         stop: begins the end without waiting.
         leave: cleans up before the exit at once, for example the terminal.
         drain: called instead of ``stop`` if the first signal is SIGTERM; ``stop`` then follows at the second.
+        reload: called at SIGHUP, which then ends nothing.
     """
     import asyncio
 
@@ -32,6 +37,9 @@ def stop_at_signals(
 
     def take(number: int) -> None:
         nonlocal stopping
+        if number == signal.SIGHUP and reload is not None:
+            reload()
+            return
         received.append(number)
         if drain is not None and received == [signal.SIGTERM]:
             drain()
@@ -46,6 +54,15 @@ def stop_at_signals(
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, take, number)
     return received
+
+
+def has_terminal() -> bool:
+    """Return whether a terminal controls this process, whose end is then a SIGHUP."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

@@ -32,6 +32,7 @@ ARGUMENTS = {
     "inspect": ["f"],
     "recover": ["f"],
     "passwd": ["u"],
+    "generate": ["grafana"],
 }
 
 
@@ -117,7 +118,7 @@ def test_arguments_are_named_in_capitals(command: str, capsys: pytest.CaptureFix
     required = [argument for argument in arguments if argument.required]
     if required:
         assert run_command_line(command_group(), [command]) == 2
-        assert f"Missing argument '{required[0].metavar}'; see" in capsys.readouterr().err
+        assert f"Missing argument '{required[0].metavar}'" in capsys.readouterr().err
 
 
 def test_the_summary_of_a_command_is_the_first_line_of_its_help() -> None:

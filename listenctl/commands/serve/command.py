@@ -2,7 +2,9 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,9 +76,12 @@ def run_with_options(
 ) -> int:
     """Run a server with these options."""
     from listenctl.commands.serve.run import run_server
+    from listenctl.server.operations.service_manager import ServiceManager
 
     recording = None if destination is None else record_settings(options, destination)
-    settings, stop_after = server_settings(options, read_interval, upstream), options.calls
+    manager = ServiceManager(os.environ)
+    hosts = [str(passed.getsockname()[0]) for passed in manager.sockets] or [options.host]
+    settings, stop_after = server_settings(options, read_interval, upstream, hosts=hosts), options.calls
     if options.once and (stop_after or 1) != 1:
         raise UsageError(f"--once and --calls {stop_after} contradict each other; give one of them")
     doing = [f"recording to {destination}"] if destination else []
@@ -96,16 +101,22 @@ def run_with_options(
             stop_after=stop_after,
             patience=options.timeout,
             drain_timeout=options.drain_timeout or None,
+            manager=manager,
+            reload=partial(reload_certificate, settings.tls, options.cert, options.key),
         )
     )
 
 
 def server_settings(
-    options: ServerOptions, read_interval: float, upstream: "RelayTarget | None" = None
+    options: ServerOptions,
+    read_interval: float,
+    upstream: "RelayTarget | None" = None,
+    *,
+    hosts: Sequence[str] | None = None,
 ) -> "ServerSettings":
     """
-    Return the settings of a server; raises UsageError if options contradict each other, a file can't be used, or others
-    could connect without credentials.
+    Return the settings of a server on these ``hosts``, by default that of the options; raises UsageError if options
+    contradict each other, a file can't be used, or others could connect without credentials.
     """
     from listenctl.net.listening_sockets import (
         DESCRIPTORS_PER_CALL,
@@ -118,10 +129,11 @@ def server_settings(
     from listenctl.server.settings import ServerSettings
 
     credentials = read_credentials_check(options)
+    exposed = [host for host in hosts or [options.host] if not is_loopback(host)]
     # A relay lets the application check the credentials.
-    if credentials is None and not (options.no_auth or upstream or is_loopback(options.host)):
+    if credentials is None and exposed and not (options.no_auth or upstream):
         raise UsageError(
-            f"--host {options.host} lets other hosts connect: set credentials with --auth-file or LISTENCTL_AUTH, "
+            f"--host {exposed[0]} lets other hosts connect: set credentials with --auth-file or LISTENCTL_AUTH, "
             "or allow everyone with --no-auth"
         )
     check_contradictions(options, ("no_auth", "auth_file"), ("no_control", "name"))
@@ -262,6 +274,12 @@ def read_certificate(cert: Path | None, key: Path | None) -> "ssl.SSLContext | N
             reason = f"{key or 'it'} contains the private key of another certificate"
         raise UsageError(f"{cert}: can't be used as a certificate with its key: {reason}") from exc
     return context
+
+
+def reload_certificate(context: "ssl.SSLContext | None", cert: Path | None, key: Path | None) -> None:
+    """Give a TLS context the certificate that the files have now; raises UsageError if they can't be used."""
+    if context is not None and cert is not None and read_certificate(cert, key) is not None:
+        context.load_cert_chain(cert, key)
 
 
 def _missing_pem(cert: Path, key: Path | None) -> str:

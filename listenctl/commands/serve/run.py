@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from listenctl.commands.serve.view import ServerView
-from listenctl.errors import ExitStatus, TimedOutError, signal_status
+from listenctl.errors import ExitStatus, ListenctlError, TimedOutError, signal_status
 from listenctl.events import Reporter, Sink, WarningEvent
 from listenctl.media.files.recording_names import similar_field
 from listenctl.server.calls.live_call import LevelReporter
 from listenctl.server.dump.call_dumper import dumping
+from listenctl.server.operations.service_manager import ServiceManager
 from listenctl.server.recording.call_recorder import CallRecorder, FileRecorder
 from listenctl.server.recording.pipe_recorder import PipeRecorder
 from listenctl.server.recording.recording_writer import RecordSettings
@@ -24,7 +25,7 @@ from listenctl.server.shutdown import end_at_once
 from listenctl.terminal.event_lines import FAILURE_EVENTS, LASTING_EVENTS
 from listenctl.terminal.event_output import EventOutput, displayed_events
 from listenctl.terminal.standard_streams import reserve_stderr
-from listenctl.terminal.stop_signals import stop_at_signals
+from listenctl.terminal.stop_signals import has_terminal, stop_at_signals
 
 if TYPE_CHECKING:
     from listenctl.commands.connection_options import ReportOptions
@@ -51,6 +52,8 @@ async def run_server(
     stop_after: int | None = None,
     patience: float | None = None,
     drain_timeout: float | None = None,
+    manager: ServiceManager | None = None,
+    reload: Callable[[], None] = lambda: None,
 ) -> int:
     """
     Accept calls until the server ends; return the exit status.
@@ -64,6 +67,8 @@ async def run_server(
         speaker: plays all calls.
         dump: folder for a dump of each call; None writes none.
         drain_timeout: seconds that live calls may last after SIGTERM; None closes them at once.
+        manager: of this process as a service; None for none.
+        reload: called at SIGHUP if there is no terminal; it raises ListenctlError if it can't.
 
     Raises:
         TimedOutError: no call arrived within ``patience`` seconds.
@@ -95,10 +100,16 @@ async def run_server(
         )
         async with display as give_terminal_back:
             async with dumping(server, dump) as dumper:
-                drain = None if drain_timeout is None else partial(server.shutdown.drain, drain_timeout)
-                ended_by = stop_at_signals(server.shutdown.stop, partial(_leave, give_terminal_back), drain=drain)
+                service = _Service(server, manager or ServiceManager({}), drain_timeout, [reload, output.reopen])
+                ended_by = stop_at_signals(
+                    service.stop,
+                    partial(_leave, give_terminal_back),
+                    drain=None if drain_timeout is None else service.drain,
+                    reload=None if has_terminal() else service.reload,
+                )
                 gc.freeze()  # Imported modules stay, so the collector can skip them.
-                server.start()
+                server.start(service.manager.sockets)
+                service.begin()
                 _warn_of_unknown_fields(recording, reporter)
                 on_start(server.url)
                 await _wait(server, patience)
@@ -109,6 +120,45 @@ async def run_server(
     if output.broken:
         return ExitStatus.FAILED
     return signal_status(ended_by[0]) if ended_by and server.shutdown.was_cut_short else 0
+
+
+class _Service:
+    """A server and its service manager."""
+
+    def __init__(
+        self,
+        server: ListenServer,
+        manager: ServiceManager,
+        drain_timeout: float | None,
+        reloads: Sequence[Callable[[], None]],
+    ) -> None:
+        self.manager = manager
+        self._server = server
+        self._drain_timeout = drain_timeout
+        self._reloads = reloads
+
+    def begin(self) -> None:
+        self.manager.report_ready()
+        self.manager.satisfy_watchdog(asyncio.get_running_loop())
+
+    def drain(self) -> None:
+        self.manager.report_stopping("waiting for the live calls")
+        self._server.shutdown.drain(self._drain_timeout or 0.0)
+
+    def stop(self) -> None:
+        self.manager.report_stopping("finishing recordings")
+        self._server.shutdown.stop()
+
+    def reload(self) -> None:
+        self.manager.report_reloading()
+        try:
+            for reload in self._reloads:
+                reload()
+        except ListenctlError as exc:
+            self._server.reporter.emit(WarningEvent(rule="reload-failed", detail=f"{exc}; the rest goes on as before"))
+        else:
+            self._server.reporter.emit(WarningEvent(rule="reloaded", detail="certificate and events file are reloaded"))
+        self.manager.report_ready()
 
 
 def _warn_of_unknown_fields(recording: RecordSettings | None, reporter: Reporter) -> None:

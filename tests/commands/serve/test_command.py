@@ -4,10 +4,13 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,9 +22,9 @@ from listenctl.commands.serve.command import ServeOptions, read_sync, server_set
 from listenctl.errors import UsageError
 from listenctl.media.files.wav_header import stream_header
 from listenctl.protocol.audio import AudioFormat
-from tests.helpers.cli import Service, listenctl, refusal, service
+from tests.helpers.cli import COMMAND, Service, environment, listenctl, refusal, service
 from tests.helpers.frames import HANDSHAKE, binary, close, text
-from tests.helpers.server import Peer, until
+from tests.helpers.server import LIMIT, Peer, until
 
 METADATA = text('{"sampleRate":8000,"mixType":"mono","callSid":"CS-A","from":"\\u001b[31mevil"}')
 AUDIO = struct.pack("<160h", *range(1000, 1160))
@@ -185,6 +188,65 @@ async def test_a_server_is_replaced_without_a_call_being_refused_or_cut(tmp_path
     assert statuses == [(0, ""), (0, "")]
     recorded = [soundfile.read(tmp_path / "out" / f"{name}.wav", dtype="int16")[0] for name in names]
     assert {samples.astype("<i2").tobytes() for samples in recorded} == {AUDIO * 2}
+
+
+@asynccontextmanager
+async def systemd_service(*arguments: str, home: Path, listening: socket.socket) -> AsyncIterator[Service]:
+    """Run a command as systemd does: without a terminal, with a socket at descriptor 3, and a socket to notify."""
+    passed = listening.fileno()
+    script = f'export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@" 3<&{passed} {passed}<&-'
+    env = environment(home, {"NOTIFY_SOCKET": str(home / "notify")})
+    async with asyncio.timeout(LIMIT):
+        process = await asyncio.create_subprocess_exec(
+            *("bash", "-c", script, "bash", *COMMAND, *arguments),
+            cwd=home,
+            env=env,
+            stdout=PIPE,
+            stderr=PIPE,
+            pass_fds=[passed],
+            start_new_session=True,
+        )
+        try:
+            yield Service(process)
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+
+async def test_a_service_takes_its_socket_reloads_and_tells_its_manager(certificate: Path, tmp_path: Path) -> None:
+    pair, notify = tmp_path / "pair.pem", tmp_path / "notify"
+    shutil.copy(certificate, pair)
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        own_port = listening.getsockname()[1]
+        told.bind(str(notify))
+        told.setblocking(False)
+        options = ("serve", "--json", "--events", "log", "--cert", str(pair))
+        async with systemd_service(*options, home=tmp_path, listening=listening) as server:
+            port = (await server.started())["port"]
+            (tmp_path / "log").rename(tmp_path / "log.1")
+            server.process.send_signal(signal.SIGHUP)
+            first = await server.next("warning")
+            pair.write_text("nothing")
+            server.process.send_signal(signal.SIGHUP)
+            second = await server.next("warning")
+            peer = await Peer.open(port, tls=ssl.create_default_context(cafile=certificate))
+            await peer.send(HANDSHAKE)
+            answer = await peer.read_head()
+            await peer.send(METADATA, close())
+            await peer.read_to_end()
+            await peer.close()
+            ended = await server.end(signal.SIGTERM)
+        messages = [told.recv(1000).decode().partition("\n")[0] for _ in range(6)]
+
+    assert (port, ended) == (own_port, (0, ""))
+    assert (first["rule"], second["rule"]) == ("reloaded", "reload-failed")
+    assert second["detail"].endswith("it contains no certificate in PEM format; the rest goes on as before")
+    assert answer.startswith(b"HTTP/1.1 101 ")
+    assert messages == ["READY=1", "RELOADING=1", "READY=1", "RELOADING=1", "READY=1", "STOPPING=1"]
+    old, new = ([json.loads(line) for line in (tmp_path / name).read_text().splitlines()] for name in ("log.1", "log"))
+    assert [event["event"] for event in old] == ["server-started"]
+    assert [event["event"] for event in new] == ["warning", "warning", "call-started", "call-ended", "server-ended"]
 
 
 async def test_killed_in_mid_call_the_file_opens_and_lacks_less_than_a_second(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""``listenctl generate``: files for the programs that operate a server."""

@@ -1,5 +1,6 @@
 """What ``listenctl serve`` does with calls by itself, as users start it."""
 
+import json
 import signal
 from pathlib import Path
 
@@ -66,17 +67,21 @@ def test_a_variable_may_say_of_a_program_what_is_of_no_use_today(tmp_path: Path)
 
 async def test_a_server_greets_and_then_runs_a_program(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "hello.wav", np.full(4000, 1000, np.int16), 8000, subtype="PCM_16")
-    agent = 'sh -c \'echo "$LISTENCTL_CALL" >&2; head -c 3200 | tr "\\000-\\377" "\\020"; cat >/dev/null; exit 3\''
+    agent = 'sh -c \'echo "$LISTENCTL_CALL" >&2; head -c 3200 | tr "\\000-\\377" "\\020"; exit 3\''
 
-    async with service(*SERVE, "--play", "hello.wav", "--exec", agent, home=tmp_path) as server:
+    options = ("--play", "hello.wav", "--exec", agent, "--exec-end", "disconnect")
+    async with service(*SERVE, *options, home=tmp_path) as server:
         started = await server.started()
+        # The call ends when the program has, however long it takes to start.
         called = listenctl(
-            "call", started["url"], "--duration", "2.5", "--heard", "heard.wav", *STREAMING, home=tmp_path
+            "call", started["url"], "--duration", "60", "--heard", "heard.wav", *STREAMING, home=tmp_path
         )
-        said = await server.next("exec-said")
-        played = await server.next("played")
-        ended = await server.next("exec-ended")
-        status, errors = await server.end(signal.SIGTERM)
+        server.process.send_signal(signal.SIGTERM)
+        events = [json.loads(line) for line in (await server.events.read()).splitlines()]
+        status, errors = await server.status()
+    said, played, ended = (
+        next(event for event in events if event["event"] == kind) for kind in ("exec-said", "played", "exec-ended")
+    )
 
     heard = without_silence(soundfile.read(tmp_path / "heard.wav", dtype="int16")[0][:, 1])
     assert called.returncode == 0

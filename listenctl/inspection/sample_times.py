@@ -3,7 +3,7 @@ When each sample belongs, in seconds since the session began. Messages arrive ir
 placed by counting samples, and audio of the application as the caller heard it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -79,6 +79,14 @@ class SampleTimes:
         if not self.settled:
             origin = at - self._format.duration_of(self.samples)
             self._origin = origin if self._origin is None else min(self._origin, origin)
+
+    def add_messages(self, times: Sequence[float], samples: int) -> None:
+        """Take messages of ``samples`` each that arrived at these times."""
+        if self.settled:
+            self.samples += samples * len(times)
+            return
+        for at in times:
+            self.add_audio(at, samples)
 
     def add_gap(self, gap: Gap) -> None:
         """Take a gap, or a burst with audio that had been counted as missing."""

@@ -28,6 +28,20 @@ def test_audio_was_captured_before_the_least_late_message_arrived(late: float) -
     assert list(made.spans()) == [SampleSpan(made.origin, 0, 8000)]
 
 
+@pytest.mark.parametrize("run", [1, 7, 600])
+def test_runs_of_messages_have_the_times_of_their_messages(run: int) -> None:
+    # Twelve seconds; the origin is final after ten, so the earlier message after eleven doesn't move it.
+    arrivals = [1 + number * 0.02 + {30: 0.0, 480: -0.005, 550: -0.01}.get(number, 0.03) for number in range(1, 601)]
+    made = SampleTimes(AudioFormat(8000, 1))
+
+    for start in range(0, len(arrivals), run):
+        made.add_messages(arrivals[start : start + run], 160)
+
+    assert made.origin == pytest.approx(0.995)
+    assert made.samples == 600 * 160
+    assert made.settled
+
+
 def test_missing_audio_moves_the_audio_after_it() -> None:
     made = times(gap(GapKind.HOLE, 1600, 4000))
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from listenctl.json_lines import JsonObject
 from listenctl.media.measure_levels import CLIP_SAMPLE, FLOOR_DB, FULL_SCALE
-from listenctl.media.sound_checks.correlation import Floats, energy, hann_window
+from listenctl.media.sound_checks.correlation import Floats, energy, spectra
 from listenctl.media.sound_checks.sound_fault import SIDES, SoundFault
 
 _FRAME = 0.02
@@ -170,8 +170,8 @@ class ChannelMeasurements:
         if len(samples) < size:
             return
         rows = samples[: len(samples) - len(samples) % size].reshape(-1, size)
-        rows = rows[:: -(-len(rows) // _MAX_WINDOWS)] * hann_window(size)
-        power = np.square(np.abs(np.fft.rfft(rows))).sum(axis=0, dtype=np.float64)[:_BANDS]
+        rows = rows[:: -(-len(rows) // _MAX_WINDOWS)]
+        power = np.square(np.abs(spectra(rows))).sum(axis=0, dtype=np.float64)[:_BANDS]
         power[:2] = 0.0
         if total := float(power.sum()):
             self.spectrum = power / total if self.spectrum is None else self.spectrum + power / total

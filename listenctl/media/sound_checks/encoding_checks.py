@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from listenctl.media.sound_checks.correlation import Floats, Samples, energy, hann_window
+from listenctl.media.sound_checks.correlation import Floats, Samples, energy, spectra
 from listenctl.media.sound_checks.sound_fault import SoundFault
 
 # How much smoother another encoding must be than the given one. In real calls and misread speech, the right one is
@@ -234,8 +234,8 @@ def _flatness(floats: Floats) -> float:
     if not windows:
         return 0.0
     rows = floats[0, : windows * _SPECTRUM].reshape(windows, _SPECTRUM)
-    rows = rows[:: -(-windows // _MAX_WINDOWS)] * hann_window(_SPECTRUM)
-    power = np.square(np.abs(np.fft.rfft(rows))).mean(axis=0)[1:-1] + 1e-3
+    rows = rows[:: -(-windows // _MAX_WINDOWS)]
+    power = np.square(np.abs(spectra(rows))).mean(axis=0)[1:-1] + 1e-3
     return float(np.exp(np.log(power).mean()) / power.mean())
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from listenctl.media.sound_checks.correlation import BLOCK, Correlator, Floats
+from listenctl.media.sound_checks.correlation import BLOCK, Correlator, Floats, spectra
 
 RATES = [8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000]
 
@@ -52,3 +52,12 @@ def test_half_of_the_samples_give_the_strength_of_all() -> None:
     assert whole is not None
     assert halves.delay == whole.delay == 400 / 8000
     assert halves.strength == pytest.approx(whole.strength, abs=0.01)
+
+
+@pytest.mark.parametrize("size", [512, 1000])
+def test_each_row_has_the_spectrum_of_its_windowed_samples(size: int) -> None:
+    rows = noise(8000, 1)[: 3 * size].reshape(3, size)
+
+    exact = np.fft.rfft(rows.astype(np.float64) * np.hanning(size))
+
+    np.testing.assert_allclose(spectra(rows), exact, atol=1e-6 * float(np.abs(exact).max()))

@@ -7,7 +7,7 @@ from math import isfinite
 
 from listenctl.errors import ListenctlError, UsageError
 from listenctl.media.sources.audio_sources import AudioSource, PcmSource, SourceKind, open_source
-from listenctl.media.sources.pipe_source import open_pipe, read_opening
+from listenctl.media.sources.pipe_source import NoAudioError, open_pipe, read_opening
 from listenctl.media.sources.sound_file_source import SoundFileInfo, read_sound_info
 from listenctl.play_to_call.trim_and_gain import SoundEdits, edit_source
 
@@ -105,7 +105,7 @@ class _Piped:
     async def read(self, samples: int) -> bytes:
         try:
             return await self._source.read(samples)
-        except ListenctlError as exc:
+        except NoAudioError as exc:
             raise UsageError(str(exc)) from exc
 
     async def close(self) -> None:

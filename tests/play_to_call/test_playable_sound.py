@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from listenctl.errors import UsageError
+from listenctl.errors import ListenctlError, UsageError
 from listenctl.play_to_call.playable_sound import prepare_sound
 from listenctl.play_to_call.trim_and_gain import SoundEdits
 from tests.play_to_call.test_trim_and_gain import read_all
@@ -79,6 +79,23 @@ async def test_what_is_piped_in_is_played_without_a_pause_of_our_own() -> None:
 
     assert values == [5] * 1000
     assert (sound.seconds, sound.endless) == (None, False)
+
+
+@pytest.mark.parametrize("piped", [False, True], ids=["as a file", "on stdin"])
+async def test_a_sound_that_breaks_off_is_a_failure_and_not_wrong_usage(piped: bool, tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(-9000, 9000, 40_000, dtype=np.int16)
+    path = tmp_path / "cut.flac"
+    soundfile.write(path, noise, 8000)
+    os.truncate(path, 40_000)
+    with stdin_is(os.open(path, os.O_RDONLY)):
+        sound = await prepare_sound("-" if piped else str(path))
+        await sound.check()
+        source = await sound.open(8000)
+        with pytest.raises(ListenctlError, match="can't be decoded to its end") as failure:
+            await read_all(source)
+        await source.close()
+
+    assert not isinstance(failure.value, UsageError)
 
 
 @pytest.mark.parametrize("spec", ["tone:440", "silence", "mic", "mic:3"])

@@ -19,6 +19,10 @@ _ANY_RATE = 8000
 _NO_AUDIO = "stdin: ended without any audio; pipe raw 16-bit samples or a sound file in"
 
 
+class NoAudioError(ListenctlError):
+    """A pipe ended without any audio."""
+
+
 async def read_opening(fd: int, *, channel: int = 0) -> bytes:
     """
     Wait for the first bytes of a pipe, for ``open_pipe``, until they show in which format its audio is.
@@ -166,7 +170,7 @@ class PipeSource:
             for pcm in self._decoder.remaining_audio():
                 self._put(pcm)
             if self._silent:
-                self._error = ListenctlError(_NO_AUDIO)
+                self._error = NoAudioError(_NO_AUDIO)
         except OSError as exc:
             self._error = _unreadable(exc)
         except ListenctlError as exc:

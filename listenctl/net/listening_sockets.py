@@ -93,8 +93,9 @@ def _listen_on(family: int, address: tuple[object, ...], *, shared: bool) -> soc
         # Accepted connections inherit these two: detect a dead peer, and send small answers at once.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if hasattr(socket, "TCP_DEFER_ACCEPT"):
-            # The client speaks first, so the request has arrived when the connection is accepted.
+        if hasattr(socket, "TCP_DEFER_ACCEPT") and not shared:
+            # The client speaks first, so the request has arrived when the connection is accepted. The kernel resets a
+            # connection that waits for that when the socket is closed, as it is when another server takes over.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, REQUEST_WAIT)
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

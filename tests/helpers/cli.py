@@ -9,7 +9,7 @@ import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, chdir, redirect_stderr, redirect_stdout
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -131,15 +131,18 @@ class Service:
         return self.process.returncode, (printed or b"").decode(), self.said + said.decode()
 
 
-@asynccontextmanager
-async def service(
+def service(
     *arguments: str, home: Path, env: Mapping[str, str] | None = None, stdin: int | None = None, stdout: int = PIPE
-) -> AsyncIterator[Service]:
+) -> AbstractAsyncContextManager[Service]:
     """Run a command, which is killed at the end of the block if it still runs."""
+    return process_service(*COMMAND, *arguments, cwd=home, env=environment(home, env), stdin=stdin, stdout=stdout)
+
+
+@asynccontextmanager
+async def process_service(*command: str, stdout: int = PIPE, **options: Any) -> AsyncIterator[Service]:
+    """Run a program as ``service`` does; ``options`` are those of asyncio."""
     async with asyncio.timeout(LIMIT):
-        process = await asyncio.create_subprocess_exec(
-            *COMMAND, *arguments, cwd=home, env=environment(home, env), stdin=stdin, stdout=stdout, stderr=PIPE
-        )
+        process = await asyncio.create_subprocess_exec(*command, stdout=stdout, stderr=PIPE, **options)
         try:
             yield Service(process)
         finally:

@@ -10,9 +10,8 @@ import socket
 import ssl
 import struct
 import subprocess
-from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -22,9 +21,9 @@ from listenctl.commands.serve.command import ServeOptions, read_sync, server_set
 from listenctl.errors import UsageError
 from listenctl.media.files.wav_header import stream_header
 from listenctl.protocol.audio import AudioFormat
-from tests.helpers.cli import COMMAND, Service, environment, listenctl, refusal, service
+from tests.helpers.cli import COMMAND, Service, environment, listenctl, process_service, refusal, service
 from tests.helpers.frames import HANDSHAKE, binary, close, text
-from tests.helpers.server import LIMIT, Peer, until
+from tests.helpers.server import Peer, until
 
 METADATA = text('{"sampleRate":8000,"mixType":"mono","callSid":"CS-A","from":"\\u001b[31mevil"}')
 AUDIO = struct.pack("<160h", *range(1000, 1160))
@@ -168,7 +167,7 @@ async def test_a_server_is_replaced_without_a_call_being_refused_or_cut(tmp_path
     options = ("--json", "--reuse-port", "--drain-timeout", "900")
 
     async def calls(port: int, wanted: slice) -> list[Peer]:
-        metadata = [text(json.dumps({"sampleRate": 8000, "callSid": name})) for name in names[wanted]]
+        metadata = [text(json.dumps({"sampleRate": 8000, "mixType": "mono", "callSid": name})) for name in names[wanted]]
         return [await call(port, binary(AUDIO), metadata=one) for one in metadata]
 
     async with service("record", "out", "--port", "0", *options, home=tmp_path) as old:
@@ -178,6 +177,7 @@ async def test_a_server_is_replaced_without_a_call_being_refused_or_cut(tmp_path
             await new.started()
             peers += await calls(port, slice(10, 20))
             old.process.send_signal(signal.SIGTERM)
+            assert (await old.next("warning"))["rule"] == "draining"
             peers += await calls(port, slice(20, 30))
             for peer in peers:
                 await peer.send(binary(AUDIO), close())
@@ -190,28 +190,13 @@ async def test_a_server_is_replaced_without_a_call_being_refused_or_cut(tmp_path
     assert {samples.astype("<i2").tobytes() for samples in recorded} == {AUDIO * 2}
 
 
-@asynccontextmanager
-async def systemd_service(*arguments: str, home: Path, listening: socket.socket) -> AsyncIterator[Service]:
+def systemd_service(*arguments: str, home: Path, listening: socket.socket) -> AbstractAsyncContextManager[Service]:
     """Run a command as systemd does: without a terminal, with a socket at descriptor 3, and a socket to notify."""
     passed = listening.fileno()
     script = f'export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@" 3<&{passed} {passed}<&-'
     env = environment(home, {"NOTIFY_SOCKET": str(home / "notify")})
-    async with asyncio.timeout(LIMIT):
-        process = await asyncio.create_subprocess_exec(
-            *("bash", "-c", script, "bash", *COMMAND, *arguments),
-            cwd=home,
-            env=env,
-            stdout=PIPE,
-            stderr=PIPE,
-            pass_fds=[passed],
-            start_new_session=True,
-        )
-        try:
-            yield Service(process)
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.communicate()
+    command = ("bash", "-c", script, "bash", *COMMAND, *arguments)
+    return process_service(*command, cwd=home, env=env, pass_fds=[passed], start_new_session=True)
 
 
 async def test_a_service_takes_its_socket_reloads_and_tells_its_manager(certificate: Path, tmp_path: Path) -> None:

@@ -167,7 +167,9 @@ async def test_a_server_is_replaced_without_a_call_being_refused_or_cut(tmp_path
     options = ("--json", "--reuse-port", "--drain-timeout", "900")
 
     async def calls(port: int, wanted: slice) -> list[Peer]:
-        metadata = [text(json.dumps({"sampleRate": 8000, "mixType": "mono", "callSid": name})) for name in names[wanted]]
+        metadata = [
+            text(json.dumps({"sampleRate": 8000, "mixType": "mono", "callSid": name})) for name in names[wanted]
+        ]
         return [await call(port, binary(AUDIO), metadata=one) for one in metadata]
 
     async with service("record", "out", "--port", "0", *options, home=tmp_path) as old:

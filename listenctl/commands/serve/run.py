@@ -68,7 +68,7 @@ async def run_server(
         dump: folder for a dump of each call; None writes none.
         drain_timeout: seconds that live calls may last after SIGTERM; None closes them at once.
         manager: of this process as a service; None for none.
-        reload: called at SIGHUP if there is no terminal; it raises ListenctlError if it can't.
+        reload: called at SIGHUP if there is a manager and no terminal; it raises ListenctlError if it can't.
 
     Raises:
         TimedOutError: no call arrived within ``patience`` seconds.
@@ -105,7 +105,7 @@ async def run_server(
                     service.stop,
                     partial(_leave, give_terminal_back),
                     drain=None if drain_timeout is None else service.drain,
-                    reload=None if has_terminal() else service.reload,
+                    reload=None if manager is None or has_terminal() else service.reload,
                 )
                 gc.freeze()  # Imported modules stay, so the collector can skip them.
                 server.start(service.manager.sockets)
@@ -151,13 +151,20 @@ class _Service:
 
     def reload(self) -> None:
         self.manager.report_reloading()
-        try:
-            for reload in self._reloads:
+        problems: list[str] = []
+        for reload in self._reloads:
+            try:
                 reload()
-        except ListenctlError as exc:
-            self._server.reporter.emit(WarningEvent(rule="reload-failed", detail=f"{exc}; the rest goes on as before"))
+            except ListenctlError as exc:
+                # One that fails must not keep the others from being done.
+                problems.append(str(exc))
+        if problems:
+            event = WarningEvent(
+                rule="reload-failed", detail=f"{'; '.join(problems)}; what was used before stays in use"
+            )
         else:
-            self._server.reporter.emit(WarningEvent(rule="reloaded", detail="certificate and events file are reloaded"))
+            event = WarningEvent(rule="reloaded", detail="certificate and events file are reloaded")
+        self._server.reporter.emit(event)
         self.manager.report_ready()
 
 

@@ -215,6 +215,7 @@ async def test_a_service_takes_its_socket_reloads_and_tells_its_manager(certific
             server.process.send_signal(signal.SIGHUP)
             first = await server.next("warning")
             pair.write_text("nothing")
+            (tmp_path / "log").rename(tmp_path / "log.2")
             server.process.send_signal(signal.SIGHUP)
             second = await server.next("warning")
             peer = await Peer.open(port, tls=ssl.create_default_context(cafile=certificate))
@@ -228,12 +229,15 @@ async def test_a_service_takes_its_socket_reloads_and_tells_its_manager(certific
 
     assert (port, ended) == (own_port, (0, ""))
     assert (first["rule"], second["rule"]) == ("reloaded", "reload-failed")
-    assert second["detail"].endswith("it contains no certificate in PEM format; the rest goes on as before")
+    assert second["detail"].endswith("it contains no certificate in PEM format; what was used before stays in use")
     assert answer.startswith(b"HTTP/1.1 101 ")
     assert messages == ["READY=1", "RELOADING=1", "READY=1", "RELOADING=1", "READY=1", "STOPPING=1"]
-    old, new = ([json.loads(line) for line in (tmp_path / name).read_text().splitlines()] for name in ("log.1", "log"))
-    assert [event["event"] for event in old] == ["server-started"]
-    assert [event["event"] for event in new] == ["warning", "warning", "call-started", "call-ended", "server-ended"]
+    logs = [(tmp_path / name).read_text().splitlines() for name in ("log.1", "log.2", "log")]
+    assert [[json.loads(line)["event"] for line in log] for log in logs] == [
+        ["server-started"],
+        ["warning"],
+        ["warning", "call-started", "call-ended", "server-ended"],
+    ]
 
 
 async def test_killed_in_mid_call_the_file_opens_and_lacks_less_than_a_second(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def passwd(
     the file.
     """
     from listenctl.protocol.opening_handshake import MAX_CREDENTIAL_CHARACTERS
-    from listenctl.server.check_credentials import hash_password, set_user
+    from listenctl.server.access.check_credentials import hash_password, set_user
 
     if not user or ":" in user or user.startswith("#") or not user.isprintable():
         raise UsageError("a user name must be printable, without a colon, and must not begin with #")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from listenctl.protocol.audio import AudioFormat
 from listenctl.server import server_defaults as defaults
-from listenctl.server.check_credentials import CredentialsCheck
+from listenctl.server.access.check_credentials import CredentialsCheck
 
 if TYPE_CHECKING:
     from listenctl.server.upstream import RelayTarget

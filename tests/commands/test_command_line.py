@@ -16,7 +16,7 @@ from listenctl.commands.command_line import COMMANDS, command_group, run_command
 from listenctl.installed_versions import describe_versions
 from listenctl.media.files.wav_header import wav_header
 from listenctl.protocol.audio import AudioFormat
-from listenctl.server.check_credentials import CredentialsFile, verify_password
+from listenctl.server.access.check_credentials import CredentialsFile, verify_password
 from tests.helpers.cli import listenctl, refusal
 
 AUDIO = struct.pack("<800h", *range(800))

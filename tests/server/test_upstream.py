@@ -11,7 +11,7 @@ import pytest
 
 from listenctl.net.server_address import CallTarget, client_tls_context
 from listenctl.net.websocket_url import parse_websocket_url
-from listenctl.server.check_credentials import SharedCredentials
+from listenctl.server.access.check_credentials import SharedCredentials
 from listenctl.server.upstream import RelayTarget, UpstreamConnection, upstream_path
 from tests.helpers.frames import HANDSHAKE, WireFrame, binary, close, text
 from tests.helpers.scripted_server import Script, Side, accept, answering, read_request, relaying, serving

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
 
-    from listenctl.server.check_credentials import CredentialsCheck
+    from listenctl.server.access.check_credentials import CredentialsCheck
     from listenctl.server.recording.recording_writer import RecordSettings
     from listenctl.server.responders.call_responders import Responder
     from listenctl.server.responders.local_monitor import LocalMonitor
@@ -246,7 +246,7 @@ def record_settings(options: ServerOptions, destination: str) -> "RecordSettings
 
 def read_credentials_check(options: ServerOptions) -> "CredentialsCheck | None":
     """Return what checks the credentials of clients, None if everyone may connect."""
-    from listenctl.server.check_credentials import CredentialsFile, SharedCredentials
+    from listenctl.server.access.check_credentials import CredentialsFile, SharedCredentials
 
     shared = os.environ.get("LISTENCTL_AUTH")
     if options.no_auth:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from listenctl.server.verification_queue import MAX_WAITING, MAX_WAITING_OF_CLIENT, VerificationQueue
+from listenctl.server.access.verification_queue import MAX_WAITING, MAX_WAITING_OF_CLIENT, VerificationQueue
 from tests.helpers.server import LIMIT
 
 

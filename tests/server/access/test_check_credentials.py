@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from listenctl.errors import UsageError
-from listenctl.server import check_credentials as access
-from listenctl.server.check_credentials import (
+from listenctl.server.access import check_credentials as access
+from listenctl.server.access.check_credentials import (
     CredentialsCheck,
     CredentialsFile,
     SharedCredentials,
@@ -251,7 +251,7 @@ def test_setting_a_user_keeps_comments_and_the_others(users: Path) -> None:
 
 
 async def test_a_client_is_told_that_too_many_passwords_wait(users: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("listenctl.server.verification_queue.MAX_WAITING_OF_CLIENT", 0)
+    monkeypatch.setattr("listenctl.server.access.verification_queue.MAX_WAITING_OF_CLIENT", 0)
     async with running(faster(credentials=CredentialsFile(users))) as run:
         answer = await run.ask(request(f"Authorization: {RIGHT}"))
 

@@ -20,7 +20,7 @@ from typing import TypeAlias, TypeVar
 from listenctl.errors import UsageError
 from listenctl.media.files.kept_names import replace_file
 from listenctl.protocol.opening_handshake import MAX_CREDENTIAL_CHARACTERS
-from listenctl.server.verification_queue import VerificationQueue
+from listenctl.server.access.verification_queue import VerificationQueue
 
 SCRYPT_COST = 2**14
 SCRYPT_BLOCK = 8

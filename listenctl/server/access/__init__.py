@@ -1,0 +1,1 @@
+"""Who may connect: addresses, credentials and their failures, certificates."""

@@ -11,7 +11,7 @@ import sys
 from listenctl import __version__
 
 LIBRARIES = ("numpy", "rich", "sounddevice", "soundfile", "soxr", "typer", "websockets")
-EXTRAS = {"tls": "cryptography", "zstd": "zstandard", "plot": "matplotlib", "metrics": "prometheus-client"}
+EXTRAS = {"tls": "cryptography", "zstd": "zstandard", "plot": "matplotlib"}
 """The library of each extra."""
 
 

@@ -58,7 +58,6 @@ HEAVY = {
     "cryptography",
     "matplotlib",
     "numpy",
-    "prometheus_client",
     "rich",
     "sounddevice",
     "soundfile",

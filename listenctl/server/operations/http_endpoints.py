@@ -18,7 +18,7 @@ from websockets.http11 import Response
 
 from listenctl import __version__
 from listenctl.background_task import log_failure
-from listenctl.server.operations.server_metrics import MISSING
+from listenctl.server.operations.prometheus_text import CONTENT_TYPE, prometheus_text
 
 if TYPE_CHECKING:
     from listenctl.server.server import ListenServer
@@ -30,7 +30,6 @@ MAX_HEAD = 8192
 MAX_CONNECTIONS = 64
 
 _TEXT, _JSON = "text/plain; charset=utf-8", "application/json"
-_METRICS = "text/plain; version=0.0.4; charset=utf-8"
 _REQUEST_LINE = re.compile(rb"([A-Z]+) (/[^ ]*) HTTP/1\.[01]\r?\n")
 # A WebSocket is a call, whatever its path. What a proxy on this machine passes on comes from elsewhere.
 _NOT_FOR_US = re.compile(rb"\n(upgrade|forwarded|x-forwarded-for|via)[ \t]*:", re.IGNORECASE)
@@ -75,10 +74,7 @@ class HttpEndpoints:
                 version = json.dumps({"name": "listenctl", "version": __version__})
                 return HTTPStatus.OK, _JSON, f"{version}\n".encode()
             case "/metrics":
-                metrics = await self._server.metrics.describe()
-                if metrics is None:
-                    return HTTPStatus.NOT_IMPLEMENTED, _TEXT, f"{MISSING}\n".encode()
-                return HTTPStatus.OK, _METRICS, metrics
+                return HTTPStatus.OK, CONTENT_TYPE, prometheus_text(await self._server.metrics.collect())
             case _:
                 return HTTPStatus.NOT_FOUND, _TEXT, f"there are {', '.join(PATHS)}\n".encode()
 

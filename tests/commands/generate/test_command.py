@@ -8,6 +8,7 @@ from pathlib import Path
 import promql_parser
 
 from listenctl.commands.generate.systemd_unit import systemd_unit
+from listenctl.server.operations.prometheus_text import prometheus_text
 from tests.helpers.cli import listenctl, refusal
 from tests.helpers.server import running
 
@@ -39,7 +40,7 @@ async def test_the_dashboard_asks_for_metrics_that_there_are(tmp_path: Path) -> 
     dashboard = json.loads(listenctl("generate", "grafana", home=tmp_path).stdout)
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     async with running(record=tmp_path) as run:
-        described = (await run.server.metrics.describe() or b"").decode()
+        described = prometheus_text(await run.server.metrics.collect()).decode()
     kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", described, re.MULTILINE))
     exported = {name if kind != "histogram" else f"{name}_bucket" for name, kind in kinds.items()}
 

@@ -1,30 +1,32 @@
 """Metrics: what they count, and what they never name."""
 
 import re
-from dataclasses import replace
+import threading
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from listenctl.events import GapEvent, MarkEvent, WarningEvent
-from listenctl.server.operations import server_metrics
-from listenctl.server.operations.server_metrics import DurationCounts
+from listenctl.server.operations.prometheus_text import prometheus_text
 from tests.helpers.frames import HANDSHAKE, binary, close, text
-from tests.helpers.server import FAST, Running, running
+from tests.helpers.server import LIMIT, Running, running
 
 MANUAL = Path(__file__).parents[3] / "man" / "listenctl-operations.7"
 METADATA = text('{"sampleRate":8000,"callSid":"secret-sid","from":"+15550001"}')
 BROKEN = text('{"sampleRate":8000,"callSid":"secret-sid","from":"+15550001"')
 
 
+async def metrics_text(run: Running) -> str:
+    return prometheus_text(await run.server.metrics.collect()).decode()
+
+
 async def metrics(run: Running) -> dict[str, float]:
     """Return each sample of the metrics, named as in the text."""
-    text_format = await run.server.metrics.describe()
-    assert text_format is not None
+    text_format = await metrics_text(run)
     return {
         sample.name + "".join(f"{{{label}={value}}}" for label, value in sample.labels.items()): sample.value
-        for family in text_string_to_metric_families(text_format.decode())
+        for family in text_string_to_metric_families(text_format)
         for sample in family.samples
     }
 
@@ -77,17 +79,17 @@ async def test_metrics_name_no_call_party_or_file(tmp_path: Path) -> None:
     async with running(record=tmp_path) as run:
         peer = await run.call(METADATA, binary(bytes(320)))
         await run.events.wait_for("call-started")
-        described = await run.server.metrics.describe() or b""
+        described = await metrics_text(run)
         await peer.send(close())
         await peer.close()
 
-    assert b"listenctl_calls_live 1.0" in described
-    assert not re.search(rb"secret|\+1555|127\.0\.0\.1|" + re.escape(bytes(tmp_path)), described)
+    assert "listenctl_calls_live 1.0" in described
+    assert not re.search(r"secret|\+1555|127\.0\.0\.1|" + re.escape(str(tmp_path)), described)
 
 
 async def test_the_manual_names_exactly_the_metrics_that_there_are(tmp_path: Path) -> None:
     async with running(record=tmp_path) as run:
-        described = (await run.server.metrics.describe() or b"").decode()
+        described = await metrics_text(run)
     exported = set(re.findall(r"^# TYPE listenctl_(\w+) ", described, re.MULTILINE))
     section = MANUAL.read_text().partition(".Ss Metrics")[2].partition(".Sh ")[0]
     items = [line.split(" No ")[0] for line in section.splitlines() if line.startswith(".It Cm ")]
@@ -95,24 +97,22 @@ async def test_the_manual_names_exactly_the_metrics_that_there_are(tmp_path: Pat
     assert {name for item in items for name in re.findall(r"\w+", item.removeprefix(".It Cm "))} == exported
 
 
-async def test_without_the_library_there_are_no_metrics_and_the_answer_says_so(
-    monkeypatch: pytest.MonkeyPatch,
+async def test_a_disk_that_hangs_delays_metrics_and_is_asked_by_one_thread(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def missing() -> None:
-        raise ImportError
+    asked: list[object] = []
+    hangs = threading.Event()
 
-    monkeypatch.setattr(server_metrics, "_import_library", missing)
-    async with running(replace(FAST)) as run:
-        answer = await run.ask(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+    def hang(folder: object) -> None:
+        asked.append(folder)
+        hangs.wait(LIMIT)
+        raise OSError
 
-    assert answer.startswith(b"HTTP/1.1 501 ")
-    assert answer.endswith(b"the Python package prometheus-client is not installed\n")
+    async with running(record=tmp_path) as run:
+        monkeypatch.setattr("os.statvfs", hang)
+        first, second = await metrics(run), await metrics(run)
+        hangs.set()
 
-
-def test_durations_are_counted_up_to_and_with_each_bound() -> None:
-    counts = DurationCounts((0.1, 1.0))
-    for seconds in (0.05, 0.1, 0.5, 2.0):
-        counts.add(seconds)
-
-    assert counts.cumulative() == [("0.1", 2.0), ("1.0", 3.0), ("+Inf", 4.0)]
-    assert counts.total == pytest.approx(2.65)
+    assert "listenctl_disk_free_bytes" not in first.keys() | second.keys()
+    assert first["listenctl_ready"] == 1
+    assert len(asked) == 1

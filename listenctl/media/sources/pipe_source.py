@@ -126,9 +126,10 @@ class PipeSource:
         threading.Thread(target=self._run, name="listenctl-pipe", daemon=True).start()
 
     async def wait_for_audio(self) -> None:
-        """Wait until there is audio or the pipe has ended; raises what ``read`` raises."""
+        """Wait until there is audio or the pipe has ended; raises what ``read`` would raise then."""
         await self._until(SAMPLE_BYTES)
-        self._check()
+        if not self._waiting:
+            self._check()
 
     async def read(self, samples: int) -> bytes:
         wanted = samples * SAMPLE_BYTES

@@ -36,6 +36,8 @@ _SUBTYPES = {
     (MU_LAW, 8): "ULAW",
 }
 _MAX_CHANNELS = 64
+_HEADER_COUNTED = 44
+"""Bytes: some writers count the header as audio."""
 READABLE = frozenset(
     {
         *WAV_NAMES,
@@ -67,6 +69,7 @@ class SoundFileDecoder:
         self._channel = channel
         self._fd = fd  # closed with the decoder, or if this fails
         try:
+            self._lacks = _lacking_seconds(fd)  # Before the decoder, which shares the position in the file.
             self._file = _decoder(self._fd, path)
             self._check()
         except ListenctlError:
@@ -88,9 +91,15 @@ class SoundFileDecoder:
         return cls(_open(path), path, sample_rate, loop=loop, channel=channel)
 
     def read(self) -> bytes:
+        """Return the next block, none at the end; raises ListenctlError if the file ends too early."""
         pcm = b""
         while not pcm and not self._over:
             pcm = self._next()
+        if not pcm and self._lacks:
+            raise ListenctlError(
+                f"{self._path}: breaks off; by its header there are {self._lacks:.1f} s more. Get the whole file, or "
+                "use what `listenctl recover` makes of it"
+            )
         return pcm
 
     def close(self) -> None:
@@ -101,7 +110,7 @@ class SoundFileDecoder:
         block = self._decode()
         if len(block):
             self._empty_passes = 0
-        elif self._loop and not self._empty_passes:
+        elif self._loop and not self._empty_passes and not self._lacks:
             # A file without audio must not be read forever.
             self._empty_passes += 1
             self._rewind()
@@ -145,6 +154,7 @@ class SoundFileSource:
         self._file = file
         self._pcm = b""
         self._at = 0
+        self._error: ListenctlError | None = None
         self._next: asyncio.Future[bytes] | None = None
         self._prefetch()
 
@@ -155,8 +165,12 @@ class SoundFileSource:
     async def read(self, samples: int) -> bytes:
         wanted = samples * SAMPLE_BYTES
         while self._next and len(self._pcm) - self._at < wanted:
-            # If the reader is cancelled, the decoder goes on.
-            block = await asyncio.shield(self._next)
+            block = b""
+            try:
+                # If the reader is cancelled, the decoder goes on.
+                block = await asyncio.shield(self._next)
+            except ListenctlError as exc:
+                self._error = exc  # What was decoded before comes first.
             self._pcm = self._pcm[self._at :] + block
             self._at = 0
             self._next = None
@@ -164,6 +178,8 @@ class SoundFileSource:
                 self._prefetch()
         found = self._pcm[self._at : self._at + wanted]
         self._at += len(found)
+        if not found and self._error is not None:
+            raise self._error
         return found
 
     async def close(self) -> None:
@@ -257,6 +273,21 @@ def _wav_decoder(fd: int) -> Any:
         endian="BIG" if info.big_endian else "LITTLE",
         format="RAW",
     )
+
+
+def _lacking_seconds(fd: int) -> float:
+    """Return how many seconds less than its header declares a WAV holds, 0 if it isn't cut, or isn't a WAV."""
+    with open(fd, "rb", closefd=False) as file:
+        size = file.seek(0, SEEK_END)
+        try:
+            info = read_header(file)
+        except ListenctlError:
+            return 0.0
+    held = size - info.data_offset
+    lacks = (info.declared_bytes or 0) - held
+    if lacks <= _HEADER_COUNTED or not info.bits:
+        return 0.0
+    return lacks / (info.format.sample_rate * info.format.channels * info.bits / 8)
 
 
 def _audio_bytes(info: WavInfo, size: int, *, ends: bool) -> int:

@@ -1,11 +1,13 @@
 import asyncio
 import os
 import pty
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from listenctl.errors import ListenctlError, UsageError
 from listenctl.media.files.wav_header import stream_header
@@ -150,6 +152,23 @@ async def test_what_cant_be_read_later_ends_the_source(pipe: Pipe) -> None:
 
     with pytest.raises(UsageError, match="stdin is AMR"):
         await source.read(160)
+
+
+async def test_a_pipe_that_has_broken_off_already_is_heard_before_that_is_said(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(-9000, 9000, 40_000, dtype=np.int16)
+    soundfile.write(tmp_path / "cut.flac", noise, 8000)
+    os.truncate(tmp_path / "cut.flac", 40_000)
+    fd = os.open(tmp_path / "cut.flac", os.O_RDONLY)
+    source = PipeSource(fd, PipeDecoder(8000), lossless=True)
+    await come(source, sys.maxsize)
+
+    await source.wait_for_audio()
+    first = await source.read(160)
+    with pytest.raises(ListenctlError, match="can't be decoded to its end"):
+        await read_all(source)
+    os.close(fd)
+
+    assert len(first) == 320
 
 
 async def test_a_terminal_is_refused() -> None:

@@ -177,3 +177,32 @@ async def test_a_file_that_breaks_off_says_so(tmp_path: Path) -> None:
     with pytest.raises(ListenctlError, match="can't be decoded to its end"):
         await read_all(source)
     await source.close()
+
+
+@pytest.mark.parametrize("rate", [8000, 16000])
+@pytest.mark.parametrize("loop", [False, True])
+async def test_a_wav_that_breaks_off_is_heard_to_its_end_and_then_says_so(
+    tmp_path: Path, *, rate: int, loop: bool
+) -> None:
+    soundfile.write(tmp_path / "a.wav", SECOND, 8000)
+    data = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "a.wav").write_bytes(data[: len(data) // 2])
+    source = await SoundFileSource.open(str(tmp_path / "a.wav"), rate, loop=loop)
+
+    heard = await source.read(4 * rate)
+    with pytest.raises(ListenctlError, match=r"breaks off; by its header there are 3\.1 s more"):
+        await source.read(1)
+    await source.close()
+
+    assert len(heard) / (2 * rate) == pytest.approx((len(data) // 2 - 44) / 16000, abs=0.001)
+
+
+async def test_a_wav_whose_header_counts_itself_as_audio_is_whole(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", SECOND, 8000)
+    data = bytearray((tmp_path / "a.wav").read_bytes())
+    data[40:44] = (len(SECOND) * 2 + 36).to_bytes(4, "little")
+    (tmp_path / "a.wav").write_bytes(data)
+
+    heard = await read_all(await SoundFileSource.open(str(tmp_path / "a.wav"), 8000))
+
+    assert heard == SECOND.astype("<i2").tobytes()

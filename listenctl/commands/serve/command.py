@@ -12,6 +12,7 @@ from listenctl.commands.connection_options import check_subprotocol
 from listenctl.commands.serve.relay_options import RelayOptions, read_upstream
 from listenctl.commands.serve.responder_options import ResponderOptions, descriptors, make_responders
 from listenctl.commands.serve.server_options import ServerOptions, recording
+from listenctl.commands.serve.telemetry_options import telemetry_settings
 from listenctl.commands.shared_options import (
     check_contradictions,
     check_finite,
@@ -98,6 +99,7 @@ def run_with_options(
             responders=responders,
             speaker=read_speaker(options),
             dump=prepare_dump_folder(options.dump),
+            telemetry=telemetry_settings(options),
             stop_after=stop_after,
             patience=options.timeout,
             drain_timeout=options.drain_timeout or None,

@@ -22,6 +22,7 @@ from listenctl.server.recording.recording_writer import RecordSettings
 from listenctl.server.server import ListenServer
 from listenctl.server.settings import ServerSettings
 from listenctl.server.shutdown import end_at_once
+from listenctl.server.telemetry.sending_telemetry import NO_TELEMETRY, TelemetrySettings, sending_telemetry
 from listenctl.terminal.event_lines import FAILURE_EVENTS, LASTING_EVENTS
 from listenctl.terminal.event_output import EventOutput, displayed_events
 from listenctl.terminal.standard_streams import reserve_stderr
@@ -49,6 +50,7 @@ async def run_server(
     responders: "Sequence[Responder]" = (),
     speaker: "LocalMonitor | None" = None,
     dump: Path | None = None,
+    telemetry: TelemetrySettings = NO_TELEMETRY,
     stop_after: int | None = None,
     patience: float | None = None,
     drain_timeout: float | None = None,
@@ -66,6 +68,7 @@ async def run_server(
         responders: handle each call, in this order.
         speaker: plays all calls.
         dump: folder for a dump of each call; None writes none.
+        telemetry: what to send about the server, and where.
         drain_timeout: seconds that live calls may last after SIGTERM; None closes them at once.
         manager: of this process as a service; None for none.
         reload: called at SIGHUP if there is a manager and no terminal; it raises ListenctlError if it can't.
@@ -99,7 +102,7 @@ async def run_server(
             urgent=FAILURE_EVENTS,
         )
         async with display as give_terminal_back:
-            async with dumping(server, dump) as dumper:
+            async with dumping(server, dump) as dumper, sending_telemetry(server, telemetry):
                 service = _Service(server, manager or ServiceManager({}), drain_timeout, [reload, output.reopen])
                 ended_by = stop_at_signals(
                     service.stop,

@@ -45,6 +45,9 @@ class ServerOptions(GivenOptions, ReportOptions):
     reuse_port: Annotated[
         bool, service("Share the port with another server that has this option, to replace it without a gap")
     ] = False
+    statsd: Annotated[str | None, service("Send metrics to the StatsD daemon here, over UDP", metavar="HOST:PORT")] = (
+        None
+    )
     auth_file: Annotated[Path | None, access("File of users who may connect; see `listenctl passwd`")] = None
     no_auth: Annotated[bool, access("Let anyone connect, even from other hosts")] = False
     cert: Annotated[Path | None, access("Certificate chain (PEM) for wss://")] = None

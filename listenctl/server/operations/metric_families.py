@@ -9,18 +9,33 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TypeAlias
 
+MAX_RECENT = 1000
+"""Durations that are kept one by one until they are taken."""
+
 
 class DurationCounts:
-    """Counts of durations in seconds, by upper bounds."""
+    """Counts of durations in seconds, by upper bounds; added by one thread, read by another."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
+        self._recent: list[float] | None = None
         self.total = 0.0
+
+    @property
+    def count(self) -> int:
+        return sum(self._counts)
 
     def add(self, seconds: float) -> None:
         self._counts[bisect_left(self._bounds, seconds)] += 1
         self.total += seconds
+        if (recent := self._recent) is not None and len(recent) < MAX_RECENT:
+            recent.append(seconds)
+
+    def take_recent(self) -> Sequence[float]:
+        """Return the durations since the last time, or the first of very many; none are kept before the first time."""
+        recent, self._recent = self._recent, []
+        return recent or ()
 
     def cumulative(self) -> list[tuple[str, int]]:
         """Return for each bound how many were no longer, the last one for all."""

@@ -69,6 +69,7 @@ class ServerMetrics:
         self._server = server
         self._free_space = None if disk is None else _FreeSpace(disk)
         self._received_seconds = 0.0  # of calls that have ended
+        self._most_received = 0.0
         self._close_codes: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
         self._gaps: Counter[str] = Counter()
@@ -122,7 +123,9 @@ class ServerMetrics:
         totals = self._server.totals.describe()
         logs = [call.log for call in self._server.live if call.log is not None]
         live = sum(log.audio_format.duration_of(log.samples) for log in logs)
-        yield Total("audio_received_seconds", "Seconds of audio that arrived", self._received_seconds + live)
+        # Sums of rounded numbers could shrink by a trifle, and a total that shrinks was reset (Prometheus's `rate`).
+        self._most_received = max(self._most_received, self._received_seconds + live)
+        yield Total("audio_received_seconds", "Seconds of audio that arrived", self._most_received)
         yield Total("audio_lost_seconds", "Seconds of audio that ended calls lack", totals.lost_seconds)
         yield Total("audio_unrecorded_seconds", "Seconds of audio that recordings lack", totals.unrecorded_seconds)
         yield Total("audio_unread_seconds", "Seconds of audio that programs did not read", totals.unread_seconds)

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from listenctl.events import GapEvent, MarkEvent, WarningEvent
 from listenctl.server.operations.prometheus_text import prometheus_text
 from tests.helpers.frames import HANDSHAKE, binary, close, text
-from tests.helpers.server import LIMIT, Running, running
+from tests.helpers.server import LIMIT, Running, running, until
 
 MANUAL = Path(__file__).parents[3] / "man" / "listenctl-operations.7"
 METADATA = text('{"sampleRate":8000,"callSid":"secret-sid","from":"+15550001"}')
@@ -56,6 +56,20 @@ async def test_calls_audio_and_recordings_are_counted(tmp_path: Path) -> None:
     assert ended["listenctl_connections_refused_total{status=426}"] == 1
     assert ended["listenctl_disk_free_bytes"] > 0
     assert ended["listenctl_tick_lateness_seconds_count"] > 0
+
+
+async def test_a_total_never_shrinks_when_a_call_ends() -> None:
+    async with running() as run:
+        peer = await run.call(METADATA, binary(bytes(6)))
+        await run.events.wait_for("call-started")
+        await until(lambda: bool(run.server.live[0].log and run.server.live[0].log.samples))
+        live = await metrics(run)
+        await peer.send(close())
+        await run.events.wait_for("call-ended")
+        ended = await metrics(run)
+
+    assert live["listenctl_audio_received_seconds_total"] == 3 / 8000
+    assert ended["listenctl_audio_received_seconds_total"] == 3 / 8000
 
 
 async def test_gaps_marks_and_warnings_are_counted_by_what_is_bounded() -> None:

@@ -43,6 +43,14 @@ class Place(TypedDict, total=False):
     time: float
 
 
+class CallIdentity(TypedDict, total=False):
+    """Which call an event is about; ``trace_id`` is the one that jambonz gave it."""
+
+    call: str | None
+    call_sid: str | None
+    trace_id: str | None
+
+
 class Completeness(TypedDict):
     """How much of a call's audio there is; ``completeness`` and ``complete`` are None while the call lasts."""
 
@@ -546,6 +554,20 @@ class ActionHookEvent(EventFields):
     detail: str
 
 
+def describe_event(event: EventFields, at: float, **about: Unpack[CallIdentity]) -> JsonObject:
+    """Return the JSON object of an event at a Unix time, with the fields of all events."""
+    call_sid, trace_id = about.get("call_sid"), about.get("trace_id")
+    head: JsonObject = {
+        "v": VERSION,
+        "ts": timestamp(at),
+        "event": event.event,
+        "call": about.get("call"),
+        "call_sid": call_sid and _bounded_text(call_sid),
+        "trace_id": trace_id and _bounded_text(trace_id),
+    }
+    return head | event.serialize()
+
+
 class Reporter:
     """Give each event, completed with the fields of all events, to every sink that wants its kind."""
 
@@ -568,15 +590,13 @@ class Reporter:
         """Return whether any sink wants ``event``; a caller may save itself the work of describing it."""
         return self._reaches_sink(event) or any(event in kinds for _, kinds in self._counters)
 
-    def emit(self, event: EventFields, *, call: str | None = None, call_sid: str | None = None) -> None:
+    def emit(self, event: EventFields, **about: Unpack[CallIdentity]) -> None:
         for counter, counted in self._counters:
             if event.event in counted:
-                counter(event, call)
+                counter(event, about.get("call"))
         if not self._reaches_sink(event.event):
             return
-        head: JsonObject = {"v": VERSION, "ts": timestamp(self._clock()), "event": event.event}
-        call_sid = call_sid and _bounded_text(call_sid)
-        report = head | {"call": call, "call_sid": call_sid} | event.serialize()
+        report = describe_event(event, self._clock(), **about)
         for sink, kinds in self._sinks:
             if kinds is None or event.event in kinds:
                 sink(report)

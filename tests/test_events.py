@@ -25,7 +25,10 @@ def test_every_event_has_what_all_have_first() -> None:
     reporter = Reporter(reports.append, clock=lambda: STARTED_AT)
 
     reporter.emit(
-        ConnectionRefusedEvent(remote="h", target=None, status=401, reason="no"), call="CS-A~2", call_sid="CS-A"
+        ConnectionRefusedEvent(remote="h", target=None, status=401, reason="no"),
+        call="CS-A~2",
+        call_sid="CS-A",
+        trace_id="4bf92f",
     )
     reporter.emit(MessageEvent(type=None))
 
@@ -36,14 +39,23 @@ def test_every_event_has_what_all_have_first() -> None:
             "event": "connection-refused",
             "call": "CS-A~2",
             "call_sid": "CS-A",
+            "trace_id": "4bf92f",
             "remote": "h",
             "target": None,
             "status": 401,
             "reason": "no",
         },
-        {"v": 1, "ts": "2026-11-18T11:06:40.500Z", "event": "message", "call": None, "call_sid": None, "type": None},
+        {
+            "v": 1,
+            "ts": "2026-11-18T11:06:40.500Z",
+            "event": "message",
+            "call": None,
+            "call_sid": None,
+            "trace_id": None,
+            "type": None,
+        },
     ]
-    assert list(reports[0])[:5] == ["v", "ts", "event", "call", "call_sid"]
+    assert list(reports[0])[:6] == ["v", "ts", "event", "call", "call_sid", "trace_id"]
 
 
 def test_a_sink_gets_what_it_wants() -> None:

@@ -100,6 +100,10 @@ class CallMetadata:
         return self._text("accountSid")
 
     @property
+    def trace_id(self) -> str | None:
+        return self._text("traceId")
+
+    @property
     def caller(self) -> str | None:
         return self._text("from")
 

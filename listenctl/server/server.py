@@ -204,7 +204,7 @@ class ListenServer:
         if rate < MIN_DTMF_RATE:
             detail = f"DTMF tones can't be detected at {rate} Hz; {MIN_DTMF_RATE} Hz is the minimum"
             event = WarningEvent(rule="dtmf-undetectable", detail=detail)
-            self.reporter.emit(event, call=log.id, call_sid=log.metadata.call_sid)
+            self.reporter.emit(event, **log.identity)
             return None
         return CallDtmfDetector(log.audio_format, log.samples)
 

@@ -55,7 +55,6 @@ class SimulatedCallLog:
         self._plan = plan
         self._metadata = metadata
         self._reporter = reporter
-        self._call_sid = metadata.call_sid
         self.id = metadata.call_sid or UNKNOWN_CALL
         self.lateness = Histogram()
         self.digits = ""
@@ -234,4 +233,4 @@ class SimulatedCallLog:
         self._emit(event)
 
     def _emit(self, event: EventFields) -> None:
-        self._reporter.emit(event, call=self.id, call_sid=self._call_sid)
+        self._reporter.emit(event, call=self.id, call_sid=self._metadata.call_sid, trace_id=self._metadata.trace_id)

@@ -24,7 +24,7 @@ from tests.helpers.server import Event, Events
 PLAN = CallPlan(target=target(3000))
 FIELDS = {"sampleRate": 8000, "mixType": "mono", "callSid": "CS-A"}
 HANG_UP = ConnectionEnd("jambonz", 1000)
-HEAD = {"v", "ts", "event", "call", "call_sid"}
+HEAD = {"v", "ts", "event", "call", "call_sid", "trace_id"}
 
 
 def new_log(plan: CallPlan = PLAN, fields: dict[str, object] = FIELDS) -> tuple[SimulatedCallLog, Events]:
@@ -49,15 +49,20 @@ def close(
     )
 
 
-@pytest.mark.parametrize(("fields", "call_id", "call_sid"), [(FIELDS, "CS-A", "CS-A"), ({}, UNKNOWN_CALL, None)])
-def test_every_event_names_its_call(fields: dict[str, object], call_id: str, call_sid: str | None) -> None:
+@pytest.mark.parametrize(
+    ("fields", "call_id", "call_sid", "trace_id"),
+    [(FIELDS | {"traceId": "4bf92f"}, "CS-A", "CS-A", "4bf92f"), ({}, UNKNOWN_CALL, None, None)],
+)
+def test_every_event_names_its_call(
+    fields: dict[str, object], call_id: str, call_sid: str | None, trace_id: str | None
+) -> None:
     call, events = new_log(fields=fields)
 
     call.warn("dtmf-not-passed", "key 1")
 
     assert call.id == call_id
-    assert [(event["event"], event["call"], event["call_sid"]) for event in events.all] == [
-        ("warning", call_id, call_sid)
+    assert [(event["event"], event["call"], event["call_sid"], event["trace_id"]) for event in events.all] == [
+        ("warning", call_id, call_sid, trace_id)
     ]
     assert last(events) == {"rule": "dtmf-not-passed", "detail": "key 1"}
 

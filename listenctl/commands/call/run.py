@@ -154,8 +154,9 @@ def _hang_up_on_output_error(call: SimulatedCall) -> str:
 @asynccontextmanager
 async def _published(call: SimulatedCall, reporter: Reporter, calls: Path | None) -> AsyncIterator[None]:
     def warn(detail: str) -> None:
-        call_sid = call.metadata.call_sid
-        reporter.emit(WarningEvent(rule="no-call-socket", detail=detail), call=call_sid, call_sid=call_sid)
+        call_sid, trace_id = call.metadata.call_sid, call.metadata.trace_id
+        event = WarningEvent(rule="no-call-socket", detail=detail)
+        reporter.emit(event, call=call_sid, call_sid=call_sid, trace_id=trace_id)
 
     if calls is None:
         yield

@@ -244,7 +244,7 @@ class LiveCall:
     def _report(self, event: EventFields) -> None:
         log = self.log
         assert log is not None
-        self._server.reporter.emit(event, call=log.id, call_sid=log.metadata.call_sid)
+        self._server.reporter.emit(event, **log.identity)
 
 
 def _describe_start(log: LiveCallLog) -> CallStartedEvent:
@@ -284,4 +284,4 @@ class LevelReporter:
                 for level in levels
             ]
             event = LevelsEvent(position=start, time=round(start / rate, 3), channels=channels)
-            self._reporter.emit(event, call=log.id, call_sid=log.metadata.call_sid)
+            self._reporter.emit(event, **log.identity)

@@ -4,7 +4,7 @@ import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 
-from listenctl.events import Completeness
+from listenctl.events import CallIdentity, Completeness
 from listenctl.media.dtmf_detector import DtmfTone
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
@@ -75,6 +75,10 @@ class LiveCallLog:
     samples: int = 0
     ended_at: float | None = None
     ending: LiveCallEnd | None = None
+
+    @property
+    def identity(self) -> CallIdentity:
+        return {"call": self.id, "call_sid": self.metadata.call_sid, "trace_id": self.metadata.trace_id}
 
     def add_entry(self, entry: LogEntry) -> None:
         text = b""

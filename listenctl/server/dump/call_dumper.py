@@ -12,7 +12,7 @@ from pathlib import Path
 from listenctl.background_writer import BackgroundWriter, Job, LoopMailbox
 from listenctl.capture.formats.dump_line_format import DumpAudio, DumpEnd, DumpFault, DumpHeader, DumpLoss
 from listenctl.errors import UsageError
-from listenctl.events import DumpFailedEvent, DumpSavedEvent, EventFields
+from listenctl.events import CallIdentity, DumpFailedEvent, DumpSavedEvent, EventFields
 from listenctl.media.files.new_files import check_writable, make_private_folder
 from listenctl.media.files.recording_names import clean_for_file_name
 from listenctl.protocol.frames.raw_frame_reader import RawFrameReader
@@ -109,9 +109,10 @@ class CallDumper:
                 target=log.target,
                 subprotocol=log.subprotocol,
             )
+        about: CallIdentity = {"call": header.call} if log is None else log.identity
         path = self._folder / f"{clean_for_file_name(header.call)}.jsonl"
         return DumpFile(
-            path, header, lambda event: self._results.add_job(partial(self._report, header, event)), self._loop.time
+            path, header, lambda event: self._results.add_job(partial(self._report, about, event)), self._loop.time
         )
 
     def hand_over(self, dump: "CallDump") -> None:
@@ -145,13 +146,13 @@ class CallDumper:
     def _write_dumps(self, dumps: Sequence["CallDump"]) -> None:
         self._writer.add_jobs(*chain.from_iterable(map(self._take_jobs, dumps)))
 
-    def _report(self, header: DumpHeader, event: EventFields) -> None:
+    def _report(self, about: CallIdentity, event: EventFields) -> None:
         match event:
             case DumpFailedEvent():
                 self.lost_frames = True
             case DumpSavedEvent(lost_frames=lost):
                 self.lost_frames |= lost > 0
-        self._server.reporter.emit(event, call=header.call, call_sid=header.call_sid)
+        self._server.reporter.emit(event, **about)
 
 
 class CallDump:

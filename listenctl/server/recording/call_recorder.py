@@ -215,7 +215,7 @@ class FileRecorder:
                 self.recorded_bytes += event.bytes
                 self.recorded_seconds += event.seconds
                 self.lost_audio |= bool(event.unrecorded_samples)
-        self._reporter.emit(event, call=log.id, call_sid=log.metadata.call_sid)
+        self._reporter.emit(event, **log.identity)
 
     def _note_end(self) -> None:
         self._unfinished -= 1

@@ -92,13 +92,13 @@ class PipeRecorder:
             complete=not log.ledger.lost_samples and not self.lost_audio,
             warnings=[],
         )
-        self._reporter.emit(event, call=log.id, call_sid=log.metadata.call_sid)
+        self._reporter.emit(event, **log.identity)
 
     def _fail(self, reason: str) -> None:
         if not self.lost_audio and self._log is not None:
             self.lost_audio = True
             event = RecordingFailedEvent(path="-", reason=reason)
-            self._reporter.emit(event, call=self._log.id, call_sid=self._log.metadata.call_sid)
+            self._reporter.emit(event, **self._log.identity)
 
     def _break(self, exc: OSError) -> None:
         self._broken = True

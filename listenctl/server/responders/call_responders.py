@@ -63,7 +63,7 @@ class CallResponders:
         self, responders: Sequence[Responder], log: LiveCallLog, tools: AttachedTools, *, control: Path | None
     ) -> None:
         def report(event: EventFields) -> None:
-            self._reporter.emit(event, call=log.id, call_sid=log.metadata.call_sid)
+            self._reporter.emit(event, **log.identity)
 
         for responder in responders:
             tool = InProcessTool(tools, log, audio=responder.wants_audio)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from urllib.parse import unquote
 
 from listenctl.protocol.opening_handshake import SUBPROTOCOLS
+from listenctl.protocol.path_token import TOKEN_PREFIX
 
 HIDDEN = "***"
 MAX_TARGET = 8192
@@ -102,13 +103,13 @@ def _is_protocol_name(name: str) -> bool:
 
 def _is_key(part: str) -> bool:
     # Words in a path may contain the mark of a key: "risk-".
-    return _WEB_TOKEN.search(part) is not None or _KEY.fullmatch(part) is not None
+    return TOKEN_PREFIX in part or _WEB_TOKEN.search(part) is not None or _KEY.fullmatch(part) is not None
 
 
 def _looks_random(value: str) -> bool:
     if _UUID.fullmatch(value):
         return False
-    if _WEB_TOKEN.search(value) or _KEY.search(value):
+    if TOKEN_PREFIX in value or _WEB_TOKEN.search(value) or _KEY.search(value):
         return True
     mixed = any(one.isdigit() for one in value) and any(one.isalpha() for one in value)
     return mixed and _RANDOM.fullmatch(value) is not None and not _UUID.search(value)

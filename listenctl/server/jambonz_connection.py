@@ -34,8 +34,9 @@ from listenctl.protocol.listen_session import (
 from listenctl.server.audio_arrivals import AudioArrivals
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import LiveCallEnd
+from listenctl.server.handshake_refusal import TOO_LATE, TOO_MANY
 from listenctl.server.read_schedule import CHECK_INTERVAL, FIRST_READ, ReadSchedule
-from listenctl.server.server_handshake import TOO_LATE, TOO_MANY, AcceptedHandshake, ServerHandshake
+from listenctl.server.server_handshake import AcceptedHandshake, ServerHandshake
 from listenctl.server.settings import ServerSettings
 
 if TYPE_CHECKING:

@@ -24,12 +24,12 @@ from listenctl.server.answered_requests import AnsweredRequests
 from listenctl.server.calls.live_call import LevelWatcher, LiveCall
 from listenctl.server.calls.live_call_log import CallIds, LiveCallLog
 from listenctl.server.control_api.control_socket import ControlSocket, no_control
+from listenctl.server.handshake_refusal import NO_MORE_CALLS, HandshakeRefusal
 from listenctl.server.jambonz_connection import JambonzConnection
 from listenctl.server.operations.http_endpoints import AdminPort, HttpEndpoints
 from listenctl.server.operations.server_metrics import ServerMetrics
 from listenctl.server.read_schedule import FIRST_READ, TimingWheel
 from listenctl.server.recording.call_recorder import CallRecorder, CallRecording
-from listenctl.server.server_handshake import NO_MORE_CALLS, HandshakeRefusal
 from listenctl.server.server_totals import COUNTED_EVENTS, ServerTotals
 from listenctl.server.settings import ServerSettings
 from listenctl.server.shutdown import Shutdown
@@ -137,7 +137,9 @@ class ListenServer:
         """Return why a request for ``target`` can't become a call now, None if it can."""
         path = unquote(target.partition("?")[0])
         if self.settings.path is not None and path != self.settings.path:
-            return HandshakeRefusal(HTTPStatus.NOT_FOUND, f"calls go to {self.settings.path}, not to {path}")
+            return HandshakeRefusal(
+                HTTPStatus.NOT_FOUND, f"calls go to {self.settings.path}, not to {shown_target(path)}"
+            )
         if self.shutdown.begun or self.has_taken_all(with_beginning=True):
             return NO_MORE_CALLS
         upstream = self.settings.upstream

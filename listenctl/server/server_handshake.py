@@ -23,7 +23,17 @@ from listenctl.background_task import log_failure
 from listenctl.net.nonblocking_socket import NonblockingSocket
 from listenctl.net.tls_failures import failure_seen_by_server
 from listenctl.protocol.opening_handshake import SUBPROTOCOLS
+from listenctl.protocol.path_token import take_token
 from listenctl.protocol.proxy_protocol import NotProxyProtocolError
+from listenctl.server.access.failure_limit import client_network
+from listenctl.server.handshake_refusal import (
+    FAILED,
+    NOT_WAITED,
+    TLS_ON_PLAIN_PORT,
+    TOO_LONG,
+    UPSTREAM_LOOP,
+    HandshakeRefusal,
+)
 from listenctl.server.operations.http_endpoints import is_probe
 
 if TYPE_CHECKING:
@@ -39,30 +49,6 @@ _TLS_RECORD = b"\x16\x03"
 _HOP_BY_HOP = frozenset(
     ("connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade")
 )
-
-
-@dataclass(frozen=True, slots=True)
-class HandshakeRefusal:
-    """Why a request doesn't become a call."""
-
-    status: int
-    reason: str  # reported, and sent to the client in the body of the answer
-    public_reason: str = ""  # sent instead of ``reason`` if that isn't for everyone
-    answer: Response | None = None  # the whole answer, if it isn't made from the reason
-
-
-UPSTREAM_LOOP = HandshakeRefusal(
-    HTTPStatus.LOOP_DETECTED, "--upstream leads back to this server; give the URL of the application itself"
-)
-UNAUTHORIZED = HandshakeRefusal(HTTPStatus.UNAUTHORIZED, "the credentials are missing or wrong")
-NOT_WAITED = HandshakeRefusal(HTTPStatus.BAD_REQUEST, "the client sent too much before the answer")
-TOO_LATE = HandshakeRefusal(HTTPStatus.REQUEST_TIMEOUT, "the handshake took too long")
-TOO_MANY = HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are in their handshake")
-TOO_MANY_PASSWORDS = HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many passwords wait to be checked")
-TLS_ON_PLAIN_PORT = HandshakeRefusal(HTTPStatus.BAD_REQUEST, "this port speaks ws://, not wss://")
-TOO_LONG = HandshakeRefusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request is too long")
-NO_MORE_CALLS = HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, "this server takes no more calls")
-FAILED = HandshakeRefusal(HTTPStatus.INTERNAL_SERVER_ERROR, "the handshake failed unexpectedly")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +153,8 @@ class ServerHandshake:
             self._deciding.cancel()
 
     def _take_request(self, target: str | None, head: bytes, early_data: bytes) -> None:
-        self.target = None if target is None else target.encode(errors="surrogateescape").decode(errors="replace")
+        token, public_target = (None, None) if target is None else take_token(target)
+        self.target = public_target and public_target.encode(errors="surrogateescape").decode(errors="replace")
         self._received = early_data
         if target is not None and is_probe(target, head, self.remote):
             deciding = partial(self._answer_probe, head.partition(b" ")[0].decode(), target)
@@ -187,27 +174,34 @@ class ServerHandshake:
         request = requests[0]
         assert isinstance(request, Request)
         assert target is not None
-        allowed = (
-            True
-            if credentials is None
-            else credentials.check_authorization(_authorization(request), self.remote.rpartition(":")[0])
-        )
-        if isinstance(allowed, bool) and upstream is None:
-            answer = self._examine(request, allowed=allowed)
+        assert public_target is not None
+        refusal = None
+        if credentials is not None:
+            # A token that is for us is not for the application behind a relay.
+            target = public_target
+            client = client_network(self.remote.rpartition(":")[0])
+            refusal = credentials.check_credentials(_authorization(request), token, client)
+        if (refusal is None or isinstance(refusal, HandshakeRefusal)) and upstream is None:
+            answer = self._examine(request, refusal)
             if answered is not None and isinstance(answer, Response):
                 answered.remember(head, answer)
             self._answer(answer, None)
         else:
-            deciding = partial(self._decide, request, allowed, upstream=upstream, target=target)
+            deciding = partial(self._decide, request, refusal, upstream=upstream, target=target)
             self._deciding = self._server.tasks.create_task(log_failure(deciding, "a handshake", self._fail))
 
     async def _decide(
-        self, request: Request, allowed: bool | Awaitable[bool | None], *, upstream: "RelayTarget | None", target: str
+        self,
+        request: Request,
+        refusal: HandshakeRefusal | Awaitable[HandshakeRefusal | None] | None,
+        *,
+        upstream: "RelayTarget | None",
+        target: str,
     ) -> None:
         connection: UpstreamConnection | None = None
         try:
-            right = allowed if isinstance(allowed, bool) else await allowed
-            answer = TOO_MANY_PASSWORDS if right is None else self._examine(request, allowed=right)
+            decided = await refusal if isinstance(refusal, Awaitable) else refusal
+            answer = self._examine(request, decided)
             if upstream is not None and isinstance(answer, Response):
                 opened = await upstream.open(UpstreamRequest.copy(target, request), self._server.tasks)
                 if isinstance(opened, HandshakeRefusal):
@@ -234,13 +228,13 @@ class ServerHandshake:
         self._deciding = None
         self.refuse_unparsed(FAILED)
 
-    def _examine(self, request: Request, *, allowed: bool) -> Response | HandshakeRefusal:
+    def _examine(self, request: Request, refusal: HandshakeRefusal | None) -> Response | HandshakeRefusal:
         assert self.target is not None
         upstream = self._settings.upstream
         keys = request.headers.get_all("Sec-WebSocket-Key")
         if upstream is not None and any(map(upstream.has_requested_with, keys)):
             return UPSTREAM_LOOP
-        refusal = self._server.check_admission(self.target) if allowed else UNAUTHORIZED
+        refusal = refusal or self._server.check_admission(self.target)
         if refusal is not None:
             return refusal
         response = self.protocol.accept(request)
@@ -342,8 +336,9 @@ def _send_refusal(protocol: ServerProtocol, refusal: HandshakeRefusal) -> None:
     response = protocol.reject(refusal.status, (refusal.public_reason or refusal.reason) + "\n")
     if refusal.status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = 'Basic realm="listenctl", charset="UTF-8"'
-    if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        response.headers["Retry-After"] = "10"
+    retry_after = refusal.retry_after or (10 if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE else 0)
+    if retry_after:
+        response.headers["Retry-After"] = str(retry_after)
     protocol.send_response(response)
 
 

@@ -14,7 +14,8 @@ from listenctl.net.open_connection import HandshakeTimeoutError
 from listenctl.net.server_address import CallTarget
 from listenctl.net.websocket_url import WebSocketUrl
 from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
-from listenctl.server.server_handshake import HandshakeRefusal, UpstreamRequest, copy_answer
+from listenctl.server.handshake_refusal import HandshakeRefusal
+from listenctl.server.server_handshake import UpstreamRequest, copy_answer
 
 if TYPE_CHECKING:
     from listenctl.server.relay import Relay

@@ -16,7 +16,8 @@ from listenctl.commands.command_line import COMMANDS, command_group, run_command
 from listenctl.installed_versions import describe_versions
 from listenctl.media.files.wav_header import wav_header
 from listenctl.protocol.audio import AudioFormat
-from listenctl.server.access.check_credentials import CredentialsFile, verify_password
+from listenctl.server.access.auth_file import Right, User, parse_users
+from listenctl.server.access.secret_hashes import hash_token, verify_password
 from tests.helpers.cli import listenctl, refusal
 
 AUDIO = struct.pack("<800h", *range(800))
@@ -142,7 +143,6 @@ def test_passwd_writes_an_entry_that_gives_access(tmp_path: Path) -> None:
     assert user == "listen"
     assert verify_password("s3cret", hashed)
     assert users.stat().st_mode & 0o777 == 0o600
-    assert CredentialsFile(users).check_authorization(None) is False
 
 
 def test_passwd_changes_one_user_and_leaves_the_others(tmp_path: Path) -> None:
@@ -153,6 +153,34 @@ def test_passwd_changes_one_user_and_leaves_the_others(tmp_path: Path) -> None:
     assert sorted(entries) == ["a", "b"]
     assert verify_password("3", entries["a"])
     assert verify_password("2", entries["b"])
+
+
+def test_passwd_makes_a_token_and_keeps_only_its_digest(tmp_path: Path) -> None:
+    run = listenctl("passwd", "--token", "--rights", "record,control", "ivr", "users", home=tmp_path)
+
+    users = tmp_path / "users"
+    assert (run.returncode, run.stderr) == (0, "")
+    assert re.fullmatch(r"lctok_[\w-]{32}\n", run.stdout)
+    assert parse_users(users.read_text(), "users")["ivr"] == User(
+        "ivr", hash_token(run.stdout.strip()), frozenset(Right)
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("--token", "ivr"), "--token needs the auth file"),
+        (("--delete", "ivr"), "--delete needs the auth file"),
+        (("--delete", "--token", "ivr", "users"), "leave out --token and --rights"),
+        (("--rights", "admin", "ivr", "users"), "--rights: no rights: 'admin'; give record or control"),
+    ],
+)
+def test_passwd_refuses_what_it_cannot_do(arguments: tuple[str, ...], problem: str, tmp_path: Path) -> None:
+    run = listenctl("passwd", *arguments, home=tmp_path, given="x")
+
+    assert run.returncode == 2
+    assert problem in run.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_passwd_without_a_file_prints_the_entry(tmp_path: Path) -> None:

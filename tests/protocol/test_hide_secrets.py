@@ -23,6 +23,7 @@ KEY = "0123456789abcdef0123456789abcdef01234567"
         ("/x?j=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "/x?j=***"),
         ("/x#access_token=abc", "/x#access_token=***"),
         ("/sk-0123456789abcdefABCDEF/x", "/***/x"),
+        ("/lctok_Ab-9/calls?x=lctok_Ab", "/***/calls?x=***"),
         ("/listen/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln/x", "/listen/***/x"),
         ("/listen/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.", "/listen/***"),
         ("/listen/eyJhbGciOiJkaXIifQ..aXY.dGV4dA.dGFn", "/listen/***"),

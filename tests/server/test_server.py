@@ -13,9 +13,9 @@ from listenctl.events import Reporter
 from listenctl.net.listening_sockets import raise_descriptor_limit
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import MAX_ID_LENGTH, CallIds, LiveCallLog
+from listenctl.server.handshake_refusal import TOO_MANY
 from listenctl.server.recording.call_recorder import FileRecorder
 from listenctl.server.server import ListenServer
-from listenctl.server.server_handshake import TOO_MANY
 from tests.helpers.frames import HANDSHAKE, binary, close, text
 from tests.helpers.server import faster, running
 

@@ -11,7 +11,7 @@ import pytest
 
 from listenctl.net.server_address import CallTarget, client_tls_context
 from listenctl.net.websocket_url import parse_websocket_url
-from listenctl.server.access.check_credentials import SharedCredentials
+from listenctl.server.access.check_credentials import shared_credentials
 from listenctl.server.upstream import RelayTarget, UpstreamConnection, upstream_path
 from tests.helpers.frames import HANDSHAKE, WireFrame, binary, close, text
 from tests.helpers.scripted_server import Script, Side, accept, answering, read_request, relaying, serving
@@ -268,7 +268,7 @@ async def test_a_redirect_is_followed_as_jambonz_does() -> None:
 
 
 async def test_our_own_credentials_are_asked_for_first() -> None:
-    async with relaying(credentials=SharedCredentials("listen:s3cret")) as relayed:
+    async with relaying(credentials=shared_credentials("listen:s3cret")) as relayed:
         refused = await relayed.run.ask(HANDSHAKE)
         peer = await relayed.run.open(asking(AUTHORIZATION))
         accepted = await peer.read_head()

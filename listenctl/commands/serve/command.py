@@ -248,14 +248,14 @@ def record_settings(options: ServerOptions, destination: str) -> "RecordSettings
 
 def read_credentials_check(options: ServerOptions) -> "CredentialsCheck | None":
     """Return what checks the credentials of clients, None if everyone may connect."""
-    from listenctl.server.access.check_credentials import CredentialsFile, SharedCredentials
+    from listenctl.server.access.check_credentials import file_credentials, shared_credentials
 
     shared = os.environ.get("LISTENCTL_AUTH")
     if options.no_auth:
         return None
     if options.auth_file is not None:
-        return CredentialsFile(options.auth_file)
-    return SharedCredentials(shared) if shared else None
+        return file_credentials(options.auth_file)
+    return shared_credentials(shared) if shared else None
 
 
 def read_certificate(cert: Path | None, key: Path | None) -> "ssl.SSLContext | None":

@@ -1,153 +1,192 @@
 """
-Who may connect: HTTP Basic credentials, as ``wsAuth`` of the `listen` verb sends them (listenctl-protocol(7) 1.4).
+Whose requests become calls: HTTP Basic credentials, as ``wsAuth`` of the `listen` verb sends them
+(listenctl-protocol(7) 1.4), or a token in the URL.
 
-scrypt takes tens of milliseconds by design, so hashes are verified in threads, a few at a time. A header that was right
-is remembered by its keyed digest, so that a thousand calls cost one computation.
+scrypt takes tens of milliseconds by design, so passwords are verified in threads, a few at a time. Credentials are
+remembered by their keyed digest, right or wrong, so that a thousand calls cost one computation. What is wrong is
+answered late, and an address that has tried too much has to wait; both keep out nobody who was let in before.
 """
 
+import asyncio
 import base64
 import binascii
-import hashlib
 import hmac
-import logging
-import os
 import secrets
-from collections.abc import Coroutine
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from listenctl.errors import UsageError
-from listenctl.media.files.kept_names import replace_file
 from listenctl.protocol.opening_handshake import MAX_CREDENTIAL_CHARACTERS
+from listenctl.server.access.auth_file import AuthFile, Right, User
+from listenctl.server.access.failure_limit import AnswerDelay, FailureLimit
+from listenctl.server.access.secret_hashes import (
+    LOWEST_COST,
+    SCRYPT_COST,
+    hash_password,
+    hash_token,
+    is_token_hash,
+    verify_password,
+)
 from listenctl.server.access.verification_queue import VerificationQueue
+from listenctl.server.handshake_refusal import TOO_MANY_PASSWORDS, UNAUTHORIZED, HandshakeRefusal
 
-SCRYPT_COST = 2**14
-SCRYPT_BLOCK = 8
-SCRYPT_MEMORY = 64 * 1024 * 1024
-KEY_BYTES = 32
 REMEMBERED = 1000
-THREADS = 2
+REMEMBERED_WRONG = 10_000
+_KEY_BYTES = 32
+_THREADS = 2
 
 K = TypeVar("K")
 V = TypeVar("V")
 
-logger = logging.getLogger(__name__)
+
+def shared_credentials(text: str) -> "CredentialsCheck":
+    """Return the check of one ``user:password`` for all clients; raises UsageError if jambonz couldn't send it."""
+    name, _, password = text.partition(":")
+    if not name or not password:
+        raise UsageError("LISTENCTL_AUTH must be user:password, neither of them empty")
+    if len(text) - 1 > MAX_CREDENTIAL_CHARACTERS:
+        limit = MAX_CREDENTIAL_CHARACTERS
+        raise UsageError(f"LISTENCTL_AUTH is longer than the {limit} characters that jambonz sends")
+    users = {name: User(name, hash_password(password, LOWEST_COST))}
+    return CredentialsCheck(lambda: users, cost=LOWEST_COST)
 
 
-class SharedCredentials:
-    """One ``user:password`` for all clients, from an environment variable."""
-
-    def __init__(self, credentials: str) -> None:
-        if not all(credentials.partition(":")):
-            raise UsageError("LISTENCTL_AUTH must be user:password, neither of them empty")
-        if len(credentials) - 1 > MAX_CREDENTIAL_CHARACTERS:
-            limit = MAX_CREDENTIAL_CHARACTERS
-            raise UsageError(f"LISTENCTL_AUTH is longer than the {limit} characters that jambonz sends")
-        self._credentials = os.fsencode(credentials)
-
-    def check_authorization(self, authorization: str | None, client: str = "") -> bool:  # noqa: ARG002 - as below
-        return hmac.compare_digest(decode_basic(authorization) or b"", self._credentials)
+def file_credentials(path: Path) -> "CredentialsCheck":
+    """Return the check of the users of an auth file; raises UsageError if it is invalid."""
+    return CredentialsCheck(AuthFile(path).read_users, cost=SCRYPT_COST)
 
 
-class CredentialsFile:
-    """The users of a file as ``listenctl passwd`` writes it, read again when it changes; UsageError if invalid."""
+class CredentialsCheck:
+    def __init__(self, read_users: Callable[[], Mapping[str, User]], *, cost: int) -> None:
+        self.results: Counter[str] = Counter()  # of checked requests
+        self._read_users = read_users  # returns another object after a change
+        self._users: Mapping[str, User] = {}
+        self._key = secrets.token_bytes(_KEY_BYTES)
+        self._tokens: dict[bytes, User] = {}
+        self._right: dict[bytes, User] = {}  # by digests of credentials
+        self._wrong: dict[bytes, None] = {}
+        self._let_in: dict[tuple[str, str], None] = {}  # names of users and clients that they came from
+        self._queue = VerificationQueue(_THREADS)
+        self._failures = FailureLimit()
+        self._delay = AnswerDelay()
+        # A user who isn't there must take as long as one who is.
+        self._nobody = hash_password(secrets.token_hex(), cost)
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._key = secrets.token_bytes(KEY_BYTES)
-        self._remembered: dict[bytes, tuple[str, str]] = {}  # the entry that a digest was right for
-        self._let_in: dict[tuple[str, str], None] = {}  # names of users and addresses that they came from
-        self._queue = VerificationQueue(THREADS)
-        # A user who isn't in the file must take as long as one who is.
-        self._nobody = hash_password(secrets.token_hex())
-        self._stamp = 0
-        self._fault = ""
-        self._users: dict[str, str] = {}
-        self._load()
-
-    def check_authorization(
-        self, authorization: str | None, client: str = ""
-    ) -> bool | Coroutine[None, None, bool | None]:
-        """Return whether a header of ``client``, its address, is right; None if too many others are being checked."""
+    def check_credentials(
+        self, authorization: str | None, token: str | None, client: str
+    ) -> HandshakeRefusal | Coroutine[None, None, HandshakeRefusal | None] | None:
+        """
+        Return why a request of ``client`` is refused, None if it isn't; a coroutine if that takes time. A token takes
+        precedence, as jambonz may send the credentials of an earlier listen.
+        """
+        self._note_changes()
+        if token is not None:
+            return self._check_token(token, client)
         credentials = decode_basic(authorization)
         if credentials is None:
-            return False
-        self._reload()
-        digest = hmac.digest(self._key, credentials, "sha256")
-        return digest in self._remembered or self._verify(credentials, digest, client)
+            return self._refuse("missing", UNAUTHORIZED)
+        digest = self._digest(credentials)
+        if (user := self._right.get(digest)) is not None:
+            return self._admit(user, client)
+        name, _, password = credentials.decode(errors="surrogateescape").partition(":")
+        seen_before = (name, client) in self._let_in
+        if not seen_before and (limited := self._refuse_limited(client)) is not None:
+            return limited
+        if digest in self._wrong:
+            return self._refuse_wrong(digest, client)
+        return self._verify(name, password, digest, client, first=seen_before)
 
-    async def _verify(self, credentials: bytes, digest: bytes, client: str) -> bool | None:
-        user, _, password = credentials.decode(errors="surrogateescape").partition(":")
-        known = self._users.get(user)
-        verify = partial(verify_password, password, known or self._nobody)
+    def _check_token(
+        self, token: str, client: str
+    ) -> HandshakeRefusal | Coroutine[None, None, HandshakeRefusal | None] | None:
+        # A search by keyed digest takes a time that says nothing about the tokens that there are.
+        digest = self._digest(hash_token(token).encode())
+        user = self._tokens.get(digest)
+        if user is not None:
+            return self._admit(user, client)
+        return self._refuse_limited(client) or self._refuse_wrong(digest, client)
+
+    async def _verify(
+        self, name: str, password: str, digest: bytes, client: str, *, first: bool
+    ) -> HandshakeRefusal | None:
+        users = self._users
+        user = users.get(name)
+        hashed = self._nobody if user is None or is_token_hash(user.hashed) else user.hashed
         # All calls of a media server that comes back arrive at once, and share one verification.
-        verified = await self._queue.verify(digest, verify, client, first=(user, client) in self._let_in)
-        if not verified or known is None or known != self._users.get(user):
-            return None if verified is None else False
-        _remember(self._remembered, digest, (user, known))
-        _remember(self._let_in, (user, client), None)
-        return True
+        right = await self._queue.verify(digest, partial(verify_password, password, hashed), client, first=first)
+        if right is None:
+            return self._refuse("unchecked", TOO_MANY_PASSWORDS)
+        now = self._users.get(name)
+        if right and now is not None and now.hashed == hashed:
+            _remember(self._right, digest, now, REMEMBERED)
+            return self._admit(now, client)
+        if users is not self._users:
+            # The change of the file may have made them right.
+            return await self._refuse_late("wrong")
+        return await self._refuse_wrong(digest, client)
 
-    def _reload(self) -> None:
-        try:
-            if self._path.stat().st_mtime_ns != self._stamp:
-                self._load()
-        except (OSError, UsageError) as exc:
-            # While the file is being written or is broken, the users of its last valid version stay.
-            if str(exc) != self._fault:
-                self._fault = str(exc)
-                logger.warning("%s; the users that it had before may still connect", exc)
+    def _admit(self, user: User, client: str) -> HandshakeRefusal | None:
+        _remember(self._let_in, (user.name, client), None, REMEMBERED)
+        if Right.RECORD not in user.rights:
+            reason = f"the user {user.name} may not connect calls: the right {Right.RECORD} is missing in the auth file"
+            return self._refuse("forbidden", HandshakeRefusal(HTTPStatus.FORBIDDEN, reason))
+        self.results["accepted"] += 1
+        return None
 
-    def _load(self) -> None:
-        try:
-            self._stamp = self._path.stat().st_mtime_ns
-            text = self._path.read_text()
-        except (OSError, UnicodeDecodeError) as exc:
-            raise UsageError(_unreadable(self._path, exc)) from exc
-        self._users = parse_users(text, str(self._path))
-        # An edit must not have everybody verified again at once.
-        self._remembered = {
-            digest: (user, known)
-            for digest, (user, known) in self._remembered.items()
-            if self._users.get(user) == known
+    def _refuse(self, result: str, refusal: HandshakeRefusal) -> HandshakeRefusal:
+        self.results[result] += 1
+        return refusal
+
+    def _refuse_limited(self, client: str) -> HandshakeRefusal | None:
+        """Return a refusal if ``client`` has tried too much."""
+        seconds = self._failures.seconds_left(client, asyncio.get_running_loop().time())
+        if not seconds:
+            return None
+        reason = f"too many wrong credentials came from this address; it may try again in {seconds} s"
+        return self._refuse("limited", HandshakeRefusal(HTTPStatus.TOO_MANY_REQUESTS, reason, retry_after=seconds))
+
+    def _refuse_wrong(self, digest: bytes, client: str) -> Coroutine[None, None, HandshakeRefusal]:
+        again = digest in self._wrong
+        _remember(self._wrong, digest, None, REMEMBERED_WRONG)
+        if not again:
+            self._failures.add_failure(client, asyncio.get_running_loop().time())
+        return self._refuse_late("wrong-again" if again else "wrong")
+
+    async def _refuse_late(self, result: str) -> HandshakeRefusal:
+        self.results[result] += 1
+        await self._delay.wait()
+        return UNAUTHORIZED
+
+    def _note_changes(self) -> None:
+        users = self._read_users()
+        if users is self._users:
+            return
+        self._users = users
+        self._tokens = {
+            self._digest(user.hashed.encode()): user for user in users.values() if is_token_hash(user.hashed)
         }
+        # An edit must not have everybody verified again at once.
+        self._right = {
+            digest: users[user.name]
+            for digest, user in self._right.items()
+            if user.name in users and users[user.name].hashed == user.hashed
+        }
+        self._wrong.clear()
+
+    def _digest(self, secret: bytes) -> bytes:
+        return hmac.digest(self._key, secret, "sha256")
 
 
-def _remember(remembered: dict[K, V], key: K, value: V) -> None:
-    while len(remembered) >= REMEMBERED:
+def _remember(remembered: dict[K, V], key: K, value: V, most: int) -> None:
+    """Make ``key`` the newest of at most ``most``."""
+    remembered.pop(key, None)
+    while len(remembered) >= most:
         del remembered[next(iter(remembered))]
     remembered[key] = value
-
-
-def parse_users(text: str, name: str) -> dict[str, str]:
-    """Parse an auth file; blank lines and lines that begin with # are ignored."""
-    users = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        user, _, hashed = line.strip().partition(":")
-        if not user or not hashed.startswith("scrypt$") or _hash_parts(hashed) is None:
-            raise UsageError(f"{name}, line {number}: not user:hash; write entries with `listenctl passwd`")
-        users[user] = hashed
-    return users
-
-
-def set_user(path: Path, user: str, hashed: str | None) -> None:
-    """Add a user to an auth file, or remove it if ``hashed`` is None; raises UsageError if file or user is wrong."""
-    try:
-        text = path.read_text() if path.exists() else ""
-    except (OSError, UnicodeDecodeError) as exc:
-        raise UsageError(_unreadable(path, exc)) from exc
-    users = parse_users(text, str(path))
-    if hashed is None and user not in users:
-        raise UsageError(f"{path}: no user {user!r} found")
-    lines = [line for line in text.splitlines() if line.partition(":")[0].strip() != user]
-    lines += [] if hashed is None else [f"{user}:{hashed}"]
-    try:
-        replace_file(path, "".join(f"{line}\n" for line in lines).encode())
-    except OSError as exc:
-        raise UsageError(f"{path}: can't write the file: {exc.strerror}") from exc
 
 
 def decode_basic(authorization: str | None) -> bytes | None:
@@ -159,44 +198,3 @@ def decode_basic(authorization: str | None) -> bytes | None:
         return base64.b64decode(value.strip(), validate=True)
     except (binascii.Error, ValueError):
         return None
-
-
-def hash_password(password: str) -> str:
-    """Return a salted scrypt hash, one word without a colon."""
-    salt = os.urandom(16)
-    return "$".join(["scrypt", str(SCRYPT_COST), _encode(salt), _encode(_scrypt(password, salt, SCRYPT_COST))])
-
-
-def verify_password(password: str, hashed: str) -> bool:
-    parts = _hash_parts(hashed)
-    if parts is None:
-        return False
-    cost, salt, key = parts
-    return hmac.compare_digest(_scrypt(password, salt, cost), key)
-
-
-def _hash_parts(hashed: str) -> tuple[int, bytes, bytes] | None:
-    try:
-        _, cost, salt, key = hashed.split("$")
-        parts = int(cost), base64.b64decode(salt, validate=True), base64.b64decode(key, validate=True)
-    except ValueError:
-        return None
-    # scrypt's cost is a power of two; a much larger one than ours would stop the server.
-    return parts if 1 < parts[0] <= SCRYPT_COST * 4 and not parts[0] & (parts[0] - 1) and parts[2] else None
-
-
-def _scrypt(password: str, salt: bytes, cost: int) -> bytes:
-    secret = password.encode(errors="surrogateescape")
-    return hashlib.scrypt(secret, salt=salt, n=cost, r=SCRYPT_BLOCK, p=1, maxmem=2 * SCRYPT_MEMORY, dklen=KEY_BYTES)
-
-
-def _encode(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _unreadable(path: Path, exc: OSError | UnicodeDecodeError) -> str:
-    return f"{path}: can't read the file: {exc.strerror if isinstance(exc, OSError) else 'it is not a text file'}"
-
-
-CredentialsCheck: TypeAlias = SharedCredentials | CredentialsFile
-"""Checks the Authorization header of a handshake."""

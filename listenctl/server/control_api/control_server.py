@@ -29,7 +29,7 @@ from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.control_api.attached_tools import CALL_ENDED
 from listenctl.server.control_api.tool_sender import CLOSE_TIMEOUT, MAX_WAITING, ToolSender, ToolWebSocket
-from listenctl.server.server_handshake import HandshakeRefusal
+from listenctl.server.handshake_refusal import HandshakeRefusal
 
 if TYPE_CHECKING:
     from listenctl.server.server import ListenServer

@@ -116,6 +116,11 @@ class ServerMetrics:
         yield Total("calls_broken", "Calls whose connection broke", server.calls_failed)
         yield LabelledTotal("calls_ended", "Ended calls", "close_code", self._close_codes)
         yield LabelledTotal("connections_refused", "Refused connections, by HTTP status", "status", self._refused)
+        credentials = server.settings.credentials
+        checked = {} if credentials is None else credentials.results
+        yield LabelledTotal(
+            "credentials_checked", "Requests whose credentials were checked, by result", "result", checked
+        )
         yield Total("metadata_repaired", "Calls with broken metadata", server.repaired_metadata)
         yield Durations("mark_round_trip_seconds", "Seconds from a mark to its answer", self._round_trips)
 

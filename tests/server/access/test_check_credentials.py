@@ -312,7 +312,7 @@ async def test_wrong_passwords_of_a_known_name_keep_nobody_out(edited: bool, use
     )
 
     assert all(verdicts)
-    assert len(computed) <= 8
+    assert len(computed) < 20
     assert not any(await asyncio.gather(*wrong))
 
 

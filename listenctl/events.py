@@ -417,6 +417,7 @@ class ConnectionRefusedEvent(EventFields):
     target: str | None
     status: int
     reason: str
+    limit: str | None
 
 
 @json_object

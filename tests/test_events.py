@@ -25,7 +25,7 @@ def test_every_event_has_what_all_have_first() -> None:
     reporter = Reporter(reports.append, clock=lambda: STARTED_AT)
 
     reporter.emit(
-        ConnectionRefusedEvent(remote="h", target=None, status=401, reason="no"),
+        ConnectionRefusedEvent(remote="h", target=None, status=401, reason="no", limit=None),
         call="CS-A~2",
         call_sid="CS-A",
         trace_id="4bf92f",
@@ -44,6 +44,7 @@ def test_every_event_has_what_all_have_first() -> None:
             "target": None,
             "status": 401,
             "reason": "no",
+            "limit": None,
         },
         {
             "v": 1,

@@ -8,7 +8,8 @@ import atexit
 import os
 import re
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +17,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
-from listenctl.errors import ExitStatus, ListenctlError
+from listenctl.errors import ExitStatus, ListenctlError, UsageError
 from listenctl.terminal.standard_streams import write_message, write_stdout
 
 COMMANDS = {
@@ -91,6 +92,12 @@ class SectionedCommand(TyperCommand):
     The boxes that rich draws take longer than everything else that a ``--help`` does.
     """
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        from listenctl.commands.config_sources import REREAD
+
+        ctx.meta[REREAD] = partial(_parse_again, ctx, tuple(args))
+        return super().parse_args(ctx, args)
+
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the usage without the braces that Typer puts around a required argument."""
         return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
@@ -152,6 +159,22 @@ def _root(
     from listenctl.commands.config_sources import read_defaults
 
     ctx.default_map = read_defaults(config, os.environ, _known_settings(ctx))
+
+
+def _parse_again(ctx: Any, arguments: Sequence[str]) -> Mapping[str, Any]:
+    """Return what ``arguments`` of a command mean with the settings file of now; raises UsageError."""
+    from listenctl.commands.config_sources import read_defaults
+
+    name, parent = ctx.info_name, ctx.parent
+    chosen = parent.params["config"]
+    defaults = read_defaults(Path(chosen) if chosen else None, os.environ, _known_settings(parent))
+    try:
+        # The parser takes what it parses off the list.
+        again = ctx.command.make_context(name, [*arguments], parent=parent, default_map=defaults.get(name, {}))
+    except ParserError as exc:
+        raise UsageError(_usage_error(exc)) from exc
+    values: Mapping[str, Any] = again.params
+    return values
 
 
 def _known_settings(ctx: typer.Context) -> dict[str, dict[str, bool] | None]:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import typer
 
 FILE = Path("listenctl/config.toml")
+REREAD = "listenctl.reread"
+"""Where the context of a command has the function that parses its arguments again, with the file of now."""
 
 Known = Mapping[str, Mapping[str, bool] | None]
 """The parameters of each command and whether they may be repeated; None for a command that isn't run."""

@@ -7,7 +7,7 @@ command. So each option is defined once.
 
 import inspect
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import partial
 from math import isfinite
@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
 
-from listenctl.commands.config_sources import option_name
+from listenctl.commands.config_sources import REREAD, option_name
 from listenctl.errors import UsageError
 from listenctl.play_to_call.stream_lead import MAX_LEAD, MIN_LEAD, STREAM_LEAD
 
@@ -33,11 +33,13 @@ ProfileName = Literal["ideal", "current", "old", "next"]
 def with_options(options: type[Options], run: Callable[[Options], int]) -> Callable[..., int]:
     """Return a function with a parameter for each field of ``options``, which calls ``run`` with them."""
     hints = get_type_hints(options, include_extras=True)
-    optional = {"given"} if issubclass(options, GivenOptions) else set()
+    of_context = {"given", "reread"} if issubclass(options, GivenOptions) else set()
 
     def command(ctx: typer.Context, **values: Any) -> int:
-        given = frozenset(name for name in values if _is_on_command_line(ctx, name))
-        return run(options(**values, **dict.fromkeys(optional, given)))
+        if of_context:
+            given = frozenset(name for name in values if _is_on_command_line(ctx, name))
+            values.update(given=given, reread=ctx.meta.get(REREAD, dict))
+        return run(options(**values))
 
     parameters = [
         inspect.Parameter(
@@ -47,7 +49,7 @@ def with_options(options: type[Options], run: Callable[[Options], int]) -> Calla
             annotation=_completed(field.name, hints[field.name]),
         )
         for field in fields(options)  # type: ignore[arg-type]
-        if field.name not in optional
+        if field.name not in of_context
     ]
     context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
     parameters.insert(0, context)
@@ -75,6 +77,8 @@ class GivenOptions:
 
     given: frozenset[str] = frozenset()
     """Parameters that are on the command line itself; a variable or a file may be meant for other commands."""
+    reread: Callable[[], Mapping[str, Any]] = dict
+    """Return the parameters of a command that starts now, as the settings file may have changed; raises UsageError."""
 
 
 def check_contradictions(options: GivenOptions, *pairs: tuple[str, str]) -> None:

@@ -5,6 +5,9 @@ from http import HTTPStatus
 
 from websockets.http11 import Response
 
+RETRY_AFTER = 10
+"""Seconds after which a client may try again where the server is full."""
+
 
 @dataclass(frozen=True, slots=True)
 class HandshakeRefusal:
@@ -14,7 +17,17 @@ class HandshakeRefusal:
     reason: str  # reported, and sent to the client in the body of the answer
     public_reason: str = ""  # sent instead of ``reason`` if that isn't for everyone
     answer: Response | None = None  # the whole answer, if it isn't made from the reason
+    limit: str = ""  # the limit that was reached, one of few names; empty for another reason
     retry_after: int = 0  # seconds after which another attempt can succeed; 0 if that isn't known
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the answer has beside its status and body."""
+        if self.status == HTTPStatus.UNAUTHORIZED:
+            return {"WWW-Authenticate": 'Basic realm="listenctl", charset="UTF-8"'}
+        full = self.status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS)
+        seconds = self.retry_after or (RETRY_AFTER if full else 0)
+        return {"Retry-After": str(seconds)} if seconds else {}
 
 
 UPSTREAM_LOOP = HandshakeRefusal(
@@ -23,9 +36,15 @@ UPSTREAM_LOOP = HandshakeRefusal(
 UNAUTHORIZED = HandshakeRefusal(HTTPStatus.UNAUTHORIZED, "the credentials are missing or wrong")
 NOT_WAITED = HandshakeRefusal(HTTPStatus.BAD_REQUEST, "the client sent too much before the answer")
 TOO_LATE = HandshakeRefusal(HTTPStatus.REQUEST_TIMEOUT, "the handshake took too long")
-TOO_MANY = HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are in their handshake")
-TOO_MANY_PASSWORDS = HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many passwords wait to be checked")
+TOO_MANY = HandshakeRefusal(
+    HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are in their handshake", limit="handshakes"
+)
+TOO_MANY_PASSWORDS = HandshakeRefusal(
+    HTTPStatus.SERVICE_UNAVAILABLE, "too many passwords wait to be checked", limit="passwords"
+)
 TLS_ON_PLAIN_PORT = HandshakeRefusal(HTTPStatus.BAD_REQUEST, "this port speaks ws://, not wss://")
-TOO_LONG = HandshakeRefusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request is too long")
-NO_MORE_CALLS = HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, "this server takes no more calls")
+TOO_LONG = HandshakeRefusal(
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request is longer than --max-header allows", limit="max-header"
+)
+NO_MORE_CALLS = HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, "this server takes no more calls", limit="draining")
 FAILED = HandshakeRefusal(HTTPStatus.INTERNAL_SERVER_ERROR, "the handshake failed unexpectedly")

@@ -437,7 +437,7 @@ class JambonzConnection:
 
     def _start_call(self, accepted: AcceptedHandshake, now: float) -> None:
         session = ListenSession(started_at=now, default_format=self._settings.default_format)
-        self._frames = ClientFrameReader(self._protocol, max_size=self._settings.max_message)
+        self._frames = ClientFrameReader(self._protocol, max_size=self._server.limits.max_message)
         self._call = self._server.start_call(self, session)
         self._deadline = now + self._settings.metadata_timeout
         if accepted.upstream is not None:

@@ -7,9 +7,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Sequence
-from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from listenctl.errors import ListenctlError, UsageError
 from listenctl.events import ConnectionRefusedEvent, Reporter, ServerStartedEvent, WarningEvent
@@ -24,8 +22,9 @@ from listenctl.server.answered_requests import AnsweredRequests
 from listenctl.server.calls.live_call import LevelWatcher, LiveCall
 from listenctl.server.calls.live_call_log import CallIds, LiveCallLog
 from listenctl.server.control_api.control_socket import ControlSocket, no_control
-from listenctl.server.handshake_refusal import NO_MORE_CALLS, HandshakeRefusal
+from listenctl.server.handshake_refusal import HandshakeRefusal
 from listenctl.server.jambonz_connection import JambonzConnection
+from listenctl.server.limits.call_admission import CallAdmission
 from listenctl.server.operations.http_endpoints import AdminPort, HttpEndpoints
 from listenctl.server.operations.server_metrics import ServerMetrics
 from listenctl.server.read_schedule import FIRST_READ, TimingWheel
@@ -56,6 +55,7 @@ class ListenServer:
         unix_clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
+        self.limits = settings.limits
         self.reporter = reporter
         self.recorder = recorder  # records every call; None records none
         self.stop_after = stop_after  # calls to accept before the server ends; None accepts until ``shutdown.begin``
@@ -74,6 +74,7 @@ class ListenServer:
         self.connections: dict[JambonzConnection, None] = {}
         self.call_responders: CallResponders | None = None
         self.answered_requests = AnsweredRequests()
+        self.admission = CallAdmission(self)
         self._without_call: dict[JambonzConnection, None] = {}  # oldest first
         self._ids = CallIds()
         self._connection_of: dict[LiveCall, JambonzConnection] = {}
@@ -130,33 +131,15 @@ class ListenServer:
         """Return why a new call would be refused, empty if it would not."""
         if self.shutdown.draining or self.shutdown.begun:
             return "draining"
-        refusal = self.check_admission(self.settings.path or "/")
+        refusal = self.admission.check_server()
         return "" if refusal is None else refusal.reason
-
-    def check_admission(self, target: str) -> HandshakeRefusal | None:
-        """Return why a request for ``target`` can't become a call now, None if it can."""
-        path = unquote(target.partition("?")[0])
-        if self.settings.path is not None and path != self.settings.path:
-            return HandshakeRefusal(
-                HTTPStatus.NOT_FOUND, f"calls go to {self.settings.path}, not to {shown_target(path)}"
-            )
-        if self.shutdown.begun or self.has_taken_all(with_beginning=True):
-            return NO_MORE_CALLS
-        upstream = self.settings.upstream
-        # Those that wait for the application have their files open, too.
-        calls = len(self.live) + (0 if upstream is None else upstream.unanswered)
-        unfinished = calls + (0 if self.recorder is None else self.recorder.finishing)
-        if calls < self.settings.max_calls and unfinished < self.settings.max_unfinished:
-            return None
-        reason = f"there are {calls} live calls, and no more are allowed"
-        if calls < self.settings.max_calls:
-            reason = f"the files of {unfinished} calls are open, and the limit of open files allows no more"
-        return HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, reason)
 
     def report_refusal(self, remote: str, target: str | None, refusal: HandshakeRefusal) -> None:
         shown = None if target is None else shown_target(target)
         self.reporter.emit(
-            ConnectionRefusedEvent(remote=remote, target=shown, status=refusal.status, reason=refusal.reason)
+            ConnectionRefusedEvent(
+                remote=remote, target=shown, status=refusal.status, reason=refusal.reason, limit=refusal.limit or None
+            )
         )
 
     def start_call(self, connection: JambonzConnection, session: ListenSession) -> LiveCall:
@@ -165,6 +148,7 @@ class ListenServer:
             call.dump = self.start_dump()
         self.live.append(call)
         self._connection_of[call] = connection
+        self.admission.start_call(connection.remote)
         self._without_call.pop(connection, None)
         return call
 
@@ -223,7 +207,7 @@ class ListenServer:
     def forget_call(self, call: LiveCall) -> None:
         """Remove a call that has ended, and count how it went."""
         self.live.remove(call)
-        del self._connection_of[call]
+        self.admission.end_call(self._connection_of.pop(call).remote)
         if call.log is not None:
             self.gap_seconds += call.log.gap_seconds
             self.lost_audio |= call.log.ledger.lost_samples > 0
@@ -303,7 +287,7 @@ class ListenServer:
             path=settings.path,
             tls=settings.tls is not None,
             auth=settings.credentials is not None,
-            max_calls=settings.max_calls,
+            max_calls=self.limits.max_calls,
             recording=self.recorder is not None,
             upstream=None if settings.upstream is None else settings.upstream.url,
             control=None if self.control is None else str(self.control.path),

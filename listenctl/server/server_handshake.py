@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from listenctl.server.server import ListenServer
     from listenctl.server.upstream import RelayTarget, UpstreamConnection
 
-MAX_REQUEST_BYTES = 64 * 1024
+MAX_EARLY_BYTES = 64 * 1024
+"""What a client may send before its request is answered."""
 _END_OF_REQUEST = re.compile(rb"\r?\n\r?\n")
 _LONGEST_END = 4
 _TLS_RECORD = b"\x16\x03"
@@ -99,28 +100,29 @@ class ServerHandshake:
         self._deciding: asyncio.Task[None] | None = None
         # The application behind a relay chooses the subprotocol.
         select = _subprotocol_selector(self._settings.subprotocol) if self._settings.upstream is None else None
-        self.protocol = ServerProtocol(select_subprotocol=select, max_size=self._settings.max_message)
+        self.protocol = ServerProtocol(select_subprotocol=select, max_size=server.limits.max_message)
 
     def receive_data(self, data: bytes) -> None:
         if self.refused:
             return
         self._received += data
         if self._deciding is not None:
-            if len(self._received) > MAX_REQUEST_BYTES:
+            if len(self._received) > MAX_EARLY_BYTES:
                 self.refuse_unparsed(NOT_WAITED)
             return
         parts = split_request(self._received, max(0, len(self._received) - len(data) - _LONGEST_END))
-        if parts is not None:
+        if len(self._received) - (0 if parts is None else len(parts[2])) > self._server.limits.max_header:
+            self.refuse_unparsed(TOO_LONG)
+        elif parts is not None:
             self._take_request(*parts)
         elif self._received.startswith(_TLS_RECORD):
             self.refuse_unparsed(TLS_ON_PLAIN_PORT)
-        elif len(self._received) > MAX_REQUEST_BYTES:
-            self.refuse_unparsed(TOO_LONG)
 
     def refuse_unparsed(self, refusal: HandshakeRefusal) -> None:
         """Answer what the library can't answer because it isn't HTTP, or isn't complete."""
         body = f"{refusal.reason}\n".encode()
         headers = Headers([("Connection", "close"), ("Content-Length", str(len(body))), ("Content-Type", "text/plain")])
+        headers.update(refusal.headers)
         status = HTTPStatus(refusal.status)
         self._socket.write(Response(status.value, status.phrase, headers, body).serialize())
         self._end(refusal)
@@ -160,11 +162,14 @@ class ServerHandshake:
             deciding = partial(self._answer_probe, head.partition(b" ")[0].decode(), target)
             self._deciding = self._server.tasks.create_task(log_failure(deciding, "a probe", self._fail))
             return
+        if (too_fast := self._server.admission.check_rate(self.remote)) is not None:
+            self.refuse_unparsed(too_fast)
+            return
         credentials, upstream = self._settings.credentials, self._settings.upstream
         answered = self._server.answered_requests if credentials is None and upstream is None else None
         if answered is not None and (known := answered.answer(head, self.protocol)) is not None:
             assert self.target is not None
-            self._answer(self._server.check_admission(self.target) or known, None)
+            self._answer(self._server.admission.check_call(self.target, self.remote) or known, None)
             return
         self.protocol.receive_data(head)
         requests = self.protocol.events_received()
@@ -234,7 +239,7 @@ class ServerHandshake:
         keys = request.headers.get_all("Sec-WebSocket-Key")
         if upstream is not None and any(map(upstream.has_requested_with, keys)):
             return UPSTREAM_LOOP
-        refusal = refusal or self._server.check_admission(self.target)
+        refusal = refusal or self._server.admission.check_call(self.target, self.remote)
         if refusal is not None:
             return refusal
         response = self.protocol.accept(request)
@@ -247,7 +252,7 @@ class ServerHandshake:
     def _examine_again(self, response: Response, upstream: "UpstreamConnection") -> Response | HandshakeRefusal:
         """Check again after the application has answered: other calls may have come meanwhile."""
         assert self.target is not None
-        refusal = self._server.check_admission(self.target)
+        refusal = self._server.admission.check_call(self.target, self.remote)
         if refusal is not None:
             upstream.drop()
             return refusal
@@ -334,11 +339,7 @@ def _send_refusal(protocol: ServerProtocol, refusal: HandshakeRefusal) -> None:
         protocol.send_response(refusal.answer)
         return
     response = protocol.reject(refusal.status, (refusal.public_reason or refusal.reason) + "\n")
-    if refusal.status == HTTPStatus.UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = 'Basic realm="listenctl", charset="UTF-8"'
-    retry_after = refusal.retry_after or (10 if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE else 0)
-    if retry_after:
-        response.headers["Retry-After"] = str(retry_after)
+    response.headers.update(refusal.headers)
     protocol.send_response(response)
 
 

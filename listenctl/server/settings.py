@@ -1,13 +1,14 @@
 """The settings of a server, with their defaults."""
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from listenctl.protocol.audio import AudioFormat
 from listenctl.server import server_defaults as defaults
 from listenctl.server.access.check_credentials import CredentialsCheck
+from listenctl.server.limits.server_limits import ServerLimits
 
 if TYPE_CHECKING:
     from listenctl.server.upstream import RelayTarget
@@ -26,10 +27,11 @@ class ServerSettings:
     credentials: CredentialsCheck | None = None  # what clients must send; None lets everyone in
     tls: ssl.SSLContext | None = None
     trust_proxy: bool = False  # whether each connection begins with a PROXY header, which has the client's address
-    max_calls: int = 1000
+    limits: ServerLimits = field(
+        default_factory=ServerLimits
+    )  # as the server starts; those of ``ListenServer.limits`` count
     max_unfinished: int = 1000  # calls whose files may be open: the live ones, and those whose recording isn't finished
     max_without_call: int = 1000  # connections in their handshake, and those that end
-    max_message: int = defaults.MAX_MESSAGE  # bytes of one WebSocket message
     default_format: AudioFormat = AudioFormat(defaults.SAMPLE_RATE, 1)  # of calls whose metadata has none
     read_interval: float = defaults.READ_INTERVAL  # how often calls are read
     handshake_timeout: float = 10.0

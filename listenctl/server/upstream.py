@@ -64,7 +64,9 @@ class RelayTarget:
             return HandshakeRefusal(HTTPStatus.BAD_REQUEST, "control characters in the path are not passed on")
         if self.unanswered >= MAX_UNANSWERED:
             reason = f"{MAX_UNANSWERED} requests are unanswered; check that --upstream doesn't lead back to this server"
-            return HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, reason, "too many calls wait for the application")
+            return HandshakeRefusal(
+                HTTPStatus.SERVICE_UNAVAILABLE, reason, "too many calls wait for the application", limit="upstream"
+            )
         keys: list[str] = []
         self.unanswered += 1
         try:

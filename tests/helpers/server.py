@@ -10,7 +10,7 @@ import struct
 import termios
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -25,6 +25,7 @@ from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.gaps.gap_ledger import GapLedger
 from listenctl.server.calls.live_call_log import LiveCallLog
+from listenctl.server.limits.server_limits import ServerLimits
 from listenctl.server.recording.call_recorder import CallRecorder, FileRecorder
 from listenctl.server.recording.recording_writer import RecordSettings
 from listenctl.server.server import ListenServer
@@ -236,7 +237,9 @@ async def running(
 
 
 def faster(**changes: Any) -> ServerSettings:
-    return replace(FAST, **changes)
+    """Return fast settings with these changes, limits among them."""
+    limits = {field.name: changes.pop(field.name) for field in fields(ServerLimits) if field.name in changes}
+    return replace(FAST, limits=ServerLimits(**limits), **changes)
 
 
 def recorded_file(saved: Event) -> bytes:

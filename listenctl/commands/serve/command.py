@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from listenctl.commands.connection_options import check_subprotocol
+from listenctl.commands.serve.limit_options import read_limits, reread_limits
 from listenctl.commands.serve.relay_options import RelayOptions, read_upstream
-from listenctl.commands.serve.responder_options import ResponderOptions, descriptors, make_responders
+from listenctl.commands.serve.responder_options import ResponderOptions, descriptors_per_call, make_responders
 from listenctl.commands.serve.server_options import ServerOptions, recording
 from listenctl.commands.serve.telemetry_options import telemetry_settings
 from listenctl.commands.shared_options import (
@@ -105,6 +106,7 @@ def run_with_options(
             drain_timeout=options.drain_timeout or None,
             manager=manager,
             reload=partial(reload_certificate, settings.tls, options.cert, options.key),
+            read_limits=lambda: reread_limits(options, options.reread(), descriptors_per_call(options)),
         )
     )
 
@@ -121,7 +123,6 @@ def server_settings(
     contradict each other, a file can't be used, or others could connect without credentials.
     """
     from listenctl.net.listening_sockets import (
-        DESCRIPTORS_PER_CALL,
         connections_without_call,
         is_loopback,
         parse_host_and_port,
@@ -145,7 +146,6 @@ def server_settings(
         metadata_timeout=options.metadata_timeout,
         ping_interval=options.ping_interval,
     )
-    possible = raise_descriptor_limit(options.max_calls, DESCRIPTORS_PER_CALL + descriptors(options))
     if options.levels:
         read_interval = min(read_interval, parse_seconds(options.levels, "--levels") / 2)
     return ServerSettings(
@@ -158,10 +158,9 @@ def server_settings(
         credentials=credentials,
         tls=read_certificate(options.cert, options.key),
         trust_proxy=options.trust_proxy,
-        max_calls=options.max_calls or possible,
-        max_unfinished=possible,
+        limits=read_limits(options, descriptors_per_call(options)),
+        max_unfinished=raise_descriptor_limit(None, descriptors_per_call(options)),
         max_without_call=connections_without_call(),
-        max_message=options.max_message,
         default_format=AudioFormat(options.sample_rate, MIX_CHANNELS[options.mix_type]),
         read_interval=read_interval,
         stream_rate=read_stream_rate(options.stream_rate),

@@ -72,10 +72,12 @@ def _check_use(options: ResponderOptions) -> None:
             raise UsageError("--lead needs --play or --exec")
 
 
-def descriptors(options: object) -> int:
-    """Return how many files each call keeps open for its responders."""
+def descriptors_per_call(options: object) -> int:
+    """Return how many files each call keeps open, those for its responders included."""
+    from listenctl.net.listening_sockets import DESCRIPTORS_PER_CALL
+
     runs_program = isinstance(options, ResponderOptions) and options.exec is not None
-    return PIPES if runs_program else 0
+    return DESCRIPTORS_PER_CALL + (PIPES if runs_program else 0)
 
 
 def _greeting(source: str, lead: float) -> "Responder":

@@ -15,6 +15,7 @@ from listenctl.events import Reporter, Sink, WarningEvent
 from listenctl.media.files.recording_names import similar_field
 from listenctl.server.calls.live_call import LevelReporter
 from listenctl.server.dump.call_dumper import dumping
+from listenctl.server.limits.server_limits import ServerLimits
 from listenctl.server.operations.service_manager import ServiceManager
 from listenctl.server.recording.call_recorder import CallRecorder, FileRecorder
 from listenctl.server.recording.pipe_recorder import PipeRecorder
@@ -56,6 +57,7 @@ async def run_server(
     drain_timeout: float | None = None,
     manager: ServiceManager | None = None,
     reload: Callable[[], None] = lambda: None,
+    read_limits: Callable[[], ServerLimits] | None = None,
 ) -> int:
     """
     Accept calls until the server ends; return the exit status.
@@ -72,6 +74,7 @@ async def run_server(
         drain_timeout: seconds that live calls may last after SIGTERM; None closes them at once.
         manager: of this process as a service; None for none.
         reload: called at SIGHUP if there is a manager and no terminal; it raises ListenctlError if it can't.
+        read_limits: returns the limits from then on, with the settings file of now; it raises ListenctlError, too.
 
     Raises:
         TimedOutError: no call arrived within ``patience`` seconds.
@@ -103,7 +106,12 @@ async def run_server(
         )
         async with display as give_terminal_back:
             async with dumping(server, dump) as dumper, sending_telemetry(server, telemetry):
-                service = _Service(server, manager or ServiceManager({}), drain_timeout, [reload, output.reopen])
+                reloads: list[Callable[[], None]] = [
+                    reload,
+                    partial(_reload_limits, server, read_limits),
+                    output.reopen,
+                ]
+                service = _Service(server, manager or ServiceManager({}), drain_timeout, reloads)
                 ended_by = stop_at_signals(
                     service.stop,
                     partial(_leave, give_terminal_back),
@@ -166,9 +174,14 @@ class _Service:
                 rule="reload-failed", detail=f"{'; '.join(problems)}; what was used before stays in use"
             )
         else:
-            event = WarningEvent(rule="reloaded", detail="certificate and events file are reloaded")
+            event = WarningEvent(rule="reloaded", detail="certificate, limits and events file are reloaded")
         self._server.reporter.emit(event)
         self.manager.report_ready()
+
+
+def _reload_limits(server: ListenServer, read_limits: Callable[[], ServerLimits] | None) -> None:
+    if read_limits is not None:
+        server.limits = read_limits()
 
 
 def _warn_of_unknown_fields(recording: RecordSettings | None, reporter: Reporter) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from listenctl.commands.connection_options import ReportOptions
+from listenctl.commands.serve.limit_options import LimitOptions
 from listenctl.commands.shared_options import GivenOptions, option, output
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.net.runtime_folder import DEFAULT_NAME
@@ -20,7 +21,7 @@ service = partial(option, panel="Running as a service")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServerOptions(GivenOptions, ReportOptions):
+class ServerOptions(LimitOptions, GivenOptions, ReportOptions):
     """Options of a server that may record."""
 
     host: Annotated[str, listening("Address to listen on", metavar="ADDRESS")] = defaults.HOST
@@ -55,9 +56,6 @@ class ServerOptions(GivenOptions, ReportOptions):
     trust_proxy: Annotated[
         bool, access("Take the client's address from the PROXY header (v1 or v2) that each connection must have")
     ] = False
-    max_calls: Annotated[
-        int | None, calls_option("Maximum number of live calls [default: what the open-files limit allows]", min=1)
-    ] = None
     once: Annotated[bool, calls_option("Exit after one call")] = False
     calls: Annotated[int | None, calls_option("Exit after this many calls", min=1)] = None
     timeout: Annotated[
@@ -82,9 +80,6 @@ class ServerOptions(GivenOptions, ReportOptions):
     )
     ping_interval: Annotated[float, calls_option("Seconds between WebSocket pings; 0 sends none", min=0)] = (
         defaults.PING_INTERVAL
-    )
-    max_message: Annotated[int, calls_option("Largest WebSocket message to accept", metavar="BYTES", min=1024)] = (
-        defaults.MAX_MESSAGE
     )
     format: Annotated[
         str | None,

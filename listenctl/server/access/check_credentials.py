@@ -147,7 +147,10 @@ class CredentialsCheck:
         if not seconds:
             return None
         reason = f"too many wrong credentials came from this address; it may try again in {seconds} s"
-        return self._refuse("limited", HandshakeRefusal(HTTPStatus.TOO_MANY_REQUESTS, reason, retry_after=seconds))
+        return self._refuse(
+            "limited",
+            HandshakeRefusal(HTTPStatus.TOO_MANY_REQUESTS, reason, limit="wrong-credentials", retry_after=seconds),
+        )
 
     def _refuse_wrong(self, digest: bytes, client: str) -> Coroutine[None, None, HandshakeRefusal]:
         again = digest in self._wrong

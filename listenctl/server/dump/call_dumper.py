@@ -79,7 +79,7 @@ class CallDumper:
     def start_dump(self) -> "CallDump":
         created = datetime.fromtimestamp(self._server.unix_clock(), UTC)
         text = created.isoformat(timespec="microseconds").replace("+00:00", "Z")
-        return CallDump(self, self._loop.time(), text, self._server.settings.max_message)
+        return CallDump(self, self._loop.time(), text, self._server.limits.max_message)
 
     async def finish_dumps(self) -> None:
         """Write everything that waits, also of calls that still last."""

@@ -72,6 +72,7 @@ class ServerMetrics:
         self._most_received = 0.0
         self._close_codes: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
+        self._limits: Counter[str] = Counter()
         self._gaps: Counter[str] = Counter()
         self._gap_seconds: defaultdict[str, float] = defaultdict(float)
         self._warnings: Counter[str] = Counter()
@@ -94,6 +95,8 @@ class ServerMetrics:
                 self._close_codes[_close_label(event.close_code)] += 1
             case ConnectionRefusedEvent():
                 self._refused[str(event.status)] += 1
+                if event.limit is not None:
+                    self._limits[event.limit] += 1
             case GapEvent():
                 self._gaps[event.kind] += 1
                 self._gap_seconds[event.kind] += event.length
@@ -110,12 +113,13 @@ class ServerMetrics:
     def _calls(self) -> Iterator[MetricFamily]:
         server = self._server
         yield Gauge("calls_live", "Live calls", len(server.live))
-        yield Gauge("calls_limit", "Most live calls", server.settings.max_calls)
+        yield Gauge("calls_limit", "Most live calls", server.limits.max_calls)
         yield Gauge("connections", "Open connections, those without a call included", len(server.connections))
         yield Total("calls", "Calls", server.calls_total)
         yield Total("calls_broken", "Calls whose connection broke", server.calls_failed)
         yield LabelledTotal("calls_ended", "Ended calls", "close_code", self._close_codes)
         yield LabelledTotal("connections_refused", "Refused connections, by HTTP status", "status", self._refused)
+        yield LabelledTotal("limits_reached", "Connections that a limit has refused", "limit", self._limits)
         credentials = server.settings.credentials
         checked = {} if credentials is None else credentials.results
         yield LabelledTotal(

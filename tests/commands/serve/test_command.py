@@ -23,7 +23,7 @@ from listenctl.media.files.wav_header import stream_header
 from listenctl.protocol.audio import AudioFormat
 from tests.helpers.cli import COMMAND, Service, environment, listenctl, process_service, refusal, service
 from tests.helpers.frames import HANDSHAKE, binary, close, text
-from tests.helpers.server import Peer, until
+from tests.helpers.server import Event, Peer, until
 
 METADATA = text('{"sampleRate":8000,"mixType":"mono","callSid":"CS-A","from":"\\u001b[31mevil"}')
 AUDIO = struct.pack("<160h", *range(1000, 1160))
@@ -238,6 +238,46 @@ async def test_a_service_takes_its_socket_reloads_and_tells_its_manager(certific
         ["warning"],
         ["warning", "call-started", "call-ended", "server-ended"],
     ]
+
+
+async def test_limits_of_the_settings_file_are_reread_while_calls_go_on(tmp_path: Path) -> None:
+    settings = tmp_path / "limits.toml"
+    options = ("--config", str(settings), "serve", "--json", "--max-header", "2000")
+
+    async def refusal_after(text_of_file: str, request: bytes = HANDSHAKE) -> tuple[Event, Event]:
+        """Reload; return how that went, and how a request is refused then."""
+        settings.write_text(f"[serve]\n{text_of_file}\n")
+        server.process.send_signal(signal.SIGHUP)
+        warning = await server.next("warning")
+        peer = await Peer.open(port)
+        await peer.send(request)
+        await peer.read_to_end()
+        await peer.close()
+        return warning, await server.next("connection-refused")
+
+    settings.write_text("[serve]\nmax-calls = 2\n")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        async with systemd_service(*options, home=tmp_path, listening=listening) as server:
+            port = (await server.started())["port"]
+            peers = [await call(port), await call(port)]
+            lowered, full = await refusal_after("max-calls = 1")
+            wrong, still_full = await refusal_after("max-calls = 0")
+            # An option on the command line counts more than the file, as at the start.
+            raised, too_long = await refusal_after("max-calls = 3\nmax-header = 5000", HANDSHAKE[:-2] + bytes(2000))
+            peers.append(await call(port))
+            for peer in peers:
+                await peer.send(binary(AUDIO), close())
+                await peer.read_to_end()
+                await peer.close()
+            ends = [await server.next("call-ended") for _ in peers]
+            status = await server.end()
+
+    assert [warning["rule"] for warning in (lowered, wrong, raised)] == ["reloaded", "reload-failed", "reloaded"]
+    wrong_value = f"Invalid value for max-calls in [serve] of {settings}: 0 is not 1 or more"
+    assert wrong["detail"].startswith(wrong_value)
+    assert [one["limit"] for one in (full, still_full, too_long)] == ["max-calls", "max-calls", "max-header"]
+    assert [ended["closed_by"] for ended in ends] == ["jambonz"] * 3
+    assert status == (0, "")
 
 
 async def test_killed_in_mid_call_the_file_opens_and_lacks_less_than_a_second(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from listenctl import __version__
 from listenctl.server.operations.http_endpoints import PATHS, REQUEST_TIMEOUT, is_probe
 from tests.helpers.frames import HANDSHAKE, close, text
-from tests.helpers.server import FAST, Running, reset_connection, running
+from tests.helpers.server import FAST, Running, faster, reset_connection, running
 from tests.helpers.simulated_time import simulated_loop
 
 METADATA = text('{"sampleRate":8000,"callSid":"CS-A"}')
@@ -81,7 +81,7 @@ def test_only_this_machine_itself_is_answered(remote: str, header: str, answered
 
 
 async def test_a_server_that_is_full_or_drains_is_not_ready() -> None:
-    async with running(replace(ADMIN, max_calls=1)) as run:
+    async with running(faster(admin=ADMIN.admin, max_calls=1)) as run:
         peer = await run.call(METADATA)
         await run.events.wait_for("call-started")
         full = parts(await run.ask(request("/readyz")))
@@ -92,7 +92,7 @@ async def test_a_server_that_is_full_or_drains_is_not_ready() -> None:
         await peer.close()
         await run.ended
 
-    assert full == (503, "there are 1 live calls, and no more are allowed\n")
+    assert full == (503, "there are 1 live calls, and --max-calls allows no more\n")
     assert (draining, healthy) == ((503, "draining\n"), (200, "ok\n"))
 
 

@@ -1,0 +1,1 @@
+"""What a server takes at most: calls, requests, and how much of the machine."""

@@ -1,0 +1,16 @@
+"""The limits of a server. They can change while it runs: each is read when it is applied."""
+
+from dataclasses import dataclass
+
+from listenctl.server import server_defaults as defaults
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """What a server takes at most; None is no limit. Times are seconds."""
+
+    max_calls: int = 1000
+    max_calls_per_address: int | None = None
+    max_handshakes: float | None = None  # a second, from one address
+    max_header: int = defaults.MAX_HEADER  # bytes of a handshake request
+    max_message: int = defaults.MAX_MESSAGE  # bytes of one WebSocket message

@@ -362,6 +362,17 @@ class WarningEvent(PlacedEvent):
 
 
 @json_object
+class LogEvent(EventFields):
+    """A record of Python's logging, from listenctl itself or a library; only logs on stderr have it."""
+
+    event: ClassVar[str] = "log"
+    level: str
+    logger: str
+    detail: str
+    exception: str | None
+
+
+@json_object
 class PlayedEvent(EventFields):
     event: ClassVar[str] = "played"
     source: str

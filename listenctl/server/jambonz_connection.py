@@ -8,13 +8,14 @@ This module decides when to read and which deadlines apply, and loses no receive
 import asyncio
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from websockets.frames import CloseCode, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from listenctl.events import CallIdentity
 from listenctl.net.client_connection import FLOOD
 from listenctl.net.nonblocking_socket import READ_BYTES, NonblockingSocket
 from listenctl.protocol.application_commands import Command
@@ -189,7 +190,7 @@ class JambonzConnection:
                 self._pass_deadline(now)
         except Exception:
             # A fault in one call must not stop the timing wheel of all others.
-            logger.exception("a call failed unexpectedly")
+            logger.exception("a call failed unexpectedly", extra=self._log_context)
             self.abort()
         finally:
             self._visiting = False
@@ -202,7 +203,7 @@ class JambonzConnection:
         try:
             waits = self._schedule.audio_waits and self._read_waiting_audio()
         except Exception:
-            logger.exception("a call failed unexpectedly")
+            logger.exception("a call failed unexpectedly", extra=self._log_context)
             self.abort()
         else:
             if not waits:
@@ -225,6 +226,11 @@ class JambonzConnection:
             self._closing.break_off(reason)
             self._socket.end_writing()
             self._await_end()
+
+    @property
+    def _log_context(self) -> Mapping[str, CallIdentity]:
+        log = None if self._call is None else self._call.log
+        return {} if log is None else {"about": log.identity}
 
     @property
     def unsent(self) -> int:
@@ -324,7 +330,7 @@ class JambonzConnection:
                 self._take_arrivals(self._call, self._frames)
             except Exception:
                 # Tools and relays that only send something get here as well.
-                logger.exception("a call failed unexpectedly")
+                logger.exception("a call failed unexpectedly", extra=self._log_context)
                 self.abort()
 
     def _take_arrivals(self, call: LiveCall, frames: ClientFrameReader) -> None:
@@ -432,7 +438,7 @@ class JambonzConnection:
                 self._start_call(accepted, now)
         except Exception:
             # The handshakes of a relay run in one TaskGroup, which a fault in one call must not stop either.
-            logger.exception("a call failed unexpectedly")
+            logger.exception("a call failed unexpectedly", extra=self._log_context)
             self.abort()
 
     def _start_call(self, accepted: AcceptedHandshake, now: float) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from enum import IntEnum
 from typing import NamedTuple
 
 from listenctl.json_lines import ReportedEvent
@@ -86,6 +87,12 @@ def format_event(report: ReportedEvent, style: TextStyle) -> str:
     return style.encodable(line)
 
 
+def format_event_lines(report: ReportedEvent, style: TextStyle) -> list[str]:
+    """Return an event as one line; the lines of a traceback follow, indented so that none can pose as an event."""
+    traceback = str(report.get("exception") or "").splitlines()
+    return [format_event(report, style), *(f"    {style.encodable(printable(line, _MAX_TEXT))}" for line in traceback)]
+
+
 def is_wrong_verdict(report: ReportedEvent) -> bool:
     """Return whether an event is a verdict on a command that jambonz doesn't execute as intended."""
     return report["event"] == "verdict" and bool(report["wrong"])
@@ -101,6 +108,8 @@ def _color(report: ReportedEvent) -> str:
         return RED
     if report["event"] == "action-hook" and not _succeeded(report["status"]):
         return YELLOW
+    if report["event"] == "log":
+        return _LEVEL_COLORS.get(level_of(report), BOLD)
     kind = _KINDS.get(report["event"])
     return kind.color if kind else BOLD
 
@@ -204,6 +213,19 @@ def _gap(report: ReportedEvent) -> str:
     return f"{gap}: {why}" if why else gap
 
 
+def _levels(report: ReportedEvent) -> str:
+    levels = ", ".join(f"{channel['rms_db']:.1f} dB" for channel in report["channels"])
+    return f"{levels} at {format_moment(report['time'])}"
+
+
+def _log(report: ReportedEvent) -> str:
+    return f"{report['logger']}: {report['detail']}"
+
+
+def _failed_file(report: ReportedEvent) -> str:
+    return f"{report['path'] or ''}: {report['reason']}"
+
+
 def _command(report: ReportedEvent) -> str:
     if report["type"] == "playAudio":
         size = report["content_size"]
@@ -277,45 +299,83 @@ def _closed(report: ReportedEvent) -> str:
     return f"{by}{code}"
 
 
+class LogLevel(IntEnum):
+    DEBUG = 10
+    INFO = 20
+    WARNING = 30
+    ERROR = 40
+
+
+_LEVEL_COLORS = {LogLevel.WARNING: YELLOW, LogLevel.ERROR: RED}
+
+
 class _Kind(NamedTuple):
-    """How events of a kind are printed; one that stays true after the call is printed above live meters."""
+    """
+    How events of a kind are printed.
+
+    One that is ``lasting`` stays true after the call and is printed above live meters. What a peer ``repeats`` as often
+    as it likes gets a limited number of lines.
+    """
 
     describe: Callable[[ReportedEvent], str]
-    color: str = BOLD
+    level: LogLevel = LogLevel.INFO
     lasting: bool = False
+    repeats: bool = False
+    success: bool = False
+
+    @property
+    def color(self) -> str:
+        return GREEN if self.success else _LEVEL_COLORS.get(self.level, BOLD)
 
 
 _KINDS = {
     "server-started": _Kind(_server_started),
     "server-ended": _Kind(_server_ended, lasting=True),
     "call-started": _Kind(_call_started),
-    "dtmf": _Kind(lambda report: f"{report['digit']} at {format_moment(report['time'])}"),
-    "dtmf-tone": _Kind(_dtmf_tone),
-    "mark": _Kind(lambda report: f"{report['name']} {report['result']}"),
-    "play-done": _Kind(_play_done),
-    "message": _Kind(lambda report: str(report.get("text") or report["type"])),
-    "gap": _Kind(_gap, YELLOW, lasting=True),
-    "warning": _Kind(lambda report: report["detail"], YELLOW, lasting=True),
+    "levels": _Kind(_levels, LogLevel.DEBUG),
+    "dtmf": _Kind(lambda report: f"{report['digit']} at {format_moment(report['time'])}", repeats=True),
+    "dtmf-tone": _Kind(_dtmf_tone, repeats=True),
+    "mark": _Kind(lambda report: f"{report['name']} {report['result']}", repeats=True),
+    "play-done": _Kind(_play_done, repeats=True),
+    "message": _Kind(lambda report: str(report.get("text") or report["type"]), repeats=True),
+    "gap": _Kind(_gap, LogLevel.WARNING, lasting=True, repeats=True),
+    "warning": _Kind(lambda report: report["detail"], LogLevel.WARNING, lasting=True, repeats=True),
     "connection-refused": _Kind(
-        lambda report: f"{report['remote']}: {report['status']} {report['reason']}", YELLOW, lasting=True
+        lambda report: f"{report['remote']}: {report['status']} {report['reason']}",
+        LogLevel.WARNING,
+        lasting=True,
+        repeats=True,
     ),
-    "recording-saved": _Kind(_recording_saved, GREEN, lasting=True),
-    "recording-failed": _Kind(lambda report: f"{report['path'] or ''}: {report['reason']}", RED, lasting=True),
-    "dump-saved": _Kind(_dump_saved, GREEN, lasting=True),
-    "dump-failed": _Kind(lambda report: f"{report['path']}: {report['reason']}", RED, lasting=True),
+    "recording-saved": _Kind(_recording_saved, lasting=True, success=True),
+    "recording-failed": _Kind(_failed_file, LogLevel.ERROR, lasting=True),
+    "dump-saved": _Kind(_dump_saved, lasting=True, success=True),
+    "dump-failed": _Kind(_failed_file, LogLevel.ERROR, lasting=True),
     "call-ended": _Kind(_call_ended, lasting=True),
-    "command": _Kind(_command),
+    "command": _Kind(_command, repeats=True),
     "played": _Kind(_played),
     "exec-started": _Kind(lambda report: f"{report['command']}, process {report['pid']}"),
     "exec-said": _Kind(lambda report: f"{report['pid']}: {report['line']}", lasting=True),
-    "exec-failed": _Kind(lambda report: f"{report['command']}: {report['reason']}", RED, lasting=True),
+    "exec-failed": _Kind(lambda report: f"{report['command']}: {report['reason']}", LogLevel.ERROR, lasting=True),
     "exec-ended": _Kind(_exec_ended, lasting=True),
     "connected": _Kind(_connected, lasting=True),
     "verdict": _Kind(_verdict),
-    "fault": _Kind(_fault, YELLOW, lasting=True),
+    "fault": _Kind(_fault, LogLevel.WARNING, lasting=True),
     "action-hook": _Kind(_action_hook, lasting=True),
+    "log": _Kind(_log, lasting=True),
 }
-PRINTED_EVENTS = frozenset(_KINDS)
-"""Events that have a text; levels have none."""
+LOGGED_EVENTS = frozenset(_KINDS)
+PRINTED_EVENTS = frozenset(name for name, kind in _KINDS.items() if kind.level > LogLevel.DEBUG and name != "log")
 LASTING_EVENTS = frozenset(name for name, kind in _KINDS.items() if kind.lasting)
-FAILURE_EVENTS = frozenset(("recording-failed", "dump-failed"))
+REPEATED_EVENTS = frozenset(name for name, kind in _KINDS.items() if kind.repeats)
+"""Events that a peer causes as often as it likes."""
+
+
+def events_from(level: LogLevel) -> frozenset[str]:
+    """Return the events of this level and above."""
+    return frozenset(name for name, kind in _KINDS.items() if kind.level >= level)
+
+
+def level_of(report: ReportedEvent) -> LogLevel:
+    """Return the level of an event; a record of Python's logging has its own."""
+    kind = _KINDS.get(report["event"])
+    return LogLevel[report["level"].upper()] if "level" in report else kind.level if kind else LogLevel.INFO

@@ -4,19 +4,16 @@ import asyncio
 import os
 import stat
 import sys
-from collections.abc import AsyncIterator, Callable, Container
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TypeVar
 
 from listenctl.errors import UsageError
 from listenctl.events import Reporter, WarningEvent
 from listenctl.json_lines import json_line
-from listenctl.terminal.event_lines import PRINTED_EVENTS, format_event
 from listenctl.terminal.line_writer import LineWriter
-from listenctl.terminal.live_view import LiveView
-from listenctl.terminal.printable_text import TextStyle, count_noun
-from listenctl.terminal.screen import can_draw
+from listenctl.terminal.printable_text import count_noun
 from listenctl.terminal.standard_streams import write_message
 
 T = TypeVar("T")
@@ -29,13 +26,21 @@ class EventOutput:
     Args:
         give_up: called once, in the event loop, when events can't be written any more; it reacts to that, and returns a
             few words about its reaction.
+        report_problem: prints a problem of the output itself.
     """
 
-    def __init__(self, reporter: Reporter, give_up: Callable[[], str], closing: ExitStack) -> None:
+    def __init__(
+        self,
+        reporter: Reporter,
+        give_up: Callable[[], str],
+        closing: ExitStack,
+        report_problem: Callable[[str], None] = write_message,
+    ) -> None:
         self.broken = False  # whether an event wasn't written, which was reported on stderr
         self.lost_events = False  # whether that was not because a reader had left
         self._reporter = reporter
         self._give_up = give_up
+        self._report_problem = report_problem
         self._closing = closing  # closes it
         self._loop = asyncio.get_running_loop()
         self._file: tuple[int, Path] | None = None
@@ -74,7 +79,7 @@ class EventOutput:
     def _end(self, writer: LineWriter, name: str) -> None:
         if writer.close() and not self.broken:
             self.broken = self.lost_events = True
-            write_message(f"{name}: {writer.describe_loss('event')}")
+            self._report_problem(f"{name}: {writer.describe_loss('event')}")
 
     def _note_left(self, fd: int, name: str) -> None:
         self._loop.remove_reader(fd)
@@ -85,7 +90,7 @@ class EventOutput:
             self._loop.call_soon_threadsafe(report, name, detail)
 
     def _pause(self, name: str, reason: str) -> None:
-        write_message(f"{name}: events can't be written now: {reason.lower()}; they wait until this is over")
+        self._report_problem(f"{name}: events can't be written now: {reason.lower()}; they wait until this is over")
 
     def _resume(self, name: str, lost: int) -> None:
         missing = f"{count_noun(lost, 'event')} before this one didn't fit into memory" if lost else "none is missing"
@@ -95,40 +100,7 @@ class EventOutput:
     def _break(self, name: str, reason: str) -> None:
         if not self.broken:
             self.broken = True
-            write_message(f"{name}: events can't be written: {reason.lower()}; {self._give_up()}")
-
-
-@asynccontextmanager
-async def displayed_events(
-    reporter: Reporter,
-    make_view: Callable[[TextStyle], LiveView],
-    *,
-    drawn: Container[str],
-    quiet: bool,
-    urgent: Container[str] = frozenset(),
-) -> AsyncIterator[Callable[[], None]]:
-    """
-    Show events on stderr while the block runs: in a live view on a terminal, otherwise a line for each.
-
-    Yields a function that gives the terminal back when the process exits at once.
-
-    Args:
-        drawn: events that the view gets.
-        urgent: events printed even if ``quiet``.
-    """
-    style = TextStyle.of_stream(sys.stderr, os.environ)
-    if not quiet and can_draw(sys.stderr, os.environ):
-        view = make_view(style)
-        reporter.add_sink(view.add_event, drawn)
-        async with view.drawn():
-            yield view.close
-        return
-    writer = LineWriter(sys.stderr.fileno(), sys.stderr.encoding)
-    reporter.add_sink(lambda report: writer.write(format_event(report, style)), urgent if quiet else PRINTED_EVENTS)
-    try:
-        yield lambda: None
-    finally:
-        writer.close()
+            self._report_problem(f"{name}: events can't be written: {reason.lower()}; {self._give_up()}")
 
 
 def append_to(path: Path) -> int:

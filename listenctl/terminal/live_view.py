@@ -7,7 +7,7 @@ from typing import TextIO
 
 from listenctl.background_task import background_task, log_failure
 from listenctl.json_lines import ReportedEvent
-from listenctl.terminal.event_lines import format_event, is_lasting
+from listenctl.terminal.event_lines import format_event_lines, is_lasting
 from listenctl.terminal.keypresses import KeypressReader
 from listenctl.terminal.printable_text import TextStyle
 from listenctl.terminal.screen import FRAME_TIME, Screen, TerminalSize
@@ -60,7 +60,8 @@ class LiveView:
     def add_event(self, report: ReportedEvent) -> None:
         """Print an event above the screen if it stays true after the call."""
         if is_lasting(report):
-            self.screen.print_above(format_event(report, self.style))
+            for line in format_event_lines(report, self.style):
+                self.screen.print_above(line)
 
     def _suspend(self) -> None:
         if self._keys:

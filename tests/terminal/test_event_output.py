@@ -1,20 +1,17 @@
 """Events for scripts, and readers that leave."""
 
 import asyncio
-import io
 import json
 import os
 import select
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from listenctl.errors import UsageError
-from listenctl.events import MessageEvent, Reporter, WarningEvent
-from listenctl.terminal.event_output import EventOutput, displayed_events
-from listenctl.terminal.live_view import LiveView
+from listenctl.events import MessageEvent, Reporter
+from listenctl.terminal.event_output import EventOutput
 from tests.helpers.server import LIMIT, until
 
 
@@ -127,29 +124,3 @@ async def test_what_is_lost_at_the_very_end_is_counted(capsys: pytest.CaptureFix
 async def test_a_file_that_cant_be_opened_is_refused(tmp_path: Path) -> None:
     with ExitStack() as closing, pytest.raises(UsageError, match="no/where: can't be written: No such file"):
         Output(closing, tmp_path / "no" / "where")
-
-
-class TerminalStream(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-async def test_a_view_that_fails_ends_nothing_and_what_came_later_is_printed(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def fail(*_: object) -> list[str]:
-        raise RuntimeError("a bug of ours")
-
-    stream = TerminalStream()
-    monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.setenv("TERM", "xterm")
-    reporter = Reporter()
-    views = displayed_events(
-        reporter, lambda style: LiveView(stream, style, fail), drawn=frozenset(["warning"]), quiet=False
-    )
-
-    async with asyncio.timeout(LIMIT), views:
-        await until(lambda: "a bug of ours" in caplog.text)
-        reporter.emit(WarningEvent(rule="late", detail="still here"))
-
-    assert "still here" in stream.getvalue()

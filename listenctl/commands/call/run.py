@@ -19,10 +19,11 @@ from listenctl.simulator.plan import CallPlan
 from listenctl.simulator.simulated_call import SimulatedCall
 from listenctl.simulator.simulated_call_log import SimulatedCallResult
 from listenctl.simulator.simulated_call_socket import call_socket
-from listenctl.terminal.event_lines import PRINTED_EVENTS, describe_end
-from listenctl.terminal.event_output import EventOutput, displayed_events
+from listenctl.terminal.event_lines import PRINTED_EVENTS, LogLevel, describe_end
+from listenctl.terminal.event_output import EventOutput
 from listenctl.terminal.keypresses import KeypressReader, can_read_keys
 from listenctl.terminal.standard_streams import reserve_stderr, wrapped_text, write_stdout
+from listenctl.terminal.stderr_log import LogSettings, displayed_events
 from listenctl.terminal.stop_signals import stop_at_signals
 
 MAX_VERDICTS = 20_000
@@ -60,7 +61,7 @@ async def run_call(
             reporter,
             lambda style: SimulatedCallView(call.snapshot, sys.stderr, style, keys=_keys(call)),
             drawn=PRINTED_EVENTS,
-            quiet=options.quiet or options.json,
+            settings=LogSettings(level=LogLevel.ERROR if options.quiet or options.json else LogLevel.INFO),
         )
         async with (
             background_task(call.run()) as placing,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from listenctl.commands.connection_options import check_subprotocol
 from listenctl.commands.serve.limit_options import read_limits, reread_limits
+from listenctl.commands.serve.log_options import log_settings, logging_errors
 from listenctl.commands.serve.relay_options import RelayOptions, read_upstream
 from listenctl.commands.serve.responder_options import ResponderOptions, descriptors_per_call, make_responders
 from listenctl.commands.serve.server_options import ServerOptions, recording
@@ -65,7 +66,7 @@ def serve(options: ServeOptions) -> int:
     return run_with_options(options, options.record, READ_INTERVAL, responders, upstream=upstream)
 
 
-command = with_options(ServeOptions, serve)
+command = with_options(ServeOptions, logging_errors(serve))
 
 
 def run_with_options(
@@ -80,6 +81,7 @@ def run_with_options(
     from listenctl.commands.serve.run import run_server
     from listenctl.server.operations.service_manager import ServiceManager
 
+    log = log_settings(options)
     recording = None if destination is None else record_settings(options, destination)
     manager = ServiceManager(os.environ)
     hosts = [str(passed.getsockname()[0]) for passed in manager.sockets] or [options.host]
@@ -94,6 +96,7 @@ def run_with_options(
         run_server(
             settings,
             options,
+            log=log,
             title=" ".join(doing),
             level_interval=parse_seconds(options.levels, "--levels") if options.levels else None,
             recording=recording,

@@ -7,6 +7,7 @@ import typer
 
 from listenctl.commands.config_sources import option_name
 from listenctl.commands.serve.command import ServeOptions, run_with_options
+from listenctl.commands.serve.log_options import logging_errors
 from listenctl.commands.serve.server_options import ServerOptions
 from listenctl.commands.shared_options import with_options
 from listenctl.server.server_defaults import RECORD_READ_INTERVAL
@@ -34,7 +35,7 @@ def record(options: RecordOptions) -> int:
     return run_with_options(options, options.dest, RECORD_READ_INTERVAL)
 
 
-command = with_options(RecordOptions, record)
+command = with_options(RecordOptions, logging_errors(record))
 
 
 def is_option_of_serve(option: str) -> bool:

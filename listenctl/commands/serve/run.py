@@ -24,9 +24,10 @@ from listenctl.server.server import ListenServer
 from listenctl.server.settings import ServerSettings
 from listenctl.server.shutdown import end_at_once
 from listenctl.server.telemetry.sending_telemetry import NO_TELEMETRY, TelemetrySettings, sending_telemetry
-from listenctl.terminal.event_lines import FAILURE_EVENTS, LASTING_EVENTS
-from listenctl.terminal.event_output import EventOutput, displayed_events
+from listenctl.terminal.event_lines import LASTING_EVENTS
+from listenctl.terminal.event_output import EventOutput
 from listenctl.terminal.standard_streams import reserve_stderr
+from listenctl.terminal.stderr_log import TEXT_LOG, LogSettings, displayed_events, problem_writer
 from listenctl.terminal.stop_signals import has_terminal, stop_at_signals
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ async def run_server(
     settings: ServerSettings,
     options: "ReportOptions",
     *,
+    log: LogSettings = TEXT_LOG,
     title: str = "",
     level_interval: float | None = None,
     on_start: Callable[[str], None] = lambda _: None,
@@ -63,6 +65,7 @@ async def run_server(
     Accept calls until the server ends; return the exit status.
 
     Args:
+        log: how to log to stderr.
         title: what the server does, shown above the meters.
         level_interval: seconds of audio for each ``levels`` event; None for none.
         on_start: called with the server's URL when it accepts calls.
@@ -94,15 +97,13 @@ async def run_server(
             recorder.on_broken = server.shutdown.begin
         if level_interval is not None:
             server.watchers.append(LevelReporter(reporter, level_interval))
-        output = EventOutput(reporter, partial(_give_up_events, server), closing)
+        output = EventOutput(reporter, partial(_give_up_events, server), closing, problem_writer(log.format))
         output.open(stdout=options.json, file=options.events)
-        # The reader of the JSON may print to the same terminal.
         display = displayed_events(
             reporter,
             lambda style: ServerView(server, sys.stderr, style, title),
             drawn=LASTING_EVENTS,
-            quiet=options.quiet or options.json,
-            urgent=FAILURE_EVENTS,
+            settings=log,
         )
         async with display as give_terminal_back:
             async with dumping(server, dump) as dumper, sending_telemetry(server, telemetry):

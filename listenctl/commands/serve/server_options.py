@@ -5,9 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-from listenctl.commands.connection_options import ReportOptions
 from listenctl.commands.serve.limit_options import LimitOptions
-from listenctl.commands.shared_options import GivenOptions, option, output
+from listenctl.commands.serve.log_options import LogOptions
+from listenctl.commands.shared_options import option, output
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.net.runtime_folder import DEFAULT_NAME
 from listenctl.protocol.audio import MAX_RATE, MixType
@@ -21,7 +21,7 @@ service = partial(option, panel="Running as a service")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServerOptions(LimitOptions, GivenOptions, ReportOptions):
+class ServerOptions(LimitOptions, LogOptions):
     """Options of a server that may record."""
 
     host: Annotated[str, listening("Address to listen on", metavar="ADDRESS")] = defaults.HOST

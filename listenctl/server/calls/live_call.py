@@ -158,6 +158,7 @@ class LiveCall:
         self._meters = [(watcher, watcher.start_meter(log)) for watcher in self._server.watchers]
         self._dtmf_detector = self._server.start_dtmf_detector(log)
         self._check_stream_rate(log)
+        self._check_member_tap(log)
         self._server.start_responders(self, log)
         for command in self._early_commands:
             self._report(command)
@@ -208,6 +209,7 @@ class LiveCall:
     def _change_metadata(self, log: LiveCallLog, event: MetadataArrived) -> None:
         log.metadata = event.metadata
         self._check_stream_rate(log)
+        self._check_member_tap(log)
         if event.audio_format != log.audio_format:
             self._finish_dtmf_detector(log)
             log.audio_format = event.audio_format
@@ -220,6 +222,12 @@ class LiveCall:
     def _check_stream_rate(self, log: LiveCallLog) -> None:
         if complaint := stream_rate_problem(log.metadata.fields):
             self.take_event(ProtocolViolation(self.session.position, "stream-rate", complaint))
+
+    def _check_member_tap(self, log: LiveCallLog) -> None:
+        if log.metadata.is_member_tap and (self.recording is not None or self.dump is not None):
+            # Nothing on the wire says who is muted, and when (listenctl-protocol(7) 2.5).
+            detail = "jambonz sends what a room member says even while the member is muted, and it is recorded"
+            self.take_event(ProtocolViolation(self.session.position, "muted-member", detail))
 
     def _warn(self, position: int, rule: str, detail: str) -> None:
         if self.log is not None:

@@ -91,7 +91,7 @@ async def _handle_call(responder: Responder, call: RespondedCall) -> None:
         call.warn(f"{responder.name}-failed", str(exc))
     except Exception:
         # A fault in one call must not reach the others.
-        logger.exception("%s failed unexpectedly", responder.name)
+        logger.exception("%s failed unexpectedly", responder.name, extra={"about": call.log.identity})
         call.warn(f"{responder.name}-failed", "it failed unexpectedly")
     finally:
         call.tool.detach()

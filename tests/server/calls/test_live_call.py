@@ -74,6 +74,27 @@ async def test_a_call_with_too_low_a_rate_is_warned_of_once() -> None:
     assert [warning["call"] for warning in warnings] == ["a"]
 
 
+MEMBER = {"room": "r", "memberId": 7, "callSid": "a", "accountSid": "b", "tag": "", "sampleRate": 8000}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "recorded", "warned"),
+    [
+        (MEMBER, True, ["muted-member"]),
+        (MEMBER, False, []),
+        ({"callSid": "a", "sampleRate": 8000, "mixType": "mono"}, True, []),
+    ],
+)
+async def test_a_recorded_room_member_is_warned_of_because_nothing_tells_who_is_muted(
+    metadata: dict[str, object], recorded: bool, warned: list[str], tmp_path: Path
+) -> None:
+    async with running(record=tmp_path if recorded else None) as run:
+        await run.call(text(json.dumps(metadata)), binary(bytes(640)), close(1000))
+        await run.events.wait_for("call-ended")
+
+    assert [warning["rule"] for warning in run.events.of("warning")] == warned
+
+
 @pytest.mark.parametrize(
     ("metadata", "parties"),
     [

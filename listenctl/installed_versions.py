@@ -11,7 +11,12 @@ import sys
 from listenctl import __version__
 
 LIBRARIES = ("numpy", "rich", "sounddevice", "soundfile", "soxr", "typer", "websockets")
-EXTRAS = {"tls": "cryptography", "zstd": "zstandard", "plot": "matplotlib"}
+EXTRAS = {
+    "tls": "cryptography",
+    "zstd": "zstandard",
+    "plot": "matplotlib",
+    "otel": "opentelemetry-exporter-otlp-proto-http",
+}
 """The library of each extra."""
 
 

@@ -58,6 +58,8 @@ HEAVY = {
     "cryptography",
     "matplotlib",
     "numpy",
+    "opentelemetry",
+    "requests",
     "rich",
     "sounddevice",
     "soundfile",
@@ -76,6 +78,9 @@ NUMERIC = (
     "listenctl.simulator.streamed_sound",
     "listenctl.media.devices.jitter_buffer",
 )
+
+# The classes of these libraries are its bases.
+SPAN_EXPORT = "listenctl.server.telemetry.span_export"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +150,10 @@ def _purity_fault(module: str, one: Import) -> str | None:
 def _start_up_fault(module: str, one: Import) -> str | None:
     if not one.at_start or (module.startswith(NUMERIC) and (one.top == "numpy" or one.name.startswith(NUMERIC))):
         return None
+    if module == SPAN_EXPORT and one.top in ("opentelemetry", "requests"):
+        return None
     typer_is_needed = _layer(module) in ("commands", "__main__")
-    if one.top in HEAVY or one.name.startswith(NUMERIC) or (one.top == "typer" and not typer_is_needed):
+    if one.top in HEAVY or one.name.startswith((*NUMERIC, SPAN_EXPORT)) or (one.top == "typer" and not typer_is_needed):
         return f"{one.name} is imported before it is needed"
     return None
 

@@ -46,6 +46,9 @@ class ServerOptions(LimitOptions, LogOptions):
     reuse_port: Annotated[
         bool, service("Share the port with another server that has this option, to replace it without a gap")
     ] = False
+    otlp: Annotated[
+        str | None, service("Send a span of each call to the OpenTelemetry collector here, over HTTP", metavar="URL")
+    ] = None
     statsd: Annotated[str | None, service("Send metrics to the StatsD daemon here, over UDP", metavar="HOST:PORT")] = (
         None
     )

@@ -7,7 +7,7 @@ Nothing in it names a call, a party, a file or an address. The labels have few v
 import asyncio
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,6 +66,7 @@ class ServerMetrics:
     def __init__(self, server: "ListenServer", disk: Path | None) -> None:
         self.tick_lateness = DurationCounts(_LATENESS)
         self.tick_durations = DurationCounts(_LATENESS)
+        self.sources: list[Callable[[], Iterable[MetricFamily]]] = []  # metrics of what not every server does
         self._server = server
         self._free_space = None if disk is None else _FreeSpace(disk)
         self._received_seconds = 0.0  # of calls that have ended
@@ -84,6 +85,8 @@ class ServerMetrics:
     async def collect(self) -> list[MetricFamily]:
         free = None if self._free_space is None else await self._free_space.measure()
         metrics = [*self._calls(), *self._audio(), *self._recordings(), *self._service()]
+        for source in self.sources:
+            metrics += source()
         if free is not None:
             metrics.append(Gauge("disk_free_bytes", "Bytes that are free for recordings", free))
         return metrics

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from listenctl.events import GapEvent, MarkEvent, WarningEvent
 from listenctl.server.operations.prometheus_text import prometheus_text
+from listenctl.server.telemetry.sending_telemetry import TelemetrySettings, sending_telemetry
 from tests.helpers.frames import HANDSHAKE, binary, close, text
 from tests.helpers.server import LIMIT, Running, running, until
 
@@ -102,7 +103,7 @@ async def test_metrics_name_no_call_party_or_file(tmp_path: Path) -> None:
 
 
 async def test_the_manual_names_exactly_the_metrics_that_there_are(tmp_path: Path) -> None:
-    async with running(record=tmp_path) as run:
+    async with running(record=tmp_path) as run, sending_telemetry(run.server, TelemetrySettings(otlp="http://x")):
         described = await metrics_text(run)
     exported = set(re.findall(r"^# TYPE listenctl_(\w+) ", described, re.MULTILINE))
     section = MANUAL.read_text().partition(".Ss Metrics")[2].partition(".Sh ")[0]

@@ -57,6 +57,20 @@ PANELS = (
         ],
     ),
     Panel("Audio that waits for the disk", "bytes", [("sum(listenctl_recording_queue_bytes)", "waiting")]),
+    Panel(
+        "Time until audio is written",
+        "s",
+        [(_quantile(0.5, "recording_wait_seconds"), "median"), (_quantile(0.99, "recording_wait_seconds"), "p99")],
+    ),
+    Panel(
+        "Conversions",
+        "short",
+        [
+            ("sum(listenctl_conversions_waiting)", "waiting"),
+            ("sum(listenctl_conversions_running)", "running"),
+            (_each_second('conversions_total{result="failed"}'), "failed each second"),
+        ],
+    ),
     Panel("Free for recordings", "bytes", [("listenctl_disk_free_bytes", "{{instance}}")]),
     Panel(
         "Lateness of reading",

@@ -156,6 +156,7 @@ class ServerMetrics:
         yield Total("recording_bytes", "Bytes of saved recordings", recorder.recorded_bytes)
         yield Gauge("recording_queue_bytes", "Bytes of audio that wait for the disk", recorder.waiting_bytes)
         yield Gauge("recordings_finishing", "Recordings that are being completed or converted", recorder.finishing)
+        yield from recorder.describe_metrics()
 
     def _service(self) -> Iterator[MetricFamily]:
         yield Info("build", "The version of listenctl", "version", __version__)

@@ -6,7 +6,7 @@ of all calls in batches. What follows the end of a call (sync, conversion) is do
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from math import inf
@@ -18,6 +18,7 @@ from listenctl.events import EventFields, RecordingFailedEvent, RecordingSavedEv
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap import Gap
 from listenctl.server.calls.live_call_log import LiveCallLog
+from listenctl.server.operations.metric_families import Durations, Gauge, LabelledTotal, MetricFamily
 from listenctl.server.recording.conversion_pool import ConversionPool
 from listenctl.server.recording.recording_queue import DiskBacklog, RecordingQueue
 from listenctl.server.recording.recording_writer import RecordingWriter, RecordSettings
@@ -89,6 +90,9 @@ class CallRecorder(Protocol):
     def finishing(self) -> int:
         """Recordings of calls that have ended whose files may still be open."""
 
+    def describe_metrics(self) -> Iterable[MetricFamily]:
+        """Return metrics of the disk and of conversions."""
+
     def start_recording(self, log: LiveCallLog) -> CallRecording: ...
 
     def flush(self, now: float) -> None:
@@ -133,6 +137,15 @@ class FileRecorder:
     @property
     def finishing(self) -> int:
         return len(self._finishing)
+
+    def describe_metrics(self) -> Iterator[MetricFamily]:
+        conversions, now = self._conversions, self._loop.time()
+        yield Gauge("recording_queue_seconds", "How long the oldest audio has waited", self._backlog.age(now))
+        yield Durations("recording_wait_seconds", "How long audio waited until it was written", self._backlog.waits)
+        waiting = 0 if self._settings.destination.kind == "wav" else len(self._slow_finishes)
+        yield Gauge("conversions_waiting", "Recordings that wait for their conversion", waiting)
+        yield Gauge("conversions_running", "Conversions that run", conversions.running)
+        yield LabelledTotal("conversions", "Conversions, by result", "result", conversions.results)
 
     def start_recording(self, log: LiveCallLog) -> "FileRecording":
         self._unfinished += 1
@@ -280,7 +293,7 @@ class FileRecorder:
     def _write_queues(self, queues: Sequence[RecordingQueue]) -> None:
         for queue in queues:
             run_job(queue.write_items)
-        self._backlog.end_turn()
+        self._backlog.end_turn(self._loop.time())
 
 
 class FileRecording:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -39,20 +40,25 @@ class ConversionPool:
         self._idle: list[_Converter] = []
         self._starting = 0  # processes that are being started, without the lock, and are not in ``_converters`` yet
         self._stopped = False
+        self.results: Counter[str] = Counter(dict.fromkeys(("done", "failed", "stopped"), 0))
+
+    @property
+    def running(self) -> int:
+        """Conversions that run now, as far as is known without the lock."""
+        return max(0, len(self._converters) - len(self._idle))
 
     def convert(self, wav: Path, target: Path, kind: str, tags: Mapping[str, str]) -> Conversion:
         """
         Convert ``wav`` at the lowest priority, and wait; if that fails it is kept, and ListenctlError raised: after
         ``stop`` ConversionStopped. OSError means that no process can be started now, and that a later try may work.
         """
-        request = ConversionRequest(wav, target, kind, dict(tags))
         try:
-            answer = self._send_request(request, self._take_converter(request))
-        except _RequestNotTaken:
-            answer = self._send_request(request, self._take_converter(request, new=True))
-        if isinstance(answer, ListenctlError):
-            raise answer
-        return answer
+            conversion = self._convert(ConversionRequest(wav, target, kind, dict(tags)))
+        except ListenctlError as exc:
+            self._count_result("stopped" if isinstance(exc, ConversionStopped) else "failed")
+            raise
+        self._count_result("done")
+        return conversion
 
     def stop(self) -> None:
         """Stop all conversions soon; their WAVs are kept."""
@@ -70,6 +76,19 @@ class ConversionPool:
             converters = list(self._converters)
         for converter in converters:
             converter.wait()
+
+    def _convert(self, request: ConversionRequest) -> Conversion:
+        try:
+            answer = self._send_request(request, self._take_converter(request))
+        except _RequestNotTaken:
+            answer = self._send_request(request, self._take_converter(request, new=True))
+        if isinstance(answer, ListenctlError):
+            raise answer
+        return answer
+
+    def _count_result(self, result: str) -> None:
+        with self._changed:
+            self.results[result] += 1
 
     def _send_request(self, request: ConversionRequest, converter: "_Converter") -> Conversion | ListenctlError:
         """Wait for the answer; ``converter`` is idle afterwards, or removed."""

@@ -1,7 +1,7 @@
 """Record one call onto a pipe: its audio as it arrives, as WAV or as raw samples."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from listenctl.events import RecordingFailedEvent, RecordingSavedEvent, Reporter
@@ -11,6 +11,7 @@ from listenctl.media.files.wav_header import stream_header
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap import Gap
 from listenctl.server.calls.live_call_log import LiveCallLog
+from listenctl.server.operations.metric_families import MetricFamily
 from listenctl.server.recording.recording_writer import RecordSettings
 
 # Bytes that may wait for a slow reader of the pipe; beyond that audio is lost and reported.
@@ -50,6 +51,9 @@ class PipeRecorder:
         # Bytes that were queued when the reader left are lost, too; the header among them is no audio.
         queued = self._writer.waiting_bytes - (0 if self._writer.written_bytes else self._header_bytes)
         return (self._writer.lost_bytes + queued * self._broken) // self._frame_bytes
+
+    def describe_metrics(self) -> Iterable[MetricFamily]:
+        return ()
 
     def start_recording(self, log: LiveCallLog) -> "PipeRecording":
         self._log = log

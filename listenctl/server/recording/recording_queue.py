@@ -10,10 +10,13 @@ from collections.abc import Callable
 from functools import partial
 
 from listenctl.background_writer import Job, run_job
+from listenctl.server.operations.metric_families import DurationCounts
 from listenctl.server.recording.recording_writer import Piece, RecordingWriter
 
 MAX_WRITE = 1024 * 1024
 """Bytes of audio that are given to the disk at once."""
+
+_WAITS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class RecordingQueue:
@@ -72,18 +75,20 @@ class RecordingQueue:
 
 
 class DiskBacklog:
-    """How long the oldest audio has waited for the disk: turns are added by the event loop, ended by the writer."""
+    """How long audio waits for the disk: turns are added by the event loop, ended by the writer."""
 
     def __init__(self) -> None:
+        self.waits = DurationCounts(_WAITS)
         self._added_at: deque[float] = deque()
 
     def add_turn(self, now: float) -> None:
         self._added_at.append(now)
 
-    def end_turn(self) -> None:
-        self._added_at.popleft()
+    def end_turn(self, now: float) -> None:
+        self.waits.add(now - self._added_at.popleft())
 
     def age(self, now: float) -> float:
+        """Return how long the oldest audio has waited."""
         try:
             return now - self._added_at[0]
         except IndexError:

@@ -27,7 +27,8 @@ NO_TELEMETRY = TelemetrySettings()
 @asynccontextmanager
 async def sending_telemetry(server: "ListenServer", settings: TelemetrySettings) -> AsyncIterator[None]:
     """Send telemetry while the block runs, which must include the whole run of the server."""
-    async with _sending_spans(server, settings.otlp), sending_statsd(server, settings.statsd):
+    statsd = sending_statsd(server.metrics.collect, server.reporter, settings.statsd)
+    async with _sending_spans(server, settings.otlp), statsd:
         yield
 
 
@@ -47,7 +48,7 @@ async def _sending_spans(server: "ListenServer", endpoint: str | None) -> AsyncI
         return
 
     def warn(problem: str) -> None:
-        detail = f"spans can't be sent to {endpoint}: {problem}; those that it lacks are counted"
+        detail = f"spans can't be sent to {endpoint}: {problem}; what is lost is counted"
         server.reporter.emit(WarningEvent(rule="otlp-failed", detail=detail))
 
     export = _start_export(endpoint, warn)

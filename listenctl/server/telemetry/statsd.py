@@ -7,12 +7,11 @@ stores counters as whole numbers (github.com/influxdata/telegraf/pull/561), so s
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
 
 from listenctl.background_task import background_task, in_daemon_thread
-from listenctl.events import WarningEvent
+from listenctl.events import Reporter, WarningEvent
 from listenctl.server.operations.metric_families import (
     DurationCounts,
     Durations,
@@ -23,9 +22,6 @@ from listenctl.server.operations.metric_families import (
     Total,
 )
 
-if TYPE_CHECKING:
-    from listenctl.server.server import ListenServer
-
 INTERVAL = 10.0
 LAST_TIMEOUT = 2.0
 """Seconds for the last metrics of a server that ends."""
@@ -34,12 +30,14 @@ MAX_DATAGRAM = 1432
 
 
 @asynccontextmanager
-async def sending_statsd(server: "ListenServer", address: tuple[str, int] | None) -> AsyncIterator[None]:
-    """Send the metrics of a server to a daemon, unless that is None, and the last ones when the block ends."""
+async def sending_statsd(
+    collect: Callable[[], Awaitable[Iterable[MetricFamily]]], reporter: Reporter, address: tuple[str, int] | None
+) -> AsyncIterator[None]:
+    """Send the metrics that ``collect`` returns to a daemon, unless that is None; the last ones when the block ends."""
     if address is None:
         yield
         return
-    sender = StatsdSender(server, *address)
+    sender = StatsdSender(collect, reporter, *address)
     async with background_task(sender.run()):
         yield
     with suppress(TimeoutError):
@@ -51,8 +49,11 @@ async def sending_statsd(server: "ListenServer", address: tuple[str, int] | None
 class StatsdSender:
     """What can't be sent is lost, as StatsD is meant; the first failure is reported, until sending works again."""
 
-    def __init__(self, server: "ListenServer", host: str, port: int) -> None:
-        self._server = server
+    def __init__(
+        self, collect: Callable[[], Awaitable[Iterable[MetricFamily]]], reporter: Reporter, host: str, port: int
+    ) -> None:
+        self._collect = collect
+        self._reporter = reporter
         self._host, self._port = host, port
         self._lines = StatsdLines(socket.gethostname())
         self._socket: socket.socket | None = None
@@ -65,7 +66,7 @@ class StatsdSender:
             await asyncio.sleep(INTERVAL)
 
     async def send_metrics(self) -> None:
-        metrics = await self._server.metrics.collect()
+        metrics = await self._collect()
         try:
             connected = self._socket or await self._connect()
             for datagram in pack_lines(self._lines.describe(metrics)):
@@ -104,7 +105,7 @@ class StatsdSender:
         if not self._failing:
             self._failing = True
             detail = f"metrics can't be sent to {self._host}:{self._port}: {reason}; this is tried again"
-            self._server.reporter.emit(WarningEvent(rule="statsd-failed", detail=detail))
+            self._reporter.emit(WarningEvent(rule="statsd-failed", detail=detail))
 
 
 class StatsdLines:

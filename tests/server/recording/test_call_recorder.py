@@ -22,6 +22,7 @@ from listenctl.media.files.wav_header import wav_header
 from listenctl.media.files.wav_recording import Recording
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap import Gap, GapKind
+from listenctl.server.operations.metric_families import Durations, Gauge, LabelledTotal
 from listenctl.server.recording.call_recorder import FileRecorder, FileRecording
 from listenctl.server.recording.recording_writer import RecordSettings
 from tests.helpers.capture import CAPTURES, Cut, client_bytes, odd_pieces, received_audio, replay, whole
@@ -530,6 +531,25 @@ async def test_a_slow_disk_is_told_and_gets_the_audio_of_a_call_at_once(
     assert slow["rule"] == "slow-disk"
     assert "a crash would lose" in slow["detail"]
     assert read_sidecar(saved)["audio"]["max_unwritten_seconds"] == 2.0
+
+
+async def test_the_disk_and_the_conversions_are_measured(tmp_path: Path) -> None:
+    async with running(record=to(f"{tmp_path}/{{callSid}}.flac")) as run:
+        recorder = run.server.recorder
+        assert recorder is not None
+        await run.call(text(METADATA), binary(AUDIO), close())
+        await run.events.wait_for("recording-saved")
+    metrics = {metric.name: metric for metric in recorder.describe_metrics()}
+    waits, results = metrics["recording_wait_seconds"], metrics["conversions"]
+
+    assert isinstance(waits, Durations)
+    assert waits.counts.count > 0
+    assert isinstance(results, LabelledTotal)
+    assert results.values == {"done": 1, "failed": 0, "stopped": 0}
+    for name in ("recording_queue_seconds", "conversions_waiting", "conversions_running"):
+        gauge = metrics[name]
+        assert isinstance(gauge, Gauge)
+        assert gauge.value == 0
 
 
 async def test_the_size_of_a_recording_is_that_of_its_files(tmp_path: Path) -> None:

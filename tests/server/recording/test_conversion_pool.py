@@ -64,7 +64,7 @@ class FakeConverter:
     def wait(self) -> None: ...
 
 
-def raise_next(errors: Iterator[OSError]) -> None:
+def raise_next(errors: Iterator[Exception]) -> None:
     """Raise the next of ``errors``; return once there are no more."""
     for error in errors:
         raise error
@@ -277,6 +277,30 @@ def test_a_busy_process_is_waited_for(wav: Path, fakes: type[FakeConverter], mon
         assert (first.result().path, second.result().path) == (wav, wav)
 
     assert fakes.started == 1
+
+
+def test_what_runs_and_what_became_of_the_others_is_counted(
+    wav: Path, fakes: type[FakeConverter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, released = threading.Event(), threading.Event()
+    pool = ConversionPool()
+    monkeypatch.setattr(fakes, "work", partial(begin_and_wait, begun, released))
+
+    with ThreadPoolExecutor() as threads:
+        conversion = threads.submit(pool.convert, wav, wav, "flac", NO_TAGS)
+        begun.wait(GENEROUS)
+        running = pool.running
+        released.set()
+        conversion.result(GENEROUS)
+    monkeypatch.setattr(fakes, "work", partial(raise_next, iter([ValueError()])))
+    with pytest.raises(ListenctlError):
+        pool.convert(wav, wav, "flac", NO_TAGS)
+    pool.stop()
+    with pytest.raises(ConversionStopped):
+        pool.convert(wav, wav, "flac", NO_TAGS)
+
+    assert (running, pool.running) == (1, 0)
+    assert pool.results == {"done": 1, "failed": 1, "stopped": 1}
 
 
 def test_a_process_that_is_busy_for_long_gets_another_beside_it(

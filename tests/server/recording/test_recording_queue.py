@@ -114,7 +114,7 @@ def test_the_most_that_was_in_memory_only_is_known(tmp_path: Path) -> None:
     assert '"max_unwritten_seconds": 1.0' in sidecar.read_text()
 
 
-def test_the_age_of_a_backlog_is_that_of_its_oldest_turn() -> None:
+def test_a_backlog_is_as_old_as_its_oldest_turn_and_counts_how_long_each_waited() -> None:
     backlog = DiskBacklog()
     assert backlog.age(10.0) == 0.0
 
@@ -122,7 +122,8 @@ def test_the_age_of_a_backlog_is_that_of_its_oldest_turn() -> None:
     backlog.add_turn(12.0)
     ages = [backlog.age(13.0)]
     for _ in range(2):
-        backlog.end_turn()
+        backlog.end_turn(13.0)
         ages.append(backlog.age(13.0))
 
     assert ages == [3.0, 1.0, 0.0]
+    assert (backlog.waits.count, backlog.waits.total) == (2, 4.0)

@@ -147,7 +147,7 @@ def test_lines_are_packed_into_datagrams_that_fit_into_a_packet() -> None:
 async def test_a_daemon_receives_the_metrics_of_a_server(tmp_path: Path) -> None:
     with closing(Daemon()) as daemon:
         async with running(record=tmp_path) as run:
-            sender = StatsdSender(run.server, "localhost", daemon.port)
+            sender = StatsdSender(run.server.metrics.collect, run.server.reporter, "localhost", daemon.port)
             await sender.send_metrics()
             first = await daemon.lines()
             peer = await run.call(METADATA, binary(bytes(16_000)))
@@ -176,7 +176,7 @@ async def test_metrics_are_sent_at_once_then_at_intervals_and_at_the_end() -> No
     loop.wait_while(lambda: any(thread.name == "statsd-resolver" for thread in threading.enumerate()))
     with closing(Daemon()) as daemon:
         async with running() as run:
-            async with sending_statsd(run.server, ("127.0.0.1", daemon.port)):
+            async with sending_statsd(run.server.metrics.collect, run.server.reporter, ("127.0.0.1", daemon.port)):
                 await daemon.lines()
                 began = loop.time()
                 await daemon.lines()
@@ -192,7 +192,7 @@ async def test_a_daemon_that_is_gone_is_reported_once_until_it_is_back() -> None
     with closing(Daemon()) as daemon:
         port = daemon.port
     async with running() as run:
-        sender = StatsdSender(run.server, "127.0.0.1", port)
+        sender = StatsdSender(run.server.metrics.collect, run.server.reporter, "127.0.0.1", port)
         for _ in range(6):
             await sender.send_metrics()
         gone = run.events.of("warning")
@@ -223,7 +223,7 @@ async def test_a_name_that_is_unknown_is_reported_once_and_looked_up_again(
 
     async with running() as run:
         monkeypatch.setattr(socket, "getaddrinfo", fail)
-        sender = StatsdSender(run.server, "statsd.example", 8125)
+        sender = StatsdSender(run.server.metrics.collect, run.server.reporter, "statsd.example", 8125)
         await sender.send_metrics()
         await sender.send_metrics()
         warnings = run.events.of("warning")

@@ -142,3 +142,12 @@ def parse_seconds(text: str, option: str, wanted: str = "a time such as 100ms or
     if not value:
         raise UsageError(f"{option} {text!r} isn't {wanted}")
     return value
+
+
+def parse_size(text: str, option: str) -> int:
+    """Return the bytes of a size such as ``500MB``, ``1.5GiB`` or ``0``; raises UsageError if it is none."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kKMGT])(i?)B?|B)?", text.strip())
+    if found is None:
+        raise UsageError(f"{option} {text!r} isn't a size such as 500MB or 1.5GiB")
+    power = "KMGT".find((found[2] or " ").upper()) + 1
+    return int(float(found[1]) * (1024 if found[3] else 1000) ** power)

@@ -30,6 +30,10 @@ class HandshakeRefusal:
         return {"Retry-After": str(seconds)} if seconds else {}
 
 
+def full_server(limit: str, reason: str) -> HandshakeRefusal:
+    return HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, reason, limit=limit)
+
+
 UPSTREAM_LOOP = HandshakeRefusal(
     HTTPStatus.LOOP_DETECTED, "--upstream leads back to this server; give the URL of the application itself"
 )

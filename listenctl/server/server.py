@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from listenctl.background_task import background_task, log_failure
 from listenctl.errors import ListenctlError, UsageError
 from listenctl.events import ConnectionRefusedEvent, Reporter, ServerStartedEvent, WarningEvent
 from listenctl.media.dtmf_detector import MIN_DTMF_RATE, CallDtmfDetector
@@ -25,6 +26,7 @@ from listenctl.server.control_api.control_socket import ControlSocket, no_contro
 from listenctl.server.handshake_refusal import HandshakeRefusal
 from listenctl.server.jambonz_connection import JambonzConnection
 from listenctl.server.limits.call_admission import CallAdmission
+from listenctl.server.limits.resource_watch import ResourceWatch
 from listenctl.server.operations.http_endpoints import AdminPort, HttpEndpoints
 from listenctl.server.operations.server_metrics import ServerMetrics
 from listenctl.server.read_schedule import FIRST_READ, TimingWheel
@@ -75,6 +77,7 @@ class ListenServer:
         self.call_responders: CallResponders | None = None
         self.answered_requests = AnsweredRequests()
         self.admission = CallAdmission(self)
+        self.resources = ResourceWatch(self, None if recorder is None else recorder.folder)
         self._without_call: dict[JambonzConnection, None] = {}  # oldest first
         self._ids = CallIds()
         self._connection_of: dict[LiveCall, JambonzConnection] = {}
@@ -84,7 +87,7 @@ class ListenServer:
         self.control = ControlSocket(settings.control, self) if settings.control is not None else None
         self.totals = ServerTotals(recording=recorder is not None)
         reporter.add_counter(self.totals.take_event, COUNTED_EVENTS)
-        self.metrics = ServerMetrics(self, None if recorder is None else recorder.folder)
+        self.metrics = ServerMetrics(self)
         self.endpoints = HttpEndpoints(self)
         self._admin = AdminPort(self.endpoints, [])
 
@@ -124,7 +127,8 @@ class ListenServer:
 
     async def run(self) -> None:
         """Take calls until the server ends: see ``stop_after`` and ``shutdown``."""
-        async with asyncio.TaskGroup() as self.tasks, self._admin.serving():
+        watching = log_failure(self.resources.run, "the watch of disk and memory")
+        async with asyncio.TaskGroup() as self.tasks, self._admin.serving(), background_task(watching):
             await self.shutdown.wait()
 
     def why_not_ready(self) -> str:

@@ -23,6 +23,7 @@ from listenctl.commands.shared_options import (
     local_path,
     option,
     parse_seconds,
+    parse_size,
     with_options,
 )
 from listenctl.errors import UsageError
@@ -93,6 +94,29 @@ def test_a_time_has_a_unit_or_is_seconds(text: str, value: float) -> None:
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--levels"):
         parse_seconds(text, "--levels")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("512", 512),
+        ("512B", 512),
+        ("2kB", 2000),
+        ("2KiB", 2048),
+        ("1.5 GB", 1_500_000_000),
+        ("1GiB", 1 << 30),
+        (" 3M ", 3_000_000),
+    ],
+)
+def test_a_size_has_a_unit_or_is_bytes(text: str, size: int) -> None:
+    assert parse_size(text, "--min-free") == size
+
+
+@pytest.mark.parametrize("text", ["", "-1", "GB", "1 XB", "1e9", "5%", "1GBB", "0x10"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--min-free"):
+        parse_size(text, "--min-free")
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])

@@ -223,6 +223,7 @@ async def running(
         if isinstance(loop := asyncio.get_running_loop(), SimulatedTimeLoop):
             # Those that the disk didn't take wait for a timer.
             loop.wait_while(lambda: not (server.live or recorder._waiting or recorder._unfinished == recorder._delayed))
+            loop.wait_while(lambda: server.resources._looking is not None and not server.resources._looking.done())
     server.start()
     async with asyncio.timeout(LIMIT), background_task(server.run()) as ended:
         run = Running(server, events, ended)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from listenctl.commands.shared_options import option
+from listenctl.commands.shared_options import option, parse_size
 from listenctl.server import server_defaults as defaults
 
 if TYPE_CHECKING:
@@ -33,6 +33,21 @@ class LimitOptions:
     max_message: Annotated[int, limit("Largest WebSocket message to accept", metavar="BYTES", min=1024)] = (
         defaults.MAX_MESSAGE
     )
+    min_free: Annotated[
+        str | None,
+        limit(
+            "Accept no new calls while the disk has less for recordings, and record none below a quarter of it; "
+            "0 is no limit [default: 1GB, less on a small disk]",
+            metavar="SIZE",
+        ),
+    ] = None
+    max_memory: Annotated[
+        str | None,
+        limit(
+            "Accept no new calls while the server has more memory; 0 is no limit [default: 3/4 of what there is]",
+            metavar="SIZE",
+        ),
+    ] = None
 
 
 def read_limits(options: LimitOptions, descriptors_per_call: int) -> "ServerLimits":
@@ -46,6 +61,8 @@ def read_limits(options: LimitOptions, descriptors_per_call: int) -> "ServerLimi
         max_calls_per_address=options.max_calls_per_address,
         max_handshakes=options.max_handshakes or None,
         max_header=options.max_header,
+        min_free=None if options.min_free is None else parse_size(options.min_free, "--min-free"),
+        max_memory=None if options.max_memory is None else parse_size(options.max_memory, "--max-memory"),
         max_message=options.max_message,
     )
 

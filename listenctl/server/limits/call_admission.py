@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from listenctl.protocol.hide_secrets import shown_target
 from listenctl.server.access.failure_limit import client_network
-from listenctl.server.handshake_refusal import NO_MORE_CALLS, RETRY_AFTER, HandshakeRefusal
+from listenctl.server.handshake_refusal import NO_MORE_CALLS, RETRY_AFTER, HandshakeRefusal, full_server
 from listenctl.server.limits.handshake_rates import HandshakeRates
 
 if TYPE_CHECKING:
@@ -50,13 +50,13 @@ class CallAdmission:
         # Those that wait for the application have their files open, too.
         calls = len(server.live) + (0 if upstream is None else upstream.unanswered)
         if calls >= limits.max_calls:
-            return _full("max-calls", f"there are {calls} live calls, and --max-calls allows no more")
+            return full_server("max-calls", f"there are {calls} live calls, and --max-calls allows no more")
         unfinished = calls + (0 if server.recorder is None else server.recorder.finishing)
         if unfinished >= server.settings.max_unfinished:
-            return _full(
+            return full_server(
                 "open-files", f"the files of {unfinished} calls are open, and the limit of open files allows no more"
             )
-        return None
+        return server.resources.check_server()
 
     def start_call(self, remote: str) -> None:
         self._calls_of_address[_client(remote)] += 1
@@ -74,10 +74,6 @@ class CallAdmission:
         return _too_many(
             "max-calls-per-address", f"this address has {most} live calls, and --max-calls-per-address allows no more"
         )
-
-
-def _full(limit: str, reason: str) -> HandshakeRefusal:
-    return HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, reason, limit=limit)
 
 
 def _too_many(limit: str, reason: str, retry_after: int = RETRY_AFTER) -> HandshakeRefusal:

@@ -13,4 +13,6 @@ class ServerLimits:
     max_calls_per_address: int | None = None
     max_handshakes: float | None = None  # a second, from one address
     max_header: int = defaults.MAX_HEADER  # bytes of a handshake request
+    min_free: int | None = None  # bytes of the disk of the recordings; 0 is no limit, None one that fits the disk
+    max_memory: int | None = None  # bytes of this process; 0 is no limit, None one that fits the machine
     max_message: int = defaults.MAX_MESSAGE  # bytes of one WebSocket message

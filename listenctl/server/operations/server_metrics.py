@@ -4,16 +4,11 @@ The metrics of a server: totals of its events, and its state when it is asked.
 Nothing in it names a call, a party, a file or an address. The labels have few values, whatever peers send.
 """
 
-import asyncio
-import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from listenctl import __version__
-from listenctl.background_task import in_daemon_thread
 from listenctl.events import (
     CallEndedEvent,
     ConnectionRefusedEvent,
@@ -37,11 +32,6 @@ from listenctl.server.operations.metric_families import (
 if TYPE_CHECKING:
     from listenctl.server.server import ListenServer
 
-FREE_SPACE_INTERVAL = 5.0
-"""Seconds between two questions for the free space of the disk."""
-DISK_PATIENCE = 0.5
-"""Seconds to wait for its answer."""
-
 _COUNTED = frozenset(
     kind.event
     for kind in (
@@ -61,14 +51,13 @@ _LAST_PROTOCOL_CODE = 1015
 
 
 class ServerMetrics:
-    """Count what happens; ``disk`` is the folder whose free space is told, None for none."""
+    """Count what happens."""
 
-    def __init__(self, server: "ListenServer", disk: Path | None) -> None:
+    def __init__(self, server: "ListenServer") -> None:
         self.tick_lateness = DurationCounts(_LATENESS)
         self.tick_durations = DurationCounts(_LATENESS)
         self.sources: list[Callable[[], Iterable[MetricFamily]]] = []  # metrics of what not every server does
         self._server = server
-        self._free_space = None if disk is None else _FreeSpace(disk)
         self._received_seconds = 0.0  # of calls that have ended
         self._most_received = 0.0
         self._close_codes: Counter[str] = Counter()
@@ -83,7 +72,7 @@ class ServerMetrics:
         server.reporter.add_counter(self._take_event, _COUNTED)
 
     async def collect(self) -> list[MetricFamily]:
-        free = None if self._free_space is None else await self._free_space.measure()
+        free = await self._server.resources.free_bytes()
         metrics = [*self._calls(), *self._audio(), *self._recordings(), *self._service()]
         for source in self.sources:
             metrics += source()
@@ -164,34 +153,6 @@ class ServerMetrics:
         yield LabelledTotal("warnings", "Warnings", "rule", self._warnings)
         yield Durations("tick_lateness_seconds", "How late the event loop began to read calls", self.tick_lateness)
         yield Durations("tick_duration_seconds", "How long reading all calls that are due took", self.tick_durations)
-
-
-class _FreeSpace:
-    """The space on a disk, asked by one thread at a time, because a network file system can hang."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._answer: asyncio.Future[int | None] | None = None
-        self._asked_at = 0.0
-
-    async def measure(self) -> int | None:
-        """Return the bytes that were free a few seconds ago; None if the disk does not answer."""
-        now = asyncio.get_running_loop().time()
-        answer = self._answer
-        if answer is None or (answer.done() and now - self._asked_at > FREE_SPACE_INTERVAL):
-            answer = self._answer = in_daemon_thread(partial(_free_bytes, self._folder), "free-space")
-            self._asked_at = now
-        if not answer.done():
-            await asyncio.wait({answer}, timeout=DISK_PATIENCE)
-        return answer.result() if answer.done() else None
-
-
-def _free_bytes(folder: Path) -> int | None:
-    try:
-        found = os.statvfs(folder)
-    except OSError:
-        return None
-    return found.f_bavail * found.f_frsize
 
 
 def _close_label(code: int | None) -> str:

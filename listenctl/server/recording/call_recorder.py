@@ -98,6 +98,9 @@ class CallRecorder(Protocol):
     def flush(self, now: float) -> None:
         """Write what has been collected; called after each batch of reads."""
 
+    def pause_recording(self, reason: str) -> None:
+        """Drop audio of all calls from now on, and report the reason; an empty one ends that."""
+
     def stop_conversions(self) -> None:
         """Leave recordings that are not converted yet as WAVs."""
 
@@ -123,6 +126,7 @@ class FileRecorder:
         self._waiting: dict[FileRecording, None] = {}
         self._backlog = DiskBacklog()
         self._disk_is_slow = False
+        self._paused = ""
         self._delayed = 0  # number of recordings that are finished later
         self._give_up_at = inf
         self._writer = BackgroundWriter("writer", MAX_WAITING_BYTES, around_low_priority=self._results.collect_jobs)
@@ -167,6 +171,9 @@ class FileRecorder:
         self._write([recording for recording in self._waiting if recording.is_due(now)], now)
         self._check_backlog(self._backlog.age(now))
 
+    def pause_recording(self, reason: str) -> None:
+        self._paused = reason
+
     def stop_conversions(self) -> None:
         self._conversions.stop()
 
@@ -180,13 +187,14 @@ class FileRecorder:
         await asyncio.to_thread(self._writer.close)
         self._finishers.shutdown()
 
-    def schedule_write(self, recording: "FileRecording", size: int) -> bool:
-        """Have ``recording`` written at one of the next flushes; return False if the disk is too far behind."""
+    def schedule_write(self, recording: "FileRecording", size: int) -> str:
+        """Have ``recording`` written at one of the next flushes; return why it can't be, empty if it can."""
+        if self._paused:
+            return self._paused
         if recording.queue.waiting_bytes + size > MAX_WAITING_OF_CALL or not self._writer.reserve_bytes(size):
-            self.lost_audio = True
-            return False
+            return "the disk is too slow"
         self._waiting[recording] = None
-        return True
+        return ""
 
     def schedule_job(self, recording: "FileRecording") -> None:
         """Have the writer run the job that ``recording`` has got, at the next flush."""
@@ -335,13 +343,15 @@ class FileRecording:
         return self._writer.lost_samples
 
     def write_audio(self, position: int, data: bytes) -> None:
-        if self._recorder.schedule_write(self, len(data)):
+        reason = self._recorder.schedule_write(self, len(data))
+        if not reason:
             self._dropping = False
             self.queue.add_audio(position, data)
             self._collected += len(data)
         elif not self._dropping:
             self._dropping = True
-            self.add_job(self._writer.report_backlog)
+            self._recorder.lost_audio = True
+            self.add_job(partial(self._writer.report_dropping, reason))
 
     def note_gap(self, gap: Gap) -> None:
         if self._settings.fills_gap(gap):

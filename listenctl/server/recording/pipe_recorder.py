@@ -64,6 +64,9 @@ class PipeRecorder:
     def flush(self, now: float) -> None:
         """Do nothing: audio is written as it arrives."""
 
+    def pause_recording(self, reason: str) -> None:
+        """Do nothing: a pipe fills no disk."""
+
     def stop_conversions(self) -> None:
         """Do nothing: a pipe gets no other format."""
 

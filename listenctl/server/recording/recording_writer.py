@@ -133,8 +133,10 @@ class RecordingWriter:
                     self._interim_at = inf
                     self._add_later(self._write_interim_sidecar)
 
-    def report_backlog(self) -> None:
-        self._fail(OSError("the disk is too slow"), Path(self.path))
+    def report_dropping(self, reason: str) -> None:
+        """Report that audio is not recorded from here on, and have the sidecar say so if the process is killed."""
+        self._fail(OSError(reason), Path(self.path))
+        self._add_later(self._write_interim_sidecar)
 
     def fill_gap(self, gap: Gap) -> None:
         if self._recording is not None:

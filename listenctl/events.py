@@ -602,10 +602,14 @@ class Reporter:
         """Return whether any sink wants ``event``; a caller may save itself the work of describing it."""
         return self._reaches_sink(event) or any(event in kinds for _, kinds in self._counters)
 
-    def emit(self, event: EventFields, **about: Unpack[CallIdentity]) -> None:
+    def count(self, event: EventFields, call: str | None = None) -> None:
+        """Give an event to the counters only."""
         for counter, counted in self._counters:
             if event.event in counted:
-                counter(event, about.get("call"))
+                counter(event, call)
+
+    def emit(self, event: EventFields, **about: Unpack[CallIdentity]) -> None:
+        self.count(event, about.get("call"))
         if not self._reaches_sink(event.event):
             return
         report = describe_event(event, self._clock(), **about)

@@ -58,7 +58,15 @@ _WRONG_NUMBERS = (
 )
 
 
-_SECTION_PLACES = {"Arguments": -1, "Server": 1, "Connection": 1, "Waiting": 2, "Output": 3, "Options": 4}
+_SECTION_PLACES = {
+    "Arguments": -2,
+    "Listening": -1,
+    "Server": 1,
+    "Connection": 1,
+    "Waiting": 2,
+    "Output": 3,
+    "Options": 4,
+}
 """Where sections of the help are that aren't between these."""
 _METAVARS = {"int": "NUMBER", "float": "SECONDS", "path": "FILE"}
 

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-from listenctl.protocol.proxy_protocol import NotProxyProtocolError, ProxyHeader, parse_proxy_header
+from listenctl.protocol.proxy_protocol import ProxyHeader, parse_proxy_header
 
 READ_BYTES = 256 * 1024
 _TLS_RECORD_BYTES = 16 * 1024
@@ -23,7 +23,8 @@ _TLS_RECORD_BYTES = 16 * 1024
 class NonblockingSocket:
     """
     A write never fails: the end of the connection shows in reading, after all data that the kernel has received. Once
-    more than ``max_unsent`` bytes wait for a peer that doesn't read, nothing is sent any more.
+    more than ``max_unsent`` bytes wait for a peer that doesn't read, nothing is sent any more. With ``check_proxy`` the
+    connection begins with a PROXY header, which is given to it; a ConnectionError that it raises ends the connection.
     """
 
     # One buffer for all connections: a read is complete, and copied, before the next one begins.
@@ -37,20 +38,22 @@ class NonblockingSocket:
         *,
         write_size: int = sys.maxsize,
         max_unsent: int = sys.maxsize,
-        proxied: bool = False,
+        check_proxy: Callable[[ProxyHeader], None] | None = None,
     ) -> None:
         connection.setblocking(False)
         self.on_drained: Callable[[], None] = lambda: None  # called when nothing waits to be sent any more
         self.error: OSError | None = None
         """What broke the connection; a failed TLS handshake is an ``ssl.SSLError``."""
-        self.proxy_header: ProxyHeader | None = None  # that of a ``proxied`` connection, once it has arrived
+        self.proxy_header: ProxyHeader | None = None  # once it has arrived
         self.stream_ended = False  # whether there is nothing more to read
         self._socket = connection
         self._loop = loop
         self._write_size = write_size  # the most bytes of one write
         self._max_unsent = max_unsent
         self._unsent = bytearray()
-        self._proxy_head: bytes | None = b"" if proxied else None  # what has arrived of the header
+        self._check_proxy = check_proxy
+        self._proxy_head: bytes | None = None if check_proxy is None else b""  # what has arrived of the header
+        self._proxy_failed = False
         self._ends_writing = False
         self._broken = False
         self._closed = False
@@ -89,8 +92,10 @@ class NonblockingSocket:
         """Return what follows the PROXY header, None if there is nothing yet."""
         try:
             self.proxy_header = parse_proxy_header(data)
-        except NotProxyProtocolError as exc:
-            self.error, self.stream_ended, self._proxy_head = exc, True, None
+            if self.proxy_header is not None and self._check_proxy is not None:
+                self._check_proxy(self.proxy_header)
+        except ConnectionError as exc:
+            self.error, self.stream_ended, self._proxy_head, self._proxy_failed = exc, True, None, True
             return b""
         if self.proxy_header is None:
             self._proxy_head = data
@@ -263,17 +268,17 @@ class TlsSocket(NonblockingSocket):
         *,
         write_size: int = sys.maxsize,
         max_unsent: int = sys.maxsize,
-        proxied: bool = False,
+        check_proxy: Callable[[ProxyHeader], None] | None = None,
     ) -> None:
-        super().__init__(connection, loop, write_size=write_size, max_unsent=max_unsent, proxied=proxied)
+        super().__init__(connection, loop, write_size=write_size, max_unsent=max_unsent, check_proxy=check_proxy)
         self._tls = tls
 
     def read(self) -> bytes | None:
         if self.stream_ended:
             return b""
         data = super().read()
-        if data is None:
-            return None
+        if data is None or self._proxy_failed:
+            return data
         self._tls.receive_data(data)
         clear = self._decrypt()
         if (answer := self._tls.take_outgoing()) and not (self._broken or self._ends_writing):

@@ -4,12 +4,28 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 from listenctl.net.listening_sockets import BACKLOG
+from listenctl.server.handshake_refusal import HandshakeRefusal
 
 _PAUSE = 1.0
 # Out of descriptors or memory: the waiting connection would wake us again and again.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+_MAX_REQUEST = 64 * 1024
+
+
+def refuse_accepted(connection: socket.socket, refusal: HandshakeRefusal, *, tls: bool) -> None:
+    """Close a connection from which nothing is wanted; answer it if that takes no more than a write."""
+    with suppress(OSError):
+        connection.setblocking(False)
+        if not tls:
+            # A request that is left unread would make the kernel reset the connection, and drop the answer.
+            with suppress(BlockingIOError):
+                connection.recv(_MAX_REQUEST)
+            connection.send(refusal.serialize())
+    connection.close()
 
 
 class ConnectionAcceptor:

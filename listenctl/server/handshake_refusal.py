@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from websockets.datastructures import Headers
 from websockets.http11 import Response
 
 RETRY_AFTER = 10
@@ -28,6 +29,14 @@ class HandshakeRefusal:
         full = self.status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS)
         seconds = self.retry_after or (RETRY_AFTER if full else 0)
         return {"Retry-After": str(seconds)} if seconds else {}
+
+    def serialize(self) -> bytes:
+        """Return the answer to what isn't a whole HTTP request."""
+        body = f"{self.reason}\n".encode()
+        headers = Headers([("Connection", "close"), ("Content-Length", str(len(body))), ("Content-Type", "text/plain")])
+        headers.update(self.headers)
+        status = HTTPStatus(self.status)
+        return Response(status.value, status.phrase, headers, body).serialize()
 
 
 def full_server(limit: str, reason: str) -> HandshakeRefusal:

@@ -130,7 +130,6 @@ class JambonzConnection:
     def __init__(
         self, connection: NonblockingSocket, remote: str, server: "ListenServer", loop: asyncio.AbstractEventLoop
     ) -> None:
-        self.remote = remote
         self.relay: Relay | None = None
         self._socket = connection
         self._server = server
@@ -160,6 +159,15 @@ class JambonzConnection:
         """Close without an answer, because too many connections are no calls."""
         self._handshake.give_up(TOO_MANY)
         self.abort()
+
+    @property
+    def remote(self) -> str:
+        """Host and port of the peer, or of the client behind proxies."""
+        return self._handshake.remote
+
+    @property
+    def was_refused(self) -> bool:
+        return self._handshake.refused
 
     @property
     def target(self) -> str | None:
@@ -365,7 +373,7 @@ class JambonzConnection:
         header = self._socket.proxy_header
         if header is not None and header.source is not None:
             host, port = header.source
-            self.remote = self._handshake.remote = f"{host}:{port}"
+            self._handshake.remote = f"{host}:{port}"
 
     def _fall_behind(self, now: float) -> None:
         self._schedule.fall_behind(now)
@@ -509,6 +517,7 @@ class JambonzConnection:
 
     def _end_stream(self, now: float) -> None:
         if self._frames is None:
+            self._note_proxy()
             self._handshake.receive_end()
         elif not self._protocol.eof_sent:
             self._frames.receive_eof()

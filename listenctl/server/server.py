@@ -18,7 +18,9 @@ from listenctl.net.nonblocking_socket import NonblockingSocket, TlsSocket, TlsSt
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.hide_secrets import shown_subprotocols, shown_target
 from listenctl.protocol.listen_session import CallStarted, ListenSession
-from listenctl.server.accept_connections import ConnectionAcceptor
+from listenctl.server.accept_connections import ConnectionAcceptor, refuse_accepted
+from listenctl.server.access.client_addresses import NOT_ALLOWED, host_of
+from listenctl.server.access.refusal_reports import RefusalReports
 from listenctl.server.answered_requests import AnsweredRequests
 from listenctl.server.calls.live_call import LevelWatcher, LiveCall
 from listenctl.server.calls.live_call_log import CallIds, LiveCallLog
@@ -78,13 +80,15 @@ class ListenServer:
         self.answered_requests = AnsweredRequests()
         self.admission = CallAdmission(self)
         self.resources = ResourceWatch(self, None if recorder is None else recorder.folder)
-        self._without_call: dict[JambonzConnection, None] = {}  # oldest first
+        self._without_call: dict[JambonzConnection, None] = {}  # oldest first; so with those that were refused
+        self._refused: dict[JambonzConnection, None] = {}
         self._ids = CallIds()
         self._connection_of: dict[LiveCall, JambonzConnection] = {}
         self._loop = asyncio.get_running_loop()
         self._wheel = TimingWheel(self._loop, self._end_tick)
         self.acceptor = ConnectionAcceptor(self._loop, self._open_connection, self._report_accept_failure)
         self.control = ControlSocket(settings.control, self) if settings.control is not None else None
+        self._refusals = RefusalReports(reporter, self._loop)
         self.totals = ServerTotals(recording=recorder is not None)
         reporter.add_counter(self.totals.take_event, COUNTED_EVENTS)
         self.metrics = ServerMetrics(self)
@@ -130,6 +134,7 @@ class ListenServer:
         watching = log_failure(self.resources.run, "the watch of disk and memory")
         async with asyncio.TaskGroup() as self.tasks, self._admin.serving(), background_task(watching):
             await self.shutdown.wait()
+        self._refusals.end_window()
 
     def why_not_ready(self) -> str:
         """Return why a new call would be refused, empty if it would not."""
@@ -140,11 +145,10 @@ class ListenServer:
 
     def report_refusal(self, remote: str, target: str | None, refusal: HandshakeRefusal) -> None:
         shown = None if target is None else shown_target(target)
-        self.reporter.emit(
-            ConnectionRefusedEvent(
-                remote=remote, target=shown, status=refusal.status, reason=refusal.reason, limit=refusal.limit or None
-            )
+        event = ConnectionRefusedEvent(
+            remote=remote, target=shown, status=refusal.status, reason=refusal.reason, limit=refusal.limit or None
         )
+        self._refusals.report_refusal(event)
 
     def start_call(self, connection: JambonzConnection, session: ListenSession) -> LiveCall:
         call = LiveCall(self, session, self._loop.time())
@@ -157,14 +161,20 @@ class ListenServer:
         return call
 
     def note_without_call(self, connection: JambonzConnection) -> None:
-        """Bound the connections that are in their handshake or end: beyond that the oldest is closed."""
+        """
+        Bound the connections that are in their handshake or end: beyond that one is closed, the oldest that was refused
+        or else the oldest of all. So a flood of wrong requests keeps no right one out that takes a while.
+        """
         self._without_call[connection] = None
+        if connection.was_refused:
+            self._refused[connection] = None
         if len(self._without_call) > self.settings.max_without_call:
-            next(iter(self._without_call)).give_up_handshake()
+            next(iter(self._refused or self._without_call)).give_up_handshake()
 
     def forget_connection(self, connection: JambonzConnection) -> None:
         self.connections.pop(connection, None)
         self._without_call.pop(connection, None)
+        self._refused.pop(connection, None)
         self.shutdown.check_connections()
 
     def start_log(self, call: LiveCall, started: CallStarted) -> LiveCallLog:
@@ -260,11 +270,16 @@ class ListenServer:
         return None
 
     def _open_connection(self, accepted: socket.socket, remote: str) -> None:
-        limit, proxied, tls = MAX_UNSENT_BYTES, self.settings.trust_proxy, self.settings.tls
+        limit, addresses, tls = MAX_UNSENT_BYTES, self.settings.addresses, self.settings.tls
+        if addresses.refuses_peer(host_of(remote)):
+            refuse_accepted(accepted, NOT_ALLOWED, tls=tls is not None)
+            self.report_refusal(remote, None, NOT_ALLOWED)
+            return
+        check = addresses.check_proxy_header if addresses.sends_proxy_header(host_of(remote)) else None
         connected = (
-            NonblockingSocket(accepted, self._loop, max_unsent=limit, proxied=proxied)
+            NonblockingSocket(accepted, self._loop, max_unsent=limit, check_proxy=check)
             if tls is None
-            else TlsSocket(accepted, self._loop, TlsStream(tls), max_unsent=limit, proxied=proxied)
+            else TlsSocket(accepted, self._loop, TlsStream(tls), max_unsent=limit, check_proxy=check)
         )
         connection = JambonzConnection(connected, remote, self, self._loop)
         self.connections[connection] = None

@@ -25,6 +25,7 @@ from listenctl.net.tls_failures import failure_seen_by_server
 from listenctl.protocol.opening_handshake import SUBPROTOCOLS
 from listenctl.protocol.path_token import take_token
 from listenctl.protocol.proxy_protocol import NotProxyProtocolError
+from listenctl.server.access.client_addresses import NOT_ALLOWED, AddressRefusedError, host_of
 from listenctl.server.access.failure_limit import client_network
 from listenctl.server.handshake_refusal import (
     FAILED,
@@ -120,11 +121,7 @@ class ServerHandshake:
 
     def refuse_unparsed(self, refusal: HandshakeRefusal) -> None:
         """Answer what the library can't answer because it isn't HTTP, or isn't complete."""
-        body = f"{refusal.reason}\n".encode()
-        headers = Headers([("Connection", "close"), ("Content-Length", str(len(body))), ("Content-Type", "text/plain")])
-        headers.update(refusal.headers)
-        status = HTTPStatus(refusal.status)
-        self._socket.write(Response(status.value, status.phrase, headers, body).serialize())
+        self._socket.write(refusal.serialize())
         self._end(refusal)
         self._socket.end_writing()
 
@@ -133,7 +130,10 @@ class ServerHandshake:
         error = self._socket.error
         if self.refused:
             return
-        if isinstance(error, NotProxyProtocolError):
+        status = HTTPStatus.BAD_REQUEST
+        if isinstance(error, AddressRefusedError):
+            status, reason = HTTPStatus.FORBIDDEN, str(error)
+        elif isinstance(error, NotProxyProtocolError):
             reason = f"{error}, which --trust-proxy demands"
         elif isinstance(error, ssl.SSLError):
             reason = f"TLS failed: {failure_seen_by_server(error)}"
@@ -142,7 +142,7 @@ class ServerHandshake:
             reason = f"the connection ended {when}"
         else:
             return
-        self._server.report_refusal(self.remote, self.target, HandshakeRefusal(HTTPStatus.BAD_REQUEST, reason))
+        self._server.report_refusal(self.remote, self.target, HandshakeRefusal(status, reason))
 
     def give_up(self, refusal: HandshakeRefusal) -> None:
         """Report that an unfinished handshake is not answered."""
@@ -162,8 +162,9 @@ class ServerHandshake:
             deciding = partial(self._answer_probe, head.partition(b" ")[0].decode(), target)
             self._deciding = self._server.tasks.create_task(log_failure(deciding, "a probe", self._fail))
             return
-        if (too_fast := self._server.admission.check_rate(self.remote)) is not None:
-            self.refuse_unparsed(too_fast)
+        refusal = self._find_client(head) or self._server.admission.check_rate(self.remote)
+        if refusal is not None:
+            self.refuse_unparsed(refusal)
             return
         credentials, upstream = self._settings.credentials, self._settings.upstream
         answered = self._server.answered_requests if credentials is None and upstream is None else None
@@ -180,33 +181,42 @@ class ServerHandshake:
         assert isinstance(request, Request)
         assert target is not None
         assert public_target is not None
-        refusal = None
+        refused = None
         if credentials is not None:
             # A token that is for us is not for the application behind a relay.
             target = public_target
-            client = client_network(self.remote.rpartition(":")[0])
-            refusal = credentials.check_credentials(_authorization(request), token, client)
-        if (refusal is None or isinstance(refusal, HandshakeRefusal)) and upstream is None:
-            answer = self._examine(request, refusal)
+            client = client_network(host_of(self.remote))
+            refused = credentials.check_credentials(_authorization(request), token, client)
+        if (refused is None or isinstance(refused, HandshakeRefusal)) and upstream is None:
+            answer = self._examine(request, refused)
             if answered is not None and isinstance(answer, Response):
                 answered.remember(head, answer)
             self._answer(answer, None)
         else:
-            deciding = partial(self._decide, request, refusal, upstream=upstream, target=target)
+            deciding = partial(self._decide, request, refused, upstream=upstream, target=target)
             self._deciding = self._server.tasks.create_task(log_failure(deciding, "a handshake", self._fail))
+
+    def _find_client(self, head: bytes) -> HandshakeRefusal | None:
+        """Take the address of the client from what proxies have added; return why it can't have a call."""
+        addresses = self._settings.addresses
+        try:
+            self.remote = addresses.find_client(self.remote, head) if addresses.proxies else self.remote
+        except ValueError as exc:
+            return HandshakeRefusal(HTTPStatus.BAD_REQUEST, str(exc))
+        return NOT_ALLOWED if addresses.refuses_client(host_of(self.remote)) else None
 
     async def _decide(
         self,
         request: Request,
-        refusal: HandshakeRefusal | Awaitable[HandshakeRefusal | None] | None,
+        refused: HandshakeRefusal | Awaitable[HandshakeRefusal | None] | None,
         *,
         upstream: "RelayTarget | None",
         target: str,
     ) -> None:
         connection: UpstreamConnection | None = None
         try:
-            decided = await refusal if isinstance(refusal, Awaitable) else refusal
-            answer = self._examine(request, decided)
+            refusal = await refused if isinstance(refused, Awaitable) else refused
+            answer = self._examine(request, refusal)
             if upstream is not None and isinstance(answer, Response):
                 opened = await upstream.open(UpstreamRequest.copy(target, request), self._server.tasks)
                 if isinstance(opened, HandshakeRefusal):

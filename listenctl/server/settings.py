@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from listenctl.protocol.audio import AudioFormat
 from listenctl.server import server_defaults as defaults
 from listenctl.server.access.check_credentials import CredentialsCheck
+from listenctl.server.access.client_addresses import AddressRules
 from listenctl.server.limits.server_limits import ServerLimits
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class ServerSettings:
     path: str | None = None  # the only path to accept, without query; None accepts any
     credentials: CredentialsCheck | None = None  # what clients must send; None lets everyone in
     tls: ssl.SSLContext | None = None
-    trust_proxy: bool = False  # whether each connection begins with a PROXY header, which has the client's address
+    addresses: AddressRules = AddressRules()  # where calls may come from, and what is known of it behind proxies
     limits: ServerLimits = field(
         default_factory=ServerLimits
     )  # as the server starts; those of ``ListenServer.limits`` count

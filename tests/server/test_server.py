@@ -193,6 +193,17 @@ async def test_of_too_many_unfinished_handshakes_the_oldest_is_closed_and_calls_
     assert [(event["status"], event["reason"]) for event in refusals[:2]] == [(503, TOO_MANY.reason)] * 2
 
 
+async def test_refused_connections_that_stay_are_closed_before_a_handshake_that_takes_longer() -> None:
+    async with running(faster(max_without_call=3, path="/calls")) as run:
+        first_line, rest = HANDSHAKE.split(b"\r\n", 1)
+        slow = await run.open(first_line + b"\r\n")
+        for _ in range(5):
+            refused = await run.open(HANDSHAKE.replace(b"/calls", b"/other"))
+            await refused.read_head()
+        await slow.send(rest)
+        assert (await slow.read_head()).startswith(b"HTTP/1.1 101 ")
+
+
 async def test_refused_connections_that_stay_count_as_unfinished_ones() -> None:
     async with running(faster(max_without_call=2, path="/other")) as run:
         refused = [await run.open(HANDSHAKE) for _ in range(4)]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from listenctl.server.access.client_addresses import AddressRules
 from listenctl.server.server_handshake import ServerHandshake, split_request
 from tests.helpers.capture import Cut, odd_pieces
 from tests.helpers.frames import ACCEPT, HANDSHAKE, binary, close, text
@@ -271,7 +272,9 @@ LOCAL = b"PROXY UNKNOWN\r\n"
 async def test_a_trusted_proxy_says_where_a_call_comes_from(
     header: bytes, with_tls: bool, serving_tls: ssl.SSLContext, certificate: Path
 ) -> None:
-    async with running(faster(trust_proxy=True, tls=serving_tls if with_tls else None)) as run:
+    async with running(
+        faster(addresses=AddressRules(proxy_protocol=True), tls=serving_tls if with_tls else None)
+    ) as run:
         _, writer = await asyncio.open_connection("127.0.0.1", run.port)
         for byte in header:
             writer.write(bytes([byte]))
@@ -288,7 +291,7 @@ async def test_a_trusted_proxy_says_where_a_call_comes_from(
 
 
 async def test_without_the_header_that_a_proxy_sends_a_connection_is_closed() -> None:
-    async with running(faster(trust_proxy=True)) as run:
+    async with running(faster(addresses=AddressRules(proxy_protocol=True))) as run:
         peer = await run.open(HANDSHAKE)
         assert await peer.read_to_end() == b""
         refused = await run.events.wait_for("connection-refused")

@@ -9,6 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from listenctl.commands.connection_options import check_subprotocol
+from listenctl.commands.serve.access_options import (
+    address_rules,
+    check_protection,
+    read_certificate,
+    read_credentials_check,
+    reload_certificate,
+)
 from listenctl.commands.serve.limit_options import read_limits, reread_limits
 from listenctl.commands.serve.log_options import log_settings, logging_errors
 from listenctl.commands.serve.relay_options import RelayOptions, read_upstream
@@ -27,10 +34,8 @@ from listenctl.net.runtime_folder import DEFAULT_NAME, socket_path
 from listenctl.server.server_defaults import READ_INTERVAL
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Sequence
 
-    from listenctl.server.access.check_credentials import CredentialsCheck
     from listenctl.server.recording.recording_writer import RecordSettings
     from listenctl.server.responders.call_responders import Responder
     from listenctl.server.responders.local_monitor import LocalMonitor
@@ -127,22 +132,14 @@ def server_settings(
     """
     from listenctl.net.listening_sockets import (
         connections_without_call,
-        is_loopback,
         parse_host_and_port,
         raise_descriptor_limit,
     )
     from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
     from listenctl.server.settings import ServerSettings
 
-    credentials = read_credentials_check(options)
-    exposed = [host for host in hosts or [options.host] if not is_loopback(host)]
-    # A relay lets the application check the credentials.
-    if credentials is None and exposed and not (options.no_auth or upstream):
-        raise UsageError(
-            f"--host {exposed[0]} lets other hosts connect: set credentials with --auth-file or LISTENCTL_AUTH, "
-            "or allow everyone with --no-auth"
-        )
-    check_contradictions(options, ("no_auth", "auth_file"), ("no_control", "name"))
+    check_protection(options, hosts or [options.host], upstream)
+    check_contradictions(options, ("no_control", "name"))
     check_finite(
         drain_timeout=options.drain_timeout,
         timeout=options.timeout,
@@ -158,9 +155,9 @@ def server_settings(
         admin=parse_host_and_port(options.admin, "--admin") if options.admin is not None else None,
         path=check_path(options.path) if options.path is not None else None,
         subprotocol=check_subprotocol(options.subprotocol) if options.subprotocol else None,
-        credentials=credentials,
+        credentials=read_credentials_check(options),
         tls=read_certificate(options.cert, options.key),
-        trust_proxy=options.trust_proxy,
+        addresses=address_rules(options),
         limits=read_limits(options, descriptors_per_call(options)),
         max_unfinished=raise_descriptor_limit(None, descriptors_per_call(options)),
         max_without_call=connections_without_call(),
@@ -246,56 +243,6 @@ def record_settings(options: ServerOptions, destination: str) -> "RecordSettings
         if layout is ChannelLayout.SPLIT:
             raise UsageError("stdout can't carry two files; use --channels left, right or mix")
     return RecordSettings(parsed, layout, fill=options.pauses == "fill", sync=read_sync(options.fsync))
-
-
-def read_credentials_check(options: ServerOptions) -> "CredentialsCheck | None":
-    """Return what checks the credentials of clients, None if everyone may connect."""
-    from listenctl.server.access.check_credentials import file_credentials, shared_credentials
-
-    shared = os.environ.get("LISTENCTL_AUTH")
-    if options.no_auth:
-        return None
-    if options.auth_file is not None:
-        return file_credentials(options.auth_file)
-    return shared_credentials(shared) if shared else None
-
-
-def read_certificate(cert: Path | None, key: Path | None) -> "ssl.SSLContext | None":
-    """Return the TLS context, None without a certificate."""
-    if cert is None:
-        if key is not None:
-            raise UsageError("--key needs --cert")
-        return None
-    import ssl
-
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(cert, key)
-    except (OSError, ssl.SSLError) as exc:
-        reason = _missing_pem(cert, key) or (exc.reason if isinstance(exc, ssl.SSLError) else None) or exc.strerror
-        if reason == "KEY_VALUES_MISMATCH":
-            reason = f"{key or 'it'} contains the private key of another certificate"
-        raise UsageError(f"{cert}: can't be used as a certificate with its key: {reason}") from exc
-    return context
-
-
-def reload_certificate(context: "ssl.SSLContext | None", cert: Path | None, key: Path | None) -> None:
-    """Give a TLS context the certificate that the files have now; raises UsageError if they can't be used."""
-    if context is not None and cert is not None and read_certificate(cert, key) is not None:
-        context.load_cert_chain(cert, key)
-
-
-def _missing_pem(cert: Path, key: Path | None) -> str:
-    """Return what the files lack, empty if they can't be read or have both; OpenSSL doesn't say which file it means."""
-    try:
-        if b"-----BEGIN CERTIFICATE-----" not in cert.read_bytes():
-            return "it contains no certificate in PEM format"
-        if b"PRIVATE KEY-----" not in (key or cert).read_bytes():
-            return f"{key} contains no private key" if key else "it contains no private key; give that with --key"
-    except OSError as exc:
-        return f"{exc.filename}: {exc.strerror}"
-    return ""
 
 
 def read_sync(text: str) -> str | float:

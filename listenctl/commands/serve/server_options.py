@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Literal
 
+from listenctl.commands.serve.access_options import AccessOptions
 from listenctl.commands.serve.limit_options import LimitOptions
 from listenctl.commands.serve.log_options import LogOptions
 from listenctl.commands.shared_options import option, output
@@ -14,14 +14,13 @@ from listenctl.protocol.audio import MAX_RATE, MixType
 from listenctl.server import server_defaults as defaults
 
 listening = partial(option, panel="Listening")
-access = partial(option, panel="Access and TLS")
 calls_option = partial(option, panel="Calls")
 recording = partial(option, panel="Recording")
 service = partial(option, panel="Running as a service")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServerOptions(LimitOptions, LogOptions):
+class ServerOptions(LimitOptions, AccessOptions, LogOptions):
     """Options of a server that may record."""
 
     host: Annotated[str, listening("Address to listen on", metavar="ADDRESS")] = defaults.HOST
@@ -52,13 +51,6 @@ class ServerOptions(LimitOptions, LogOptions):
     statsd: Annotated[str | None, service("Send metrics to the StatsD daemon here, over UDP", metavar="HOST:PORT")] = (
         None
     )
-    auth_file: Annotated[Path | None, access("File of users who may connect; see `listenctl passwd`")] = None
-    no_auth: Annotated[bool, access("Let anyone connect, even from other hosts")] = False
-    cert: Annotated[Path | None, access("Certificate chain (PEM) for wss://")] = None
-    key: Annotated[Path | None, access("Private key (PEM) of the certificate")] = None
-    trust_proxy: Annotated[
-        bool, access("Take the client's address from the PROXY header (v1 or v2) that each connection must have")
-    ] = False
     once: Annotated[bool, calls_option("Exit after one call")] = False
     calls: Annotated[int | None, calls_option("Exit after this many calls", min=1)] = None
     timeout: Annotated[

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from listenctl.server.access.client_addresses import AddressRules
 from listenctl.server.limits.server_limits import ServerLimits
 from tests.helpers.frames import HANDSHAKE, binary, close, text
 from tests.helpers.server import Running, faster, running
@@ -29,7 +30,7 @@ async def proxied(run: Running, address: str) -> bytes:
 
 
 async def test_calls_of_one_address_are_limited_and_those_of_others_are_not() -> None:
-    async with running(faster(max_calls_per_address=2, trust_proxy=True)) as run:
+    async with running(faster(max_calls_per_address=2, addresses=AddressRules(proxy_protocol=True))) as run:
         first = await run.open(b"PROXY TCP4 192.0.2.1 192.0.2.99 5000 80\r\n" + HANDSHAKE)
         answers = [await first.read_head()]
         answers += [await proxied(run, f"192.0.2.{number}") for number in (1, 1, 2)]

@@ -27,6 +27,7 @@ MAX_MESSAGE_TEXT = 16 * 1024
 
 Sink = Callable[[JsonObject], None]
 Counter = Callable[["EventFields", str | None], None]
+Forward = Callable[["EventFields", float | None, "CallIdentity"], None]
 
 
 class Absent(Enum):
@@ -583,7 +584,8 @@ def describe_event(event: EventFields, at: float, **about: Unpack[CallIdentity])
 class Reporter:
     """Give each event, completed with the fields of all events, to every sink that wants its kind."""
 
-    def __init__(self, *sinks: Sink, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, *sinks: Sink, clock: Callable[[], float] = time.time, forward: Forward | None = None) -> None:
+        self._forward = forward  # gets every event, its Unix time or None if it is counted only, and its call
         self._sinks: list[tuple[Sink, Container[str] | None]] = [(sink, None) for sink in sinks]
         self._counters: list[tuple[Counter, Container[str]]] = []
         self._clock = clock
@@ -600,22 +602,35 @@ class Reporter:
 
     def wants(self, event: str) -> bool:
         """Return whether any sink wants ``event``; a caller may save itself the work of describing it."""
-        return self._reaches_sink(event) or any(event in kinds for _, kinds in self._counters)
+        return (
+            self._forward is not None or self._reaches_sink(event) or any(event in kinds for _, kinds in self._counters)
+        )
 
     def count(self, event: EventFields, call: str | None = None) -> None:
         """Give an event to the counters only."""
-        for counter, counted in self._counters:
-            if event.event in counted:
-                counter(event, call)
+        self._count(event, call)
+        if self._forward is not None:
+            self._forward(event, None, {"call": call})
 
     def emit(self, event: EventFields, **about: Unpack[CallIdentity]) -> None:
-        self.count(event, about.get("call"))
+        self.pass_on(event, self._clock(), about)
+
+    def pass_on(self, event: EventFields, at: float, about: CallIdentity) -> None:
+        """Report an event that happened at a Unix time, such as one of another process."""
+        self._count(event, about.get("call"))
+        if self._forward is not None:
+            self._forward(event, at, about)
         if not self._reaches_sink(event.event):
             return
-        report = describe_event(event, self._clock(), **about)
+        report = describe_event(event, at, **about)
         for sink, kinds in self._sinks:
             if kinds is None or event.event in kinds:
                 sink(report)
+
+    def _count(self, event: EventFields, call: str | None) -> None:
+        for counter, counted in self._counters:
+            if event.event in counted:
+                counter(event, call)
 
     def _reaches_sink(self, event: str) -> bool:
         return any(kinds is None or event in kinds for _, kinds in self._sinks)

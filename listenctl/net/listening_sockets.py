@@ -15,15 +15,18 @@ MOST_WITHOUT_CALL = 1000
 DESCRIPTORS_PER_CALL = 6  # its socket and that of a relay, its sidecar, its dump, and two files of split channels
 
 
-def raise_descriptor_limit(max_calls: int | None, per_call: int = DESCRIPTORS_PER_CALL) -> int:
-    """Allow as many open files as possible, and return how many calls fit; raises UsageError if too few."""
+def raise_descriptor_limit(max_calls: int | None, per_call: int = DESCRIPTORS_PER_CALL, processes: int = 1) -> int:
+    """
+    Allow as many open files as possible, and return how many calls fit into so many ``processes``, each of which may
+    open as many files; raises UsageError if too few.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     without_call = connections_without_call()
-    possible = max(1, (hard - OWN_DESCRIPTORS - without_call) // per_call)
+    possible = max(1, (hard - OWN_DESCRIPTORS - without_call) // per_call) * processes
     if max_calls is not None and max_calls > possible:
-        needed = max_calls * per_call + OWN_DESCRIPTORS + without_call
+        needed = -(-max_calls // processes) * per_call + OWN_DESCRIPTORS + without_call
         raise UsageError(f"--max-calls {max_calls} needs {needed} open files, and `ulimit -Hn` allows {hard}")
     return possible
 

@@ -10,6 +10,10 @@ from listenctl.net.listening_sockets import BACKLOG
 from listenctl.server.handshake_refusal import HandshakeRefusal
 
 _PAUSE = 1.0
+NEXT_TURN = 0.05
+"""Seconds that a worker leaves connections to others that have fewer; a busy one needs some to be scheduled."""
+TURN = 16
+"""Connections that it accepts after that, even if others still have fewer: they are stuck."""
 # Out of descriptors or memory: the waiting connection would wake us again and again.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -34,10 +38,12 @@ class ConnectionAcceptor:
         loop: asyncio.AbstractEventLoop,
         on_connection: Callable[[socket.socket, str], None],
         on_failure: Callable[[str], None],
+        may_accept: Callable[[], bool] = lambda: True,
     ) -> None:
         self._loop = loop
         self._on_connection = on_connection  # called with each connection and the address of its peer
         self._on_failure = on_failure  # called with the reason why a connection can't be accepted
+        self._may_accept = may_accept  # returns whether the next connection is ours, rather than that of another worker
         self._sockets: list[socket.socket] = []
 
     def start(self, sockets: list[socket.socket]) -> None:
@@ -48,7 +54,7 @@ class ConnectionAcceptor:
     def accept_waiting(self) -> None:
         """Accept the connections that wait already; ``close`` would reset them."""
         for listening in self._sockets:
-            self._accept(listening)
+            self._accept_up_to(BACKLOG, listening)
 
     def close(self) -> None:
         sockets, self._sockets = self._sockets, []
@@ -58,17 +64,33 @@ class ConnectionAcceptor:
 
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(BACKLOG):
+            if not self._may_accept():
+                self._loop.remove_reader(listening)
+                self._loop.call_later(NEXT_TURN, self._accept_turn, listening)
+                return
+            if not self._accept_up_to(1, listening):
+                return
+
+    def _accept_turn(self, listening: socket.socket) -> None:
+        if listening in self._sockets:
+            self._loop.add_reader(listening, self._accept, listening)
+            self._accept_up_to(TURN, listening)
+
+    def _accept_up_to(self, number: int, listening: socket.socket) -> bool:
+        """Accept connections that wait; return whether there were so many."""
+        for _ in range(number):
             if listening not in self._sockets:
                 # The callback of the connection before may have closed the server.
-                return
+                return False
             try:
                 connection, address = listening.accept()
             except BlockingIOError:
-                return
+                return False
             except OSError as exc:
                 self._note_failure(exc, listening)
-                return
+                return False
             self._on_connection(connection, f"{address[0]}:{address[1]}")
+        return True
 
     def _note_failure(self, exc: OSError, listening: socket.socket) -> None:
         if exc.errno in _EXHAUSTED:

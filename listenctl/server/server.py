@@ -22,6 +22,7 @@ from listenctl.server.accept_connections import ConnectionAcceptor, refuse_accep
 from listenctl.server.access.client_addresses import NOT_ALLOWED, host_of
 from listenctl.server.access.refusal_reports import RefusalReports
 from listenctl.server.answered_requests import AnsweredRequests
+from listenctl.server.calls.call_counts import CallCounts, OwnCounts
 from listenctl.server.calls.live_call import LevelWatcher, LiveCall
 from listenctl.server.calls.live_call_log import CallIds, LiveCallLog
 from listenctl.server.control_api.control_socket import ControlSocket, no_control
@@ -30,6 +31,7 @@ from listenctl.server.jambonz_connection import JambonzConnection
 from listenctl.server.limits.call_admission import CallAdmission
 from listenctl.server.limits.resource_watch import ResourceWatch
 from listenctl.server.operations.http_endpoints import AdminPort, HttpEndpoints
+from listenctl.server.operations.metric_families import MetricFamily
 from listenctl.server.operations.server_metrics import ServerMetrics
 from listenctl.server.read_schedule import FIRST_READ, TimingWheel
 from listenctl.server.recording.call_recorder import CallRecorder, CallRecording
@@ -38,9 +40,12 @@ from listenctl.server.settings import ServerSettings
 from listenctl.server.shutdown import Shutdown
 
 if TYPE_CHECKING:
+    from websockets.asyncio.server import Server
+
     from listenctl.server.control_api.attached_tools import AttachedTools
     from listenctl.server.dump.call_dumper import CallDump
     from listenctl.server.responders.call_responders import CallResponders, Responder
+    from listenctl.server.workers.worker_context import WorkerContext
 
 MAX_UNSENT_BYTES = 64 * 1024 * 1024
 """What may wait for a jambonz that doesn't read, such as the longest of clips; beyond that it gets nothing more."""
@@ -57,6 +62,7 @@ class ListenServer:
         recorder: CallRecorder | None = None,
         stop_after: int | None = None,
         unix_clock: Callable[[], float] = time.time,
+        worker: "WorkerContext | None" = None,
     ) -> None:
         self.settings = settings
         self.limits = settings.limits
@@ -82,12 +88,20 @@ class ListenServer:
         self.resources = ResourceWatch(self, None if recorder is None else recorder.folder)
         self._without_call: dict[JambonzConnection, None] = {}  # oldest first; so with those that were refused
         self._refused: dict[JambonzConnection, None] = {}
-        self._ids = CallIds()
+        self._worker = worker
+        self.counts: CallCounts = OwnCounts() if worker is None else worker.counts
+        self._ids = CallIds(self.counts)
         self._connection_of: dict[LiveCall, JambonzConnection] = {}
         self._loop = asyncio.get_running_loop()
         self._wheel = TimingWheel(self._loop, self._end_tick)
-        self.acceptor = ConnectionAcceptor(self._loop, self._open_connection, self._report_accept_failure)
-        self.control = ControlSocket(settings.control, self) if settings.control is not None else None
+        self.acceptor = ConnectionAcceptor(
+            self._loop,
+            self._open_connection,
+            self._report_accept_failure,
+            may_accept=self.counts.may_accept,
+        )
+        handed = None if worker is None else worker.tools
+        self.control = ControlSocket(settings.control, self, handed) if settings.control is not None else None
         self._refusals = RefusalReports(reporter, self._loop)
         self.totals = ServerTotals(recording=recorder is not None)
         reporter.add_counter(self.totals.take_event, COUNTED_EVENTS)
@@ -97,11 +111,15 @@ class ListenServer:
 
     @property
     def url(self) -> str:
-        host = self.settings.host
-        if host in ("0.0.0.0", "::"):
-            host = socket.gethostname()
-        host = f"[{host}]" if ":" in host else host
-        return f"{'wss' if self.settings.tls else 'ws'}://{host}:{self.port}{self.settings.path or '/'}"
+        return self.settings.url(self.port)
+
+    @property
+    def has_calls(self) -> bool:
+        return bool(self.live)
+
+    @property
+    def recording(self) -> bool:
+        return self.recorder is not None
 
     def start(self, passed: Sequence[socket.socket] = ()) -> None:
         """
@@ -143,6 +161,14 @@ class ListenServer:
         refusal = self.admission.check_server()
         return "" if refusal is None else refusal.reason
 
+    def count_calls(self) -> int:
+        """Return the number of calls, with those that wait for the application: they have their files open, too."""
+        upstream = self.settings.upstream
+        return len(self.live) + (0 if upstream is None else upstream.unanswered)
+
+    def _note_load(self) -> None:
+        self.counts.note_load(len(self.connections), self.count_calls())
+
     def report_refusal(self, remote: str, target: str | None, refusal: HandshakeRefusal) -> None:
         shown = None if target is None else shown_target(target)
         event = ConnectionRefusedEvent(
@@ -158,6 +184,7 @@ class ListenServer:
         self._connection_of[call] = connection
         self.admission.start_call(connection.remote)
         self._without_call.pop(connection, None)
+        self._note_load()
         return call
 
     def note_without_call(self, connection: JambonzConnection) -> None:
@@ -175,6 +202,7 @@ class ListenServer:
         self.connections.pop(connection, None)
         self._without_call.pop(connection, None)
         self._refused.pop(connection, None)
+        self._note_load()
         self.shutdown.check_connections()
 
     def start_log(self, call: LiveCall, started: CallStarted) -> LiveCallLog:
@@ -222,6 +250,7 @@ class ListenServer:
         """Remove a call that has ended, and count how it went."""
         self.live.remove(call)
         self.admission.end_call(self._connection_of.pop(call).remote)
+        self._note_load()
         if call.log is not None:
             self.gap_seconds += call.log.gap_seconds
             self.lost_audio |= call.log.ledger.lost_samples > 0
@@ -249,6 +278,15 @@ class ListenServer:
             return False
         beginning = sum(call.log is None for call in self.live) if with_beginning else 0
         return self.calls_total + beginning >= self.stop_after
+
+    async def collect_metrics(self) -> Sequence[MetricFamily]:
+        """Return the metrics of the server, those of all workers if it is one of them."""
+        return await (self.metrics.collect() if self._worker is None else self._worker.collect_metrics())
+
+    async def serve_tools(self, listening: socket.socket, name: str) -> "Server":
+        from listenctl.server.control_api.control_server import ControlServer, serve_control
+
+        return await serve_control(listening, ControlServer(self, name).route_request)
 
     def _check_upstream(self, sockets: list[socket.socket]) -> None:
         upstream = self.settings.upstream
@@ -283,6 +321,7 @@ class ListenServer:
         )
         connection = JambonzConnection(connected, remote, self, self._loop)
         self.connections[connection] = None
+        self._note_load()
         self.note_without_call(connection)
         self._wheel.add_visit(connection.visit, FIRST_READ)
         connection.open()
@@ -298,17 +337,10 @@ class ListenServer:
         self.metrics.tick_durations.add(self._loop.time() - began)
 
     def _describe(self) -> ServerStartedEvent:
-        settings = self.settings
-        return ServerStartedEvent(
-            url=self.url,
-            host=settings.host,
-            port=self.port,
-            path=settings.path,
-            tls=settings.tls is not None,
-            auth=settings.credentials is not None,
+        return self.settings.describe_start(
+            self.port,
             max_calls=self.limits.max_calls,
-            recording=self.recorder is not None,
-            upstream=None if settings.upstream is None else settings.upstream.url,
-            control=None if self.control is None else str(self.control.path),
+            recording=self.recording,
+            control=None if self.control is None else self.control.path,
             admin=self._admin.address,
         )

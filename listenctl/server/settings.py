@@ -1,10 +1,12 @@
 """The settings of a server, with their defaults."""
 
+import socket
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from listenctl.events import ServerStartedEvent
 from listenctl.protocol.audio import AudioFormat
 from listenctl.server import server_defaults as defaults
 from listenctl.server.access.check_credentials import CredentialsCheck
@@ -48,3 +50,28 @@ class ServerSettings:
     upstream: "RelayTarget | None" = None  # the application that calls are relayed to
     control: Path | None = None  # the path of the control socket, named after the server; None for none
     control_required: bool = True  # whether a server without its control socket doesn't start, or only warns
+
+    def url(self, port: int) -> str:
+        """Return the URL of the server if it listens on ``port``."""
+        host = self.host
+        if host in ("0.0.0.0", "::"):
+            host = socket.gethostname()
+        host = f"[{host}]" if ":" in host else host
+        return f"{'wss' if self.tls else 'ws'}://{host}:{port}{self.path or '/'}"
+
+    def describe_start(
+        self, port: int, *, max_calls: int, recording: bool, control: Path | None, admin: str | None
+    ) -> ServerStartedEvent:
+        return ServerStartedEvent(
+            url=self.url(port),
+            host=self.host,
+            port=port,
+            path=self.path,
+            tls=self.tls is not None,
+            auth=self.credentials is not None,
+            max_calls=max_calls,
+            recording=recording,
+            upstream=None if self.upstream is None else self.upstream.url,
+            control=None if control is None else str(control),
+            admin=admin,
+        )

@@ -35,11 +35,7 @@ class Shutdown:
         server.acceptor.close()
         self.was_cut_short = server.stop_after is not None and (bool(server.live) or not server.has_taken_all())
         if server.live:
-            calls = "1 live call is" if len(server.live) == 1 else f"{len(server.live)} live calls are"
-            detail = (
-                f"stopping: {calls} closed and recordings are finished; a second signal exits at once. "
-                "Where listen was the last verb of a call, the call can end too"
-            )
+            detail = describe_cut_calls(len(server.live))
             server.reporter.emit(WarningEvent(rule="calls-cut", detail=detail, calls=len(server.live)))
         for connection in list(server.connections):
             connection.close(1001, "server is stopping")
@@ -54,8 +50,8 @@ class Shutdown:
         self._server.acceptor.accept_waiting()
         self._server.acceptor.close()
         if calls := len(self._server.live):
-            detail = f"draining: no new calls are accepted, and live ones may last {timeout:g} s more"
-            self._server.reporter.emit(WarningEvent(rule="draining", detail=detail, calls=calls))
+            warning = WarningEvent(rule="draining", detail=describe_draining(timeout), calls=calls)
+            self._server.reporter.emit(warning)
         asyncio.get_running_loop().call_later(timeout, self.stop)
         self.check_connections()
 
@@ -95,6 +91,18 @@ class Shutdown:
     def _cut_connections(self) -> None:
         for connection in list(self._server.connections):
             connection.abort()
+
+
+def describe_cut_calls(calls: int) -> str:
+    closed = "1 live call is" if calls == 1 else f"{calls} live calls are"
+    return (
+        f"stopping: {closed} closed and recordings are finished; a second signal exits at once. "
+        "Where listen was the last verb of a call, the call can end too"
+    )
+
+
+def describe_draining(timeout: float) -> str:
+    return f"draining: no new calls are accepted, and live ones may last {timeout:g} s more"
 
 
 def end_at_once() -> None:

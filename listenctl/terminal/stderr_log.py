@@ -142,18 +142,25 @@ async def displayed_events(
     Args:
         drawn: events that the view gets.
     """
-    style = TextStyle.of_stream(sys.stderr, os.environ)
     has_view = settings.format is LogFormat.TEXT and settings.level < LogLevel.ERROR
     if has_view and can_draw(sys.stderr, os.environ):
-        view = make_view(style)
+        view = make_view(TextStyle.of_stream(sys.stderr, os.environ))
         async with view.drawn():
             with StderrLog(settings, view.add_event).logging(reporter, drawn):
                 yield view.close
         return
+    with logged_lines(reporter, settings, LOGGED_EVENTS):
+        yield lambda: None
+
+
+@contextmanager
+def logged_lines(reporter: Reporter, settings: LogSettings, kinds: Container[str]) -> Iterator[None]:
+    """Log events of these ``kinds``, and all records, as lines on stderr while the block runs."""
+    style = TextStyle.of_stream(sys.stderr, os.environ)
     writer = LineWriter(sys.stderr.fileno(), sys.stderr.encoding)
     log = StderrLog(settings, lambda report: writer.write(format_log_line(report, settings.format, style)))
     try:
-        with log.logging(reporter, LOGGED_EVENTS):
-            yield lambda: None
+        with log.logging(reporter, kinds):
+            yield
     finally:
         writer.close()

@@ -11,6 +11,7 @@ import pytest
 from listenctl.errors import ListenctlError, UsageError
 from listenctl.events import Reporter
 from listenctl.net.listening_sockets import raise_descriptor_limit
+from listenctl.server.calls.call_counts import OwnCounts
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import MAX_ID_LENGTH, CallIds, LiveCallLog
 from listenctl.server.handshake_refusal import TOO_MANY
@@ -77,7 +78,7 @@ async def test_streams_of_one_call_are_told_apart(tmp_path: Path) -> None:
     ],
 )
 def test_no_two_connections_have_the_same_id_and_none_is_endless(sids: list[str | None], ids: list[str]) -> None:
-    claims = CallIds()
+    claims = CallIds(OwnCounts())
 
     assert [claims.claim_id(sid) for sid in sids] == ids
     assert len({claims.claim_id("x" * 1000) for _ in range(5)}) == 5

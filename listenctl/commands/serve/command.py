@@ -36,11 +36,13 @@ from listenctl.server.server_defaults import READ_INTERVAL
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from listenctl.server.limits.server_limits import ServerLimits
     from listenctl.server.recording.recording_writer import RecordSettings
     from listenctl.server.responders.call_responders import Responder
     from listenctl.server.responders.local_monitor import LocalMonitor
     from listenctl.server.settings import ServerSettings
     from listenctl.server.upstream import RelayTarget
+    from listenctl.server.workers.worker_context import WorkerContext
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,7 @@ class ServeOptions(RelayOptions, ResponderOptions, ServerOptions):
     ] = None
 
 
-def serve(options: ServeOptions) -> int:
+def serve(options: ServeOptions, worker: "WorkerContext | None" = None) -> int:
     """
     Accept calls and show them live.
 
@@ -68,7 +70,7 @@ def serve(options: ServeOptions) -> int:
     upstream = read_upstream(options)
     if upstream is not None and responders:
         raise UsageError("with --upstream the application answers the caller; leave out --play, --echo and --exec")
-    return run_with_options(options, options.record, READ_INTERVAL, responders, upstream=upstream)
+    return run_with_options(options, options.record, READ_INTERVAL, responders, upstream=upstream, worker=worker)
 
 
 command = with_options(ServeOptions, logging_errors(serve))
@@ -81,15 +83,19 @@ def run_with_options(
     responders: "Sequence[Responder]" = (),
     *,
     upstream: "RelayTarget | None" = None,
+    worker: "WorkerContext | None" = None,
 ) -> int:
-    """Run a server with these options."""
+    """Run a server with these options, or one ``worker`` of a server that has several."""
     from listenctl.commands.serve.run import run_server
+    from listenctl.commands.serve.run_worker import run_worker
+    from listenctl.commands.serve.run_workers import run_workers
     from listenctl.server.operations.service_manager import ServiceManager
 
     log = log_settings(options)
     recording = None if destination is None else record_settings(options, destination)
     manager = ServiceManager(os.environ)
-    hosts = [str(passed.getsockname()[0]) for passed in manager.sockets] or [options.host]
+    passed = manager.sockets if worker is None else worker.listening
+    hosts = [str(listening.getsockname()[0]) for listening in passed] or [options.host]
     settings, stop_after = server_settings(options, read_interval, upstream, hosts=hosts), options.calls
     if options.once and (stop_after or 1) != 1:
         raise UsageError(f"--once and --calls {stop_after} contradict each other; give one of them")
@@ -97,24 +103,61 @@ def run_with_options(
     doing += [f"→ {upstream.url}"] if upstream is not None else []
     if options.once or (recording and recording.destination.is_stdout):
         stop_after = 1
+    reload = partial(reload_certificate, settings.tls, options.cert, options.key)
+
+    def read_limits_again() -> "ServerLimits":
+        return reread_limits(options, options.reread(), descriptors_per_call(options), options.workers)
+
+    level_interval = parse_seconds(options.levels, "--levels") if options.levels else None
+    dump = prepare_dump_folder(options.dump)
+    if worker is not None:
+        return run_async(
+            run_worker(
+                settings,
+                worker,
+                log=log,
+                level_interval=level_interval,
+                recording=recording,
+                responders=responders,
+                dump=dump,
+                telemetry=telemetry_settings(options),
+                drain_timeout=options.drain_timeout or None,
+                reload=reload,
+            )
+        )
+    if options.workers > 1:
+        check_worker_options(options, to_stdout=recording is not None and recording.destination.is_stdout)
+        return run_async(
+            run_workers(
+                settings,
+                options,
+                log=log,
+                title=" ".join(doing),
+                recording=recording,
+                telemetry=telemetry_settings(options),
+                manager=manager,
+                reload=reload,
+                read_limits=read_limits_again,
+            )
+        )
     return run_async(
         run_server(
             settings,
             options,
             log=log,
             title=" ".join(doing),
-            level_interval=parse_seconds(options.levels, "--levels") if options.levels else None,
+            level_interval=level_interval,
             recording=recording,
             responders=responders,
             speaker=read_speaker(options),
-            dump=prepare_dump_folder(options.dump),
+            dump=dump,
             telemetry=telemetry_settings(options),
             stop_after=stop_after,
             patience=options.timeout,
             drain_timeout=options.drain_timeout or None,
             manager=manager,
-            reload=partial(reload_certificate, settings.tls, options.cert, options.key),
-            read_limits=lambda: reread_limits(options, options.reread(), descriptors_per_call(options)),
+            reload=reload,
+            read_limits=read_limits_again,
         )
     )
 
@@ -158,7 +201,7 @@ def server_settings(
         credentials=read_credentials_check(options),
         tls=read_certificate(options.cert, options.key),
         addresses=address_rules(options),
-        limits=read_limits(options, descriptors_per_call(options)),
+        limits=read_limits(options, descriptors_per_call(options), options.workers),
         max_unfinished=raise_descriptor_limit(None, descriptors_per_call(options)),
         max_without_call=connections_without_call(),
         default_format=AudioFormat(options.sample_rate, MIX_CHANNELS[options.mix_type]),
@@ -171,6 +214,19 @@ def server_settings(
         control=None if options.no_control else socket_path(options.name or DEFAULT_NAME, os.environ, os.getuid()),
         control_required=options.name is not None,
     )
+
+
+def check_worker_options(options: ServerOptions, *, to_stdout: bool) -> None:
+    """Raise UsageError for what several processes can't do together."""
+    refused = {
+        "--once": options.once,
+        f"--calls {options.calls}": options.calls is not None,
+        "a recording on stdout": to_stdout,
+        "--monitor": options.monitor,
+    }
+    for name, used in refused.items():
+        if used:
+            raise UsageError(f"{name} takes one process; leave out --workers {options.workers}")
 
 
 def check_path(path: str) -> str:

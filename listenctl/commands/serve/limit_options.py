@@ -50,12 +50,12 @@ class LimitOptions:
     ] = None
 
 
-def read_limits(options: LimitOptions, descriptors_per_call: int) -> "ServerLimits":
-    """Return the limits of a server; raises UsageError if one is wrong or the system doesn't allow it."""
+def read_limits(options: LimitOptions, descriptors_per_call: int, processes: int) -> "ServerLimits":
+    """Return the limits of a server of so many processes; raises UsageError if the system doesn't allow one."""
     from listenctl.net.listening_sockets import raise_descriptor_limit
     from listenctl.server.limits.server_limits import ServerLimits
 
-    possible_calls = raise_descriptor_limit(options.max_calls, descriptors_per_call)
+    possible_calls = raise_descriptor_limit(options.max_calls, descriptors_per_call, processes)
     return ServerLimits(
         max_calls=options.max_calls or possible_calls,
         max_calls_per_address=options.max_calls_per_address,
@@ -67,7 +67,9 @@ def read_limits(options: LimitOptions, descriptors_per_call: int) -> "ServerLimi
     )
 
 
-def reread_limits(options: LimitOptions, values: Mapping[str, Any], descriptors_per_call: int) -> "ServerLimits":
+def reread_limits(
+    options: LimitOptions, values: Mapping[str, Any], descriptors_per_call: int, processes: int
+) -> "ServerLimits":
     """Return the limits that ``values``, those of all parameters, give to a server that has begun with ``options``."""
     own = {field.name: values[field.name] for field in fields(LimitOptions)}
-    return read_limits(replace(options, **own), descriptors_per_call)
+    return read_limits(replace(options, **own), descriptors_per_call, processes)

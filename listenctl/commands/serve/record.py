@@ -1,7 +1,7 @@
 """``listenctl record``: short for ``serve --record DEST``."""
 
 from dataclasses import dataclass, fields
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from listenctl.commands.serve.log_options import logging_errors
 from listenctl.commands.serve.server_options import ServerOptions
 from listenctl.commands.shared_options import with_options
 from listenctl.server.server_defaults import RECORD_READ_INTERVAL
+
+if TYPE_CHECKING:
+    from listenctl.server.workers.worker_context import WorkerContext
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +29,13 @@ class RecordOptions(ServerOptions):
     ] = "recordings/"
 
 
-def record(options: RecordOptions) -> int:
+def record(options: RecordOptions, worker: "WorkerContext | None" = None) -> int:
     """
     Accept calls and record each to a file.
 
     A recording is a playable WAV file at all times, even after a crash. A JSON file beside it describes the call.
     """
-    return run_with_options(options, options.dest, RECORD_READ_INTERVAL)
+    return run_with_options(options, options.dest, RECORD_READ_INTERVAL, worker=worker)
 
 
 command = with_options(RecordOptions, logging_errors(record))

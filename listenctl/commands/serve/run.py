@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from listenctl.media.devices.playback_device import PlaybackState
     from listenctl.server.responders.call_responders import Responder
     from listenctl.server.responders.local_monitor import LocalMonitor
+    from listenctl.server.workers.worker_pool import WorkerPool
 
 
 LOOK_AGAIN = 0.1
@@ -97,7 +98,7 @@ async def run_server(
             recorder.on_broken = server.shutdown.begin
         if level_interval is not None:
             server.watchers.append(LevelReporter(reporter, level_interval))
-        output = EventOutput(reporter, partial(_give_up_events, server), closing, problem_writer(log.format))
+        output = EventOutput(reporter, partial(give_up_events, server), closing, problem_writer(log.format))
         output.open(stdout=options.json, file=options.events)
         display = displayed_events(
             reporter,
@@ -112,19 +113,19 @@ async def run_server(
                     partial(_reload_limits, server, read_limits),
                     output.reopen,
                 ]
-                service = _Service(server, manager or ServiceManager({}), drain_timeout, reloads)
+                service = Service(server, manager or ServiceManager({}), drain_timeout, reloads)
                 ended_by = stop_at_signals(
                     service.stop,
-                    partial(_leave, give_terminal_back),
+                    partial(leave_at_once, give_terminal_back),
                     drain=None if drain_timeout is None else service.drain,
                     reload=None if manager is None or has_terminal() else service.reload,
                 )
                 gc.freeze()  # Imported modules stay, so the collector can skip them.
                 server.start(service.manager.sockets)
                 service.begin()
-                _warn_of_unknown_fields(recording, reporter)
+                warn_of_unknown_fields(recording, reporter)
                 on_start(server.url)
-                await _wait(server, patience)
+                await wait_for_calls(server, patience)
             reporter.emit(server.totals.describe())
     lost = server.lost_audio or server.totals.programs_lost_audio or (recorder is not None and recorder.lost_audio)
     if lost or output.lost_events or (dumper is not None and dumper.lost_frames):
@@ -134,12 +135,12 @@ async def run_server(
     return signal_status(ended_by[0]) if ended_by and server.shutdown.was_cut_short else 0
 
 
-class _Service:
+class Service:
     """A server and its service manager."""
 
     def __init__(
         self,
-        server: ListenServer,
+        server: "ListenServer | WorkerPool",
         manager: ServiceManager,
         drain_timeout: float | None,
         reloads: Sequence[Callable[[], None]],
@@ -185,7 +186,7 @@ def _reload_limits(server: ListenServer, read_limits: Callable[[], ServerLimits]
         server.limits = read_limits()
 
 
-def _warn_of_unknown_fields(recording: RecordSettings | None, reporter: Reporter) -> None:
+def warn_of_unknown_fields(recording: RecordSettings | None, reporter: Reporter) -> None:
     for name in [] if recording is None else recording.destination.unknown_fields:
         meant = similar_field(name)
         hint = f"; did you mean {{{meant}}}?" if meant else ""
@@ -201,7 +202,7 @@ def _sound_reporter(reporter: Reporter) -> "Callable[[PlaybackState], None]":
     return report
 
 
-async def _wait(server: ListenServer, patience: float | None) -> None:
+async def wait_for_calls(server: "ListenServer | WorkerPool", patience: float | None) -> None:
     """Wait for the end; ``patience`` limits the wait for a call, never the call."""
     timed_out = False
     loop = asyncio.get_running_loop()
@@ -210,7 +211,7 @@ async def _wait(server: ListenServer, patience: float | None) -> None:
         nonlocal timed_out
         if server.calls_total:
             return
-        if server.live:
+        if server.has_calls:
             # This connection becomes a call when its metadata is overdue at the latest, or ends before that.
             loop.call_later(LOOK_AGAIN, give_up)
             return
@@ -232,14 +233,14 @@ def _recorder(recording: RecordSettings | None, reporter: Reporter) -> CallRecor
     return FileRecorder(recording, reporter)
 
 
-def _leave(give_terminal_back: Callable[[], None]) -> None:
+def leave_at_once(give_terminal_back: Callable[[], None]) -> None:
     """Prepare for the exit at the second signal."""
     give_terminal_back()
     end_at_once()
 
 
-def _give_up_events(server: ListenServer) -> str:
-    if server.recorder is not None:
+def give_up_events(server: "ListenServer | WorkerPool") -> str:
+    if server.recording:
         return "recording goes on without"
     # Without a recording there is nothing left to do.
     server.shutdown.begin_after_calls()

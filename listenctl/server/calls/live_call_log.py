@@ -1,7 +1,6 @@
 """The log of a live call: its id, what is known of it, and what happened on it."""
 
 import hashlib
-from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 
 from listenctl.events import CallIdentity, Completeness
@@ -11,12 +10,12 @@ from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.gaps.gap_ledger import GapLedger
 from listenctl.protocol.jambonz_messages import UnknownMessage
 from listenctl.protocol.listen_session import FlushRequested, GapFound, MessageReceived, ProtocolViolation
+from listenctl.server.calls.call_counts import CallCounts
 
 # The peer decides how many texts it sends, and how long; beyond this they are only counted.
 MAX_LOGGED = 10_000
 MAX_LOGGED_BYTES = 1024 * 1024
 MAX_ID_LENGTH = 128
-REMEMBERED_IDS = 10_000
 
 EMPTY_MESSAGE, SHUTTING_DOWN = "empty-message", "the media server is shutting down (an empty binary message)"
 """Rule and detail of the warning for ``FlushRequested``."""
@@ -27,21 +26,14 @@ LogEntry = MessageReceived | GapFound | FlushRequested | ProtocolViolation | Dtm
 class CallIds:
     """Give each connection an id of its own: its callSid, ``~2`` appended for its second stream, or ``unknown-1``."""
 
-    def __init__(self) -> None:
-        self._streams: OrderedDict[str, int] = OrderedDict()
-        self._unknown = 0
+    def __init__(self, counts: CallCounts) -> None:
+        self._counts = counts
 
     def claim_id(self, call_sid: str | None) -> str:
-        if call_sid is None:
-            self._unknown += 1
-            return self._claim(f"unknown-{self._unknown}")
-        return self._claim(call_sid[:MAX_ID_LENGTH])
+        return self._claim(f"unknown-{self._counts.count_unknown()}" if call_sid is None else call_sid[:MAX_ID_LENGTH])
 
     def _claim(self, name: str) -> str:
-        count = self._streams.pop(name, 0) + 1
-        self._streams[name] = count
-        if len(self._streams) > REMEMBERED_IDS:
-            self._streams.popitem(last=False)
+        count = self._counts.count_stream(name)
         # The id with its number can be the callSid of another call.
         return name if count == 1 else self._claim(f"{name}~{count}")
 

@@ -19,15 +19,14 @@ from listenctl.call_listing import CallListing, ListedCall, ListedServer
 from listenctl.json_lines import JsonObject, json_line
 from listenctl.net.client_connection import FLOOD
 from listenctl.protocol import peer_json
-from listenctl.protocol.call_sharing.stream_rate import metadata_stream_rate
 from listenctl.protocol.call_sharing.tool_messages import MAX_TOOL_MESSAGE
-from listenctl.protocol.find_named_call import find_named_calls
-from listenctl.protocol.jambonz_messages import Dtmf
-from listenctl.protocol.listen_session import MessageReceived, ProtocolViolation
+from listenctl.protocol.listen_session import ProtocolViolation
 from listenctl.protocol.opening_handshake import SUBPROTOCOLS
 from listenctl.server.calls.live_call import LiveCall
-from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.control_api.attached_tools import CALL_ENDED
+from listenctl.server.control_api.control_socket import ControlOwner
+from listenctl.server.control_api.find_live_call import find_live_call
+from listenctl.server.control_api.list_live_calls import list_live_calls
 from listenctl.server.control_api.tool_sender import CLOSE_TIMEOUT, MAX_WAITING, ToolSender, ToolWebSocket
 from listenctl.server.handshake_refusal import HandshakeRefusal
 
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 
 OPEN_TIMEOUT = 2.0
 """Seconds for the opening handshake of a tool."""
-_MAX_SHOWN_NAME = 140
 RESOURCES = "there are /calls, /calls/CALL and /events"
 
 logger = logging.getLogger(__name__)
@@ -44,12 +42,15 @@ logger = logging.getLogger(__name__)
 logger.addFilter(lambda record: record.msg != "opening handshake failed")
 
 
-async def serve_control(listening: socket.socket, server: "ListenServer", name: str) -> Server:
-    control = ControlServer(server, name)
+RouteRequest = Callable[[ServerConnection, Request], Awaitable[Response | None] | Response | None]
+
+
+async def serve_control(listening: socket.socket, route_request: RouteRequest) -> Server:
+    """Serve the tools that arrive at a socket; ``route_request`` answers each request, or sets ``handle``."""
     return await unix_serve(
         _handle_connection,
         sock=listening,
-        process_request=control.route_request,
+        process_request=route_request,
         select_subprotocol=_select_subprotocol,
         create_connection=ControlConnection,
         compression=None,
@@ -88,69 +89,23 @@ class ControlServer:
         """Answer a plain request, or choose the handler of a WebSocket connection."""
         assert isinstance(connection, ControlConnection)
         path, _, query = request.path.partition("?")
+        server = self._server
         if path == "/calls":
-            return _json(connection, self.list_calls().serialize())
+            return answer_calls(connection, self._name, server, list_live_calls(server))
         if path == "/events":
-            connection.handle = partial(self._send_events, connection)
+            connection.handle = partial(send_events, connection, server)
             return None
         if not path.startswith("/calls/"):
             return connection.respond(HTTPStatus.NOT_FOUND, f"{RESOURCES}\n")
-        found = find_live_call(self._server.live, unquote(path.removeprefix("/calls/")))
+        # The parent of a worker has chosen the call already, from those of all workers.
+        wanted = connection.remote_address or unquote(path.removeprefix("/calls/"))
+        named = [(call, call.log.id, call.log.metadata.call_sid) for call in server.live if call.log is not None]
+        found = find_live_call(named, wanted)
         if isinstance(found, HandshakeRefusal):
             return connection.respond(found.status, f"{found.reason}\n")
         audio = parse_qs(query).get("audio", ["0"])[-1] == "1"
         connection.handle = partial(self._attach_tool, connection, found, audio=audio)
         return None
-
-    def list_calls(self) -> CallListing:
-        server, now = self._server, self._server.unix_clock()
-        listed = ListedServer(url=server.url, pid=os.getpid(), name=self._name, recording=server.recorder is not None)
-        calls = [self._list_call(call, call.log, now) for call in server.live if call.log is not None]
-        return CallListing(listed, calls)
-
-    def _list_call(self, call: LiveCall, log: LiveCallLog, now: float) -> ListedCall:
-        metadata, audio_format, recording = log.metadata, log.audio_format, call.recording
-        return ListedCall(
-            id=log.id,
-            call_sid=metadata.call_sid,
-            started=log.started_at,
-            duration=max(0.0, now - log.started_at),
-            caller=metadata.get_field("from"),
-            callee=metadata.get_field("to"),
-            direction=metadata.get_field("direction"),
-            sample_rate=audio_format.sample_rate,
-            channels=audio_format.channels,
-            mix_type=metadata.mix_type,
-            remote=log.remote,
-            target=log.target,
-            recording=(recording and recording.path) or None,
-            digits="".join(_digits(log)),
-            gap_seconds=log.gap_seconds,
-            unwritten_seconds=0.0 if recording is None else audio_format.duration_of(recording.unwritten_samples),
-            attached=0 if call.tools is None else len(call.tools),
-            stream_rate=self._stream_rate(call, log),
-        )
-
-    def _stream_rate(self, call: LiveCall, log: LiveCallLog) -> int | None:
-        if call.tools is not None:
-            return call.tools.stream_rate.hertz
-        rate = metadata_stream_rate(log.metadata.fields)
-        return self._server.settings.stream_rate if rate is None else rate
-
-    async def _send_events(self, connection: ControlConnection) -> None:
-        """Send every event; messages of the tool are ignored."""
-        sender = ToolSender(connection, self._server.tasks)
-
-        def show(event: JsonObject) -> None:
-            sender.deliver_text(json_line(event).encode())
-
-        self._server.reporter.add_sink(show)
-        try:
-            async for _ in connection:
-                pass
-        finally:
-            self._server.reporter.remove_sink(show)
-            await sender.wait_closed()
 
     async def _attach_tool(self, connection: ControlConnection, call: LiveCall, *, audio: bool) -> None:
         sender, tools = ToolSender(connection, self._server.tasks), self._server.tools_of(call)
@@ -176,34 +131,29 @@ def _detach_flooding_tool(sender: ToolSender, call: LiveCall) -> None:
     sender.close_flood()
 
 
-def find_live_call(live: Sequence[LiveCall], wanted: str) -> LiveCall | HandshakeRefusal:
-    """Return the call that ``wanted`` means, or the answer to the tool; a call without an id yet has no name."""
-    named = [(call, call.log) for call in live if call.log is not None]
-    if not named:
-        return HandshakeRefusal(HTTPStatus.NOT_FOUND, "there is no live call")
-    found = find_named_calls(named, wanted, lambda one: (one[1].id, one[1].metadata.call_sid))
-    if len(found) == 1:
-        return found[0][0]
-    if not found:
-        return HandshakeRefusal(HTTPStatus.NOT_FOUND, f"there is no live call {_printable_name(wanted)}")
-    names = "".join(f"\n{_printable_name(log.id)}" for _, log in found)
-    return HandshakeRefusal(HTTPStatus.CONFLICT, f"{_printable_name(wanted)} matches {len(found)} live calls:{names}")
+async def send_events(connection: ControlConnection, owner: ControlOwner) -> None:
+    """Send every event; messages of the tool are ignored."""
+    sender = ToolSender(connection, owner.tasks)
+
+    def show(event: JsonObject) -> None:
+        sender.deliver_text(json_line(event).encode())
+
+    owner.reporter.add_sink(show)
+    try:
+        async for _ in connection:
+            pass
+    finally:
+        owner.reporter.remove_sink(show)
+        await sender.wait_closed()
 
 
-def _printable_name(name: str) -> str:
-    """Return a name from a peer that stays in its line."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in name[:_MAX_SHOWN_NAME])
-
-
-def _json(connection: ServerConnection, value: JsonObject) -> Response:
+def answer_calls(connection: ServerConnection, name: str, owner: ControlOwner, calls: Sequence[ListedCall]) -> Response:
+    """Answer with the live calls of the server ``name``."""
+    listed = ListedServer(url=owner.url, pid=os.getpid(), name=name, recording=owner.recording)
     response = connection.respond(HTTPStatus.OK, "")
-    response.body = peer_json.encode(value).encode(errors="backslashreplace") + b"\n"
+    listing = CallListing(listed, calls).serialize()
+    response.body = peer_json.encode(listing).encode(errors="backslashreplace") + b"\n"
     del response.headers["Content-Type"], response.headers["Content-Length"]
     response.headers["Content-Type"] = "application/json"
     response.headers["Content-Length"] = str(len(response.body))
     return response
-
-
-def _digits(log: LiveCallLog) -> list[str]:
-    messages = (entry.message for entry in log.entries if isinstance(entry, MessageReceived))
-    return [message.digit for message in messages if isinstance(message, Dtmf)]

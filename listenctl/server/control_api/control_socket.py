@@ -8,40 +8,74 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from listenctl.background_task import log_failure
 from listenctl.errors import ListenctlError
-from listenctl.events import WarningEvent
+from listenctl.events import Reporter, WarningEvent
 from listenctl.net.runtime_folder import listen_privately, prepare_folder
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import Server
 
-    from listenctl.server.server import ListenServer
-
 BACKLOG = 128
 PROBE_TIMEOUT = 1.0
 
 
-class ControlSocket:
-    def __init__(self, path: Path, server: "ListenServer") -> None:
-        self.path = path
-        self._server = server
-        self._loop = asyncio.get_running_loop()
-        self._socket: socket.socket | None = None
+class ControlOwner(Protocol):
+    """The server that tools reach, or all workers of one."""
+
+    reporter: Reporter
+    tasks: asyncio.TaskGroup
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def recording(self) -> bool: ...
+
+    async def serve_tools(self, listening: socket.socket, name: str) -> "Server":
+        """Serve the tools that arrive at a socket."""
+
+
+class ClaimedPath:
+    """A listening socket at a path, which is ours until it is removed."""
+
+    def __init__(self, path: Path) -> None:
+        """Claim the path, even of a dead server; raises ListenctlError if a live one has it, or creating it fails."""
+        prepare_folder(path)
+        self._path = path
+        try:
+            with _locked(path.parent):
+                self.socket = _claim(path)
+            self._identity = _identity(path)
+        except OSError as exc:
+            raise ListenctlError(f"{path}: can't create the control socket: {exc.strerror or exc}") from exc
+
+    def remove_file(self) -> None:
+        with suppress(OSError):
+            if _identity(self._path) == self._identity:
+                self._path.unlink()
+        # A later file of another server can have the same inode.
         self._identity = (0, 0)
+
+
+class ControlSocket:
+    """Serves tools; ``handed`` is where a parent hands them to a worker, in place of a socket at the path."""
+
+    def __init__(self, path: Path, owner: ControlOwner, handed: socket.socket | None = None) -> None:
+        self.path = path
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self._claimed: ClaimedPath | None = None
+        self._socket = handed
         self._starting: asyncio.Task[Server | None] | None = None
 
     def open(self) -> None:
-        """Claim the path, even of a dead server; raises ListenctlError if a live one has it, or creating it fails."""
-        prepare_folder(self.path)
-        try:
-            with _locked(self.path.parent):
-                self._socket = _claim(self.path)
-            self._identity = _identity(self.path)
-        except OSError as exc:
-            raise ListenctlError(f"{self.path}: can't create the control socket: {exc.strerror or exc}") from exc
+        """Claim the path unless tools are handed to us; raises ListenctlError if that fails."""
+        if self._socket is None:
+            self._claimed = ClaimedPath(self.path)
+            self._socket = self._claimed.socket
         self._loop.add_reader(self._socket, self._start_server, self._socket)
 
     async def close(self) -> None:
@@ -58,27 +92,21 @@ class ControlSocket:
     def _start_server(self, listening: socket.socket) -> None:
         self._loop.remove_reader(listening)
         answering = log_failure(
-            partial(self._answer, listening), "the control socket", lambda: self._give_up(listening)
+            partial(self._owner.serve_tools, listening, self.path.stem),
+            "the control socket",
+            lambda: self._give_up(listening),
         )
-        self._starting = self._server.tasks.create_task(answering)
-
-    async def _answer(self, listening: socket.socket) -> "Server":
-        from listenctl.server.control_api.control_server import serve_control
-
-        return await serve_control(listening, self._server, self.path.stem)
+        self._starting = self._owner.tasks.create_task(answering)
 
     def _give_up(self, listening: socket.socket) -> None:
         """Let tools find no server, instead of one that doesn't answer."""
         self._remove_file()
         listening.close()
-        self._server.reporter.emit(no_control(f"{self.path}: the control socket failed unexpectedly"))
+        self._owner.reporter.emit(no_control(f"{self.path}: the control socket failed unexpectedly"))
 
     def _remove_file(self) -> None:
-        with suppress(OSError):
-            if _identity(self.path) == self._identity:
-                self.path.unlink()
-        # A later file of another server can have the same inode.
-        self._identity = (0, 0)
+        if self._claimed is not None:
+            self._claimed.remove_file()
 
 
 def no_control(reason: object) -> WarningEvent:

@@ -39,18 +39,16 @@ class CallAdmission:
         path, wanted = unquote(target.partition("?")[0]), self._server.settings.path
         if wanted is not None and path != wanted:
             return HandshakeRefusal(HTTPStatus.NOT_FOUND, f"calls go to {wanted}, not to {shown_target(path)}")
-        return self.check_server() or self._check_address(remote)
+        return self.check_server() or self._check_address(remote) or self._claim_call()
 
     def check_server(self) -> HandshakeRefusal | None:
         """Return why no request can become a call now, None if one can."""
         server, limits = self._server, self._server.limits
         if server.shutdown.begun or server.has_taken_all(with_beginning=True):
             return NO_MORE_CALLS
-        upstream = server.settings.upstream
-        # Those that wait for the application have their files open, too.
-        calls = len(server.live) + (0 if upstream is None else upstream.unanswered)
-        if calls >= limits.max_calls:
-            return full_server("max-calls", f"there are {calls} live calls, and --max-calls allows no more")
+        calls = server.count_calls()
+        if (all_calls := server.counts.count_all(calls)) >= limits.max_calls:
+            return full_server("max-calls", describe_full(all_calls))
         unfinished = calls + (0 if server.recorder is None else server.recorder.finishing)
         if unfinished >= server.settings.max_unfinished:
             return full_server(
@@ -67,6 +65,13 @@ class CallAdmission:
         if not self._calls_of_address[address]:
             del self._calls_of_address[address]
 
+    def _claim_call(self) -> HandshakeRefusal | None:
+        """Count the call that begins; workers may all have found room for the same one."""
+        counts, calls = self._server.counts, self._server.count_calls()
+        if counts.claim_call(len(self._server.connections), calls, self._server.limits.max_calls):
+            return None
+        return full_server("max-calls", describe_full(counts.count_all(calls)))
+
     def _check_address(self, remote: str) -> HandshakeRefusal | None:
         most = self._server.limits.max_calls_per_address
         if most is None or self._calls_of_address[_client(remote)] < most:
@@ -74,6 +79,10 @@ class CallAdmission:
         return _too_many(
             "max-calls-per-address", f"this address has {most} live calls, and --max-calls-per-address allows no more"
         )
+
+
+def describe_full(calls: int) -> str:
+    return f"there are {calls} live calls, and --max-calls allows no more"
 
 
 def _too_many(limit: str, reason: str, retry_after: int = RETRY_AFTER) -> HandshakeRefusal:

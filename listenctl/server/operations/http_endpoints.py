@@ -7,21 +7,19 @@ import asyncio
 import json
 import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from websockets.datastructures import Headers
 from websockets.http11 import Response
 
 from listenctl import __version__
 from listenctl.background_task import log_failure
+from listenctl.server.operations.metric_families import MetricFamily
 from listenctl.server.operations.prometheus_text import CONTENT_TYPE, prometheus_text
-
-if TYPE_CHECKING:
-    from listenctl.server.server import ListenServer
 
 PATHS = ("/healthz", "/readyz", "/version", "/metrics")
 REQUEST_TIMEOUT = 5.0
@@ -47,8 +45,15 @@ def is_probe(target: str, head: bytes, remote: str) -> bool:
     return False
 
 
+class DescribedServer(Protocol):
+    def why_not_ready(self) -> str:
+        """Return why a new call would be refused, empty if it would not."""
+
+    async def collect_metrics(self) -> Sequence[MetricFamily]: ...
+
+
 class HttpEndpoints:
-    def __init__(self, server: "ListenServer") -> None:
+    def __init__(self, server: DescribedServer) -> None:
         self._server = server
 
     async def answer(self, method: str, target: str) -> Response:
@@ -74,7 +79,7 @@ class HttpEndpoints:
                 version = json.dumps({"name": "listenctl", "version": __version__})
                 return HTTPStatus.OK, _JSON, f"{version}\n".encode()
             case "/metrics":
-                return HTTPStatus.OK, CONTENT_TYPE, prometheus_text(await self._server.metrics.collect())
+                return HTTPStatus.OK, CONTENT_TYPE, prometheus_text(await self._server.collect_metrics())
             case _:
                 return HTTPStatus.NOT_FOUND, _TEXT, f"there are {', '.join(PATHS)}\n".encode()
 

@@ -5,7 +5,7 @@ those who read them.
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TypeAlias
 
@@ -17,7 +17,7 @@ class DurationCounts:
     """Counts of durations in seconds, by upper bounds; added by one thread, read by another."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
-        self._bounds = bounds
+        self.bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
         self._recent: list[float] | None = None
         self.total = 0.0
@@ -27,7 +27,7 @@ class DurationCounts:
         return sum(self._counts)
 
     def add(self, seconds: float) -> None:
-        self._counts[bisect_left(self._bounds, seconds)] += 1
+        self._counts[bisect_left(self.bounds, seconds)] += 1
         self.total += seconds
         if (recent := self._recent) is not None and len(recent) < MAX_RECENT:
             recent.append(seconds)
@@ -37,9 +37,14 @@ class DurationCounts:
         recent, self._recent = self._recent, []
         return recent or ()
 
+    def add_counts(self, other: "DurationCounts") -> None:
+        """Add the counts of others, with the same bounds."""
+        self._counts = [own + others for own, others in zip(self._counts, other._counts, strict=True)]  # noqa: SLF001 - of the same class
+        self.total += other.total
+
     def cumulative(self) -> list[tuple[str, int]]:
         """Return for each bound how many were no longer, the last one for all."""
-        names = [*map(str, self._bounds), "+Inf"]
+        names = [*map(str, self.bounds), "+Inf"]
         return list(zip(names, accumulate(self._counts), strict=True))
 
 
@@ -48,6 +53,7 @@ class Gauge:
     name: str
     help_text: str
     value: float
+    of_server: bool = False  # whether each worker of a server tells the same, rather than its share
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +95,21 @@ class Info:
 
 
 MetricFamily: TypeAlias = Gauge | Total | LabelledTotal | Durations | Info
+
+
+def add_families(one: MetricFamily, other: MetricFamily) -> MetricFamily:
+    """Return the sum of a metric of two workers."""
+    match one, other:
+        case Gauge(value=value), Gauge(value=more):
+            return replace(one, value=max(value, more) if one.of_server else value + more)
+        case Total(value=value), Total(value=more):
+            return replace(one, value=value + more)
+        case LabelledTotal(values=values), LabelledTotal(values=more_values):
+            labels = dict.fromkeys((*values, *more_values))
+            return replace(one, values={label: values.get(label, 0) + more_values.get(label, 0) for label in labels})
+        case Durations(counts=counts), Durations(counts=more_counts):
+            added = DurationCounts(counts.bounds)
+            added.add_counts(counts)
+            added.add_counts(more_counts)
+            return replace(one, counts=added)
+    return one

@@ -6,7 +6,7 @@ of all calls in batches. What follows the end of a call (sync, conversion) is do
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from math import inf
@@ -15,6 +15,7 @@ from typing import Protocol
 
 from listenctl.background_writer import BackgroundWriter, Job, LoopMailbox, run_job
 from listenctl.events import EventFields, RecordingFailedEvent, RecordingSavedEvent, Reporter, WarningEvent
+from listenctl.media.files.wav_recording import Recording
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap import Gap
 from listenctl.server.calls.live_call_log import LiveCallLog
@@ -110,8 +111,14 @@ class CallRecorder(Protocol):
 class FileRecorder:
     """Record every call to files of its own."""
 
-    def __init__(self, settings: RecordSettings, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        settings: RecordSettings,
+        reporter: Reporter,
+        on_opened: Callable[[LiveCallLog, Recording], None] | None = None,
+    ) -> None:
         self.lost_audio = False
+        self._on_opened = on_opened  # called, in the event loop, when the files of a call are there
         self.recorded_bytes = 0
         self.recorded_seconds = 0.0
         self._finishing: set[RecordingWriter] = set()
@@ -154,6 +161,7 @@ class FileRecorder:
     def start_recording(self, log: LiveCallLog) -> "FileRecording":
         self._unfinished += 1
         self._idle.clear()
+        opened = self._on_opened
         writer = RecordingWriter(
             self._settings,
             log,
@@ -162,6 +170,7 @@ class FileRecorder:
             self._loop.time,
             self._conversions,
             lambda writer: self._results.add_job(partial(self._finishing.discard, writer)),
+            (lambda _: None) if opened is None else (lambda files: self._results.add_job(partial(opened, log, files))),
         )
         recording = FileRecording(self, writer, self._settings, log)
         self._live[recording] = None

@@ -58,6 +58,7 @@ class RecordingWriter:
         clock: Callable[[], float],
         conversions: ConversionPool,
         note_closed: Callable[["RecordingWriter"], None],
+        note_opened: Callable[[Recording], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._log = log  # of the call, complete when ``finish_recording`` runs, because the sidecar is made from it
@@ -66,6 +67,7 @@ class RecordingWriter:
         self._clock = clock
         self._conversions = conversions
         self._note_closed = note_closed  # called from any thread, when no file is open any more
+        self._note_opened = note_opened  # called with the files when they have been created
         self._has_sidecar = False  # on disk, of what was known at some time
         self._sidecar: Sidecar | None = None  # of the finished recording, once the WAV is complete
         self._ending = False
@@ -116,6 +118,7 @@ class RecordingWriter:
             self._fail(exc, path)
         else:
             self._write_interim_sidecar()
+            self._note_opened(self._recording)
 
     def write_pieces(self, pieces: Sequence[Piece]) -> None:
         """Write audio; what follows without a hole is one write."""

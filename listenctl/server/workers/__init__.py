@@ -1,0 +1,1 @@
+"""Several processes that serve one port: one parent, and workers, each of which is a server of its own."""

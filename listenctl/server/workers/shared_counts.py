@@ -1,0 +1,120 @@
+"""
+What workers must agree on at once: how many calls there are, and which ids are taken. It is in memory that they share.
+
+A lock of the kernel guards it, which a process that dies gives back; it is held for some microseconds.
+"""
+
+import fcntl
+import hashlib
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+MAX_WORKERS = 64
+AHEAD = 2
+"""Connections that a worker may have more than another one and still accept."""
+_SETS, _WAYS = 2048, 8
+"""Of the table of ids: those with the same last bits of the hash share the places of a set, and the newest stay."""
+
+_SLOT = struct.Struct("=II")  # connections, calls
+_CLOCK = struct.Struct("=II")  # calls without a callSid, ids that were claimed
+_ENTRY = struct.Struct("=QII")  # hash of a name, its streams, when it was last claimed
+_SLOTS_AT = _CLOCK.size
+_TABLE_AT = _SLOTS_AT + MAX_WORKERS * _SLOT.size
+_SIZE = _TABLE_AT + _SETS * _WAYS * _ENTRY.size
+
+
+class SharedCounts:
+    """The memory of a server's workers; ``number`` is that of this worker, from 0, None in the parent."""
+
+    def __init__(self, fd: int, workers: int, number: int | None = None) -> None:
+        self.fd = fd
+        self._memory = mmap.mmap(fd, _SIZE)
+        self._workers = workers
+        self._number = number
+
+    @classmethod
+    def create(cls, workers: int) -> "SharedCounts":
+        fd = os.memfd_create("listenctl-workers")
+        os.ftruncate(fd, _SIZE)
+        return cls(fd, workers)
+
+    @property
+    def calls(self) -> int:
+        return sum(calls for _, calls in self._loads())
+
+    def clear_worker(self, number: int) -> None:
+        """Forget the calls of a worker that has died."""
+        with self._locked():
+            self._write_load(number, 0, 0)
+
+    def note_load(self, connections: int, calls: int) -> None:
+        """Say what this worker has."""
+        if self._number is not None:
+            self._write_load(self._number, connections, calls)
+
+    def claim_call(self, connections: int, calls: int, limit: int) -> bool:
+        """Count one call more than the ``calls`` of this worker, unless all workers together have ``limit``."""
+        if self._number is None:
+            return self.calls < limit
+        with self._locked():
+            self._write_load(self._number, connections, calls)
+            if self.calls >= limit:
+                return False
+            self._write_load(self._number, connections, calls + 1)
+        return True
+
+    def count_all(self, calls: int) -> int:  # noqa: ARG002 - it has been noted
+        return self.calls
+
+    def may_accept(self) -> bool:
+        """
+        Return whether no other worker has clearly fewer connections than this one.
+
+        The workers share one listening socket, and the kernel wakes all of them; without this, the first one takes all
+        that wait.
+        """
+        loads = [connections for connections, _ in self._loads()]
+        return self._number is None or loads[self._number] < min(loads) + AHEAD
+
+    def count_unknown(self) -> int:
+        """Return the number of a call without a callSid, from 1."""
+        with self._locked():
+            unknown, claims = _CLOCK.unpack_from(self._memory)
+            _CLOCK.pack_into(self._memory, 0, unknown + 1, claims)
+        return int(unknown) + 1
+
+    def count_stream(self, name: str) -> int:
+        """Return the number of a stream of the call ``name``, from 1."""
+        wanted = int.from_bytes(hashlib.blake2b(name.encode(errors="replace"), digest_size=8).digest())
+        begin = _TABLE_AT + wanted % _SETS * _WAYS * _ENTRY.size
+        with self._locked():
+            unknown, now = _CLOCK.unpack_from(self._memory)
+            now = (now + 1) % (1 << 32)
+            _CLOCK.pack_into(self._memory, 0, unknown, now)
+            entries = {
+                at: _ENTRY.unpack_from(self._memory, at)
+                for at in range(begin, begin + _WAYS * _ENTRY.size, _ENTRY.size)
+            }
+            at = next((at for at, (taken, streams, _) in entries.items() if streams and taken == wanted), None)
+            streams = 0 if at is None else int(entries[at][1])
+            if at is None:
+                at = max(entries, key=lambda at: (now - entries[at][2]) % (1 << 32) if entries[at][1] else 1 << 32)
+            _ENTRY.pack_into(self._memory, at, wanted, streams + 1, now)
+        return streams + 1
+
+    def _loads(self) -> list[tuple[int, int]]:
+        return [_SLOT.unpack_from(self._memory, _SLOTS_AT + number * _SLOT.size) for number in range(self._workers)]
+
+    def _write_load(self, number: int, connections: int, calls: int) -> None:
+        _SLOT.pack_into(self._memory, _SLOTS_AT + number * _SLOT.size, connections, calls)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        fcntl.lockf(self.fd, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self.fd, fcntl.LOCK_UN)

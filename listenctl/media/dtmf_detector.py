@@ -6,12 +6,12 @@ its power is in two of them, one of each group, with the right frequencies and t
 The duration follows from the windows at the edges, where a window that is half full has half the amplitude.
 """
 
-import math
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, TypeAlias
 
-from listenctl.media.sources.tones import DTMF_HIGH_HZ, DTMF_LOW_HZ, DTMF_PAD
+from listenctl.media.dtmf_windows import DTMF_HERTZ, HOP, WINDOW_HOPS, DigitLimits, DtmfWindows
+from listenctl.media.sources.tones import DTMF_PAD
 from listenctl.protocol.audio import SAMPLE_BYTES, AudioFormat
 
 if TYPE_CHECKING:
@@ -19,23 +19,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_HERTZ = (*DTMF_LOW_HZ, *DTMF_HIGH_HZ)
-
-_HOP = 0.005
-_WINDOW_HOPS = 4
 # A tenth of a second: numpy calls cost about the same for one window as for twenty.
 _BLOCK_HOPS = 20
 
-# Between the 1.5 % that must be accepted and the 3.5 % that must be rejected.
-_MAX_DEVIATION = 0.025
-# Level of the high tone relative to the low one, in dB: -8 to +4 must be accepted; noise shifts the measurement.
-_TWIST_DB = (-9.5, 5.5)
-# Lowest level of one tone, relative to full scale: -29 dBm0 is -32 dB.
-_MIN_LEVEL_DB = -36.0
-# Share of a window's power in the two tones: 0.97 where noise is 15 dB below them.
-_MIN_SHARE = 0.8
-# The same before the frequency deviation is known; at its limit 60 % of the highest tone is missed.
-_MIN_SHARE_BEFORE_DEVIATION = 0.3
+_LIMITS = DigitLimits(
+    # Between the 1.5 % that must be accepted and the 3.5 % that must be rejected.
+    max_deviation=0.025,
+    # -8 to +4 must be accepted; noise shifts the measurement.
+    twist_db=(-9.5, 5.5),
+    # -29 dBm0 is -32 dB.
+    min_level_db=-36.0,
+    # 0.97 where noise is 15 dB below the tones.
+    min_share=0.8,
+)
 # 40 ms must be accepted and 23 ms rejected; an interruption of 10 ms must be ignored, a pause of 40 ms must not.
 _MIN_DURATION = 0.031
 _LONGEST_INTERRUPTION = 0.025
@@ -66,12 +62,12 @@ class DtmfDetector:
         import numpy as np
 
         self._sample_rate = sample_rate
-        self._hop = round(_HOP * sample_rate)
-        window = _WINDOW_HOPS * self._hop
+        self._hop = round(HOP * sample_rate)
+        window = WINDOW_HOPS * self._hop
         # As if preceded by silence, so that a tone may begin with the first sample.
         self._rest = bytes(window * SAMPLE_BYTES)
-        self._filters = _Filters(sample_rate, self._hop)
-        self._before = np.zeros((_BLOCK_HOPS, len(_HERTZ)), np.complex64)
+        self._windows = DtmfWindows(sample_rate, self._hop, _LIMITS)
+        self._before = np.zeros((_BLOCK_HOPS, len(DTMF_HERTZ)), np.complex64)
         self._first_window = 0
         self._current: _ToneInProgress | None = None
         self._ended = 0.0
@@ -80,7 +76,7 @@ class DtmfDetector:
         import numpy as np
 
         data = self._rest + pcm
-        samples = (_BLOCK_HOPS - 1 + _WINDOW_HOPS) * self._hop
+        samples = (_BLOCK_HOPS - 1 + WINDOW_HOPS) * self._hop
         step = _BLOCK_HOPS * self._hop * SAMPLE_BYTES
         at = 0
         found: list[DtmfTone] = []
@@ -97,13 +93,13 @@ class DtmfDetector:
     def _detect(self, block: "NDArray[np.int16]") -> list[DtmfTone]:
         import numpy as np
 
-        spectrum, power = self._filters.apply(block)
+        spectrum, power = self._windows.apply(block)
         before, self._before = self._before, spectrum
         first, self._first_window = self._first_window, self._first_window + _BLOCK_HOPS
-        if self._current is None and not self._filters.may_show_digit(spectrum, power):
+        if self._current is None and not self._windows.may_show_digit(spectrum, power):
             return []
         rows = np.concatenate((before, spectrum))
-        digits = self._filters.find_digits(rows, power)
+        digits = self._windows.find_digits(rows, power)
         levels: _Levels = np.abs(rows).tolist()
         ended = [self._step(digit, levels[n + 1 : n + 1 + _BLOCK_HOPS], first + n) for n, digit in enumerate(digits)]
         return [self._tone(tone) for tone in ended if tone is not None]
@@ -124,7 +120,7 @@ class DtmfDetector:
 
     def _tone(self, tone: "_ToneInProgress") -> DtmfTone:
         # Window 0 is centred half a window before the first sample.
-        position = round((tone.begin - _WINDOW_HOPS / 2) * self._hop)
+        position = round((tone.begin - WINDOW_HOPS / 2) * self._hop)
         duration = tone.windows * self._hop / self._sample_rate
         return DtmfTone(tone.digit, max(0, position), round(duration, 4))
 
@@ -157,11 +153,11 @@ class _ToneInProgress:
     @property
     def is_digit(self) -> bool:
         # In speech, what looks like a digit is not steady.
-        return self.windows * _HOP >= _MIN_DURATION and self._shown >= _MIN_WINDOWS and self._shown * 2 >= self.windows
+        return self.windows * HOP >= _MIN_DURATION and self._shown >= _MIN_WINDOWS and self._shown * 2 >= self.windows
 
     def is_over(self, window: int) -> bool:
         """Whether the pause up to ``window`` is too long for an interruption."""
-        return self._fell is not None and (window - self._fell) * _HOP > _LONGEST_INTERRUPTION
+        return self._fell is not None and (window - self._fell) * HOP > _LONGEST_INTERRUPTION
 
     def step(self, levels: _Levels, window: int, *, shown: bool) -> None:
         if shown:
@@ -200,84 +196,9 @@ class _ToneInProgress:
         return row[low], row[high]
 
 
-class _Filters:
-    def __init__(self, sample_rate: int, hop: int) -> None:
-        import numpy as np
-
-        length = _WINDOW_HOPS * hop
-        self._hop = hop
-        self._seconds = length / sample_rate
-        self._hop_seconds = hop / sample_rate
-        at = np.arange(length)
-        # A Hann window: its side lobes are low enough to keep the two groups apart.
-        window = np.sin(np.pi * (at + 0.5) / length) ** 2
-        self._hertz = np.array(_HERTZ, np.float32)
-        turns = np.exp(-2j * np.pi * np.outer(at, _HERTZ) / sample_rate)
-        # The result is an amplitude, 1 for full scale. Real and imaginary parts are separate columns, because a product
-        # with complex numbers would first convert the audio to complex.
-        tuned = turns * (window / window.sum() * 2 / 32768)[:, None]
-        self._tuned = tuned.astype(np.complex64).view(np.float32)
-        self._power = (window**2 / (window**2).sum() * 2 / 32768**2).astype(np.float32)
-        self._advance = np.exp(-2j * np.pi * hop * self._hertz / sample_rate).astype(np.complex64)
-
-    def apply(self, block: "NDArray[np.int16]") -> "tuple[NDArray[np.complex64], NDArray[np.float32]]":
-        """Return the amplitudes (windows x frequencies) of a block, and the total power of each window."""
-        import numpy as np
-
-        audio = block.astype(np.float32)
-        bytes_per_sample = audio.itemsize
-        shape = (_BLOCK_HOPS, _WINDOW_HOPS * self._hop)
-        view = np.ndarray(shape, np.float32, audio, strides=(self._hop * bytes_per_sample, bytes_per_sample))
-        # A copy, because the fast product doesn't work on overlapping rows.
-        windows = view.copy()
-        return (windows @ self._tuned).view(np.complex64), np.square(windows, out=windows) @ self._power
-
-    def may_show_digit(self, spectrum: "NDArray[np.complex64]", power: "NDArray[np.float32]") -> bool:
-        """Return whether a window may show a digit: a cheap test that rejects most audio."""
-        levels = (spectrum.real**2 + spectrum.imag**2).reshape(-1, 2, 4).max(axis=2)
-        loud = levels.min(axis=1) > _power(_MIN_LEVEL_DB - 4)
-        return bool((loud & (levels.sum(axis=1) > _MIN_SHARE_BEFORE_DEVIATION * power)).any())
-
-    def find_digits(self, rows: "NDArray[np.complex64]", power: "NDArray[np.float32]") -> list[str]:
-        """Return the digit that each window shows, or none; ``rows`` are amplitudes of the last block and this one."""
-        import numpy as np
-
-        now, before = rows[_BLOCK_HOPS:], rows[_BLOCK_HOPS - 1 : -1]
-        picked = np.add(np.abs(now).reshape(-1, 2, 4).argmax(axis=2), (0, 4))
-        deviation = self._deviation(now, before, picked)
-        # Beside the nominal frequency, the amplitude is attenuated by the slope of the window's main lobe.
-        bins = deviation * self._seconds
-        seen = np.sinc(bins) / np.maximum(1 - bins**2, 0.1)
-        levels = np.square(np.abs(np.take_along_axis(now, picked, axis=1)) / np.maximum(seen, 0.1))
-        low, high = levels.T
-        right = (
-            (np.abs(deviation) <= _MAX_DEVIATION * self._hertz[picked]).all(axis=1)
-            & (levels.min(axis=1) >= _power(_MIN_LEVEL_DB))
-            & (high >= low * _power(_TWIST_DB[0]))
-            & (high <= low * _power(_TWIST_DB[1]))
-            & (low + high >= _MIN_SHARE * power)
-        )
-        found = zip(right.tolist(), picked.tolist(), strict=True)
-        return [DTMF_PAD[row][column - 4] if is_right else "" for is_right, (row, column) in found]
-
-    def _deviation(
-        self, now: "NDArray[np.complex64]", before: "NDArray[np.complex64]", picked: "NDArray[np.int64]"
-    ) -> "NDArray[np.float32]":
-        """Return the frequency deviation in Hz, from the phase change since the previous window."""
-        import numpy as np
-
-        moved = np.take_along_axis(now * before.conj() * self._advance, picked, axis=1)
-        deviation: NDArray[np.float32] = np.angle(moved) / (2 * np.pi * self._hop_seconds)
-        return deviation
-
-
 def _crossing(above: float, below: float) -> float:
     """Return where 0.5 lies between ``above`` and ``below``, from 0 to 1."""
     return min(1.0, max(0.0, (above - 0.5) / (above - below))) if above > below else 0.0
-
-
-def _power(level_db: float) -> float:
-    return math.pow(10, level_db / 10)
 
 
 MIN_DTMF_RATE = 8000

@@ -1,12 +1,12 @@
 """
 Silence DTMF tones in audio that is kept or heard, so that nobody can read the digits of a card from it.
 
-What is at stake differs from detection: a digit that stays costs more than a few hundredths of a second of speech. So the
-limits are wider than those of ITU-T Q.24, a tone needs no minimum length beyond three windows, and what precedes and
-follows it is silenced as well. The audio is held back for as long as a tone may still turn out to have begun in it.
+A digit that stays costs more than a few hundredths of a second of speech. So the limits are wider than those of ITU-T
+Q.24, three windows make a tone, and what precedes and follows it is silenced as well. The audio is held back for as
+long as a tone may still turn out to have begun in it.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from listenctl.media.dtmf_windows import DTMF_HERTZ, HOP, WINDOW_HOPS, DigitLimits, DtmfWindows
 from listenctl.protocol.audio import AudioFormat
@@ -34,6 +34,16 @@ class DtmfMask:
         self._held = np.zeros((0, channels), np.int16)
         self._released = 0  # samples per channel
         self._silent_until = [0] * channels
+
+    @classmethod
+    def of_format(cls, audio_format: AudioFormat) -> Self | None:
+        """Return a mask, None where the sample rate is too low for digits."""
+        return cls(audio_format) if audio_format.sample_rate >= MIN_MASKED_RATE else None
+
+    @property
+    def held_samples(self) -> int:
+        """Samples per channel that are held back."""
+        return len(self._held)
 
     def feed(self, data: bytes) -> bytes:
         """Take whole sample frames, and return those that can be passed on."""

@@ -1,6 +1,8 @@
 """DTMF digits that commands send, and how long they last; without imports, as the options of commands need it."""
 
 DTMF_KEYS = "0123456789*#ABCD"
+MASKED_DIGIT = "x"
+"""In the place of each digit that must not be stored; no key has this name."""
 DIGIT_MS = 200
 """How long a simulated caller presses a key."""
 TONE_MS = 100

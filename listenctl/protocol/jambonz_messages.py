@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Self
 
 from listenctl.protocol import peer_json
-from listenctl.protocol.dtmf_digits import DTMF_KEYS
+from listenctl.protocol.dtmf_digits import DTMF_KEYS, MASKED_DIGIT
 
 Number = str | int | float
 
 DTMF_DIGITS = frozenset(DTMF_KEYS + DTMF_KEYS.lower())
+_DIGITS_IN_TEXTS = DTMF_DIGITS | {MASKED_DIGIT}  # a masked one is in stored calls
 MAX_DOCUMENTS = 256
 """JSON documents read from one text; OLD glues a few together."""
 
@@ -150,7 +151,7 @@ def _read_document(text: str, at: int) -> tuple[JambonzMessage, int] | None:
 
 def _message(value: dict[str, object], text: str) -> JambonzMessage:
     match value:
-        case {"event": "dtmf", "dtmf": str(digit)} | {"type": "dtmf", "dtmf": str(digit)} if digit in DTMF_DIGITS:
+        case {"event": "dtmf", "dtmf": str(digit)} | {"type": "dtmf", "dtmf": str(digit)} if digit in _DIGITS_IN_TEXTS:
             return Dtmf(digit, _number_as_sent(value.get("duration")))
         case {"type": "playDone"}:
             return PlayDone.parse(value.get("data"))

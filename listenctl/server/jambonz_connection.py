@@ -32,6 +32,7 @@ from listenctl.protocol.listen_session import (
     Sender,
     SessionEvent,
 )
+from listenctl.protocol.mask_digits import mask_digits
 from listenctl.server.audio_arrivals import AudioArrivals
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import LiveCallEnd
@@ -412,7 +413,10 @@ class JambonzConnection:
         """Take a message that is no audio of a started call; return how many texts were in it."""
         # A tool that attaches because of this message, the metadata, gets it when it attaches.
         tools = call.tools if self.relay is None else None
-        events = call.session.receive_message(Sender.JAMBONZ, message, now)
+        known = message
+        if self._settings.mask_dtmf and isinstance(message, TextMessage):
+            known = TextMessage(mask_digits(message.data))
+        events = call.session.receive_message(Sender.JAMBONZ, known, now)
         self._take_events(call, events, now)
         if not isinstance(message, TextMessage):
             return 0

@@ -51,7 +51,7 @@ class Relay:
     def url(self) -> str:
         return self._upstream.url
 
-    def make_tools(self, server_rate: int | None) -> AttachedTools:
+    def make_tools(self, server_rate: int | None, *, masks_dtmf: bool) -> AttachedTools:
         """Return the tools beside the application; a random prefix keeps their names apart from those of others."""
         prefix = f"{NAME_PREFIX}{secrets.token_hex(4)}-"
         return AttachedTools(
@@ -60,6 +60,7 @@ class Relay:
             server_rate=server_rate,
             prefix=prefix,
             send_to_application=self._upstream.connection.send_text,
+            masks_dtmf=masks_dtmf,
         )
 
     def take_jambonz_message(self, message: TextMessage | BinaryMessages) -> None:

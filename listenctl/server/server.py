@@ -13,6 +13,7 @@ from listenctl.background_task import background_task, log_failure
 from listenctl.errors import ListenctlError, UsageError
 from listenctl.events import ConnectionRefusedEvent, Reporter, ServerStartedEvent, WarningEvent
 from listenctl.media.dtmf_detector import MIN_DTMF_RATE, CallDtmfDetector
+from listenctl.media.dtmf_mask import DtmfMask
 from listenctl.net.listening_sockets import is_own_address, listen
 from listenctl.net.nonblocking_socket import NonblockingSocket, TlsSocket, TlsStream
 from listenctl.protocol.audio import AudioFormat
@@ -126,7 +127,7 @@ class ListenServer:
         Open the port and the control socket, which ``run`` serves; raises ListenctlError if one can't be used. Sockets
         that a service manager has ``passed`` on replace the port.
         """
-        if self.settings.detect_dtmf:
+        if self.settings.detect_dtmf or self.settings.mask_dtmf:
             # Its imports would delay the first call.
             CallDtmfDetector(AudioFormat(MIN_DTMF_RATE, 1), 0)
         settings = self.settings
@@ -219,6 +220,7 @@ class ListenServer:
             audio_format=started.audio_format,
             ledger=call.session.ledger,
             upstream=None if connection.relay is None else connection.relay.url,
+            dtmf_masked=self.settings.mask_dtmf,
         )
 
     def start_recording(self, log: LiveCallLog) -> CallRecording | None:
@@ -235,6 +237,10 @@ class ListenServer:
             self.reporter.emit(event, **log.identity)
             return None
         return CallDtmfDetector(log.audio_format, log.samples)
+
+    def start_dtmf_mask(self, log: LiveCallLog) -> DtmfMask | None:
+        """Return what silences DTMF tones, if they are to be masked and the sample rate can have any."""
+        return DtmfMask.of_format(log.audio_format) if log.dtmf_masked else None
 
     def start_responders(self, call: LiveCall, log: LiveCallLog) -> None:
         tools = self.tools_of(call) if self.responders else None
@@ -266,9 +272,11 @@ class ListenServer:
         if call.tools is None:
             connection, server_rate = self._connection_of[call], self.settings.stream_rate
             call.tools = (
-                AttachedTools(connection, clock=self._loop.time, server_rate=server_rate)
+                AttachedTools(
+                    connection, clock=self._loop.time, server_rate=server_rate, masks_dtmf=self.settings.mask_dtmf
+                )
                 if connection.relay is None
-                else connection.relay.make_tools(server_rate)
+                else connection.relay.make_tools(server_rate, masks_dtmf=self.settings.mask_dtmf)
             )
         return call.tools
 

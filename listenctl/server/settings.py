@@ -47,6 +47,7 @@ class ServerSettings:
     stream_rate: int | None = None
     """At which jambonz plays binary audio if neither metadata nor a tool says it; 0 for clips, None for unknown."""
     detect_dtmf: bool = False
+    mask_dtmf: bool = False  # whether digits and their tones are hidden in all that is stored, shown or heard
     upstream: "RelayTarget | None" = None  # the application that calls are relayed to
     control: Path | None = None  # the path of the control socket, named after the server; None for none
     control_required: bool = True  # whether a server without its control socket doesn't start, or only warns

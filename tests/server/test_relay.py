@@ -460,6 +460,16 @@ async def attached(folder: Path, **changes: Any) -> AsyncIterator[tuple[Relayed,
             yield relayed, peer, tool
 
 
+async def test_masked_digits_reach_the_application_and_no_tool(tmp_path: Path) -> None:
+    digit = '{"event":"dtmf","dtmf":"4","duration":"800"}'
+    async with attached(tmp_path, mask_dtmf=True) as (relayed, peer, tool):
+        await peer.send(text(digit))
+        assert await tool.text() == digit.replace("4", "x")
+        await until(lambda: payloads(relayed.side)[-1:] == [(TEXT, digit.encode())])
+
+    assert [event["digit"] for event in relayed.run.events.of("dtmf")] == ["x"]
+
+
 async def test_answers_go_to_the_tool_or_the_application_that_asked(tmp_path: Path) -> None:
     async with attached(tmp_path) as (relayed, peer, tool):
         await tool.send('{"type":"mark","data":{"name":"m"}}')

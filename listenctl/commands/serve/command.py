@@ -208,6 +208,7 @@ def server_settings(
         read_interval=read_interval,
         stream_rate=read_stream_rate(options.stream_rate),
         detect_dtmf=options.detect_dtmf,
+        mask_dtmf=options.mask_dtmf,
         upstream=upstream,
         metadata_timeout=options.metadata_timeout,
         ping_interval=options.ping_interval or float("inf"),

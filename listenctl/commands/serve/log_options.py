@@ -1,4 +1,4 @@
-"""Options of what a server logs to stderr."""
+"""Options of what a server logs to stderr, and hides."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ logs = partial(option, panel="Logs and privacy")
 
 @dataclass(frozen=True, kw_only=True)
 class LogOptions(GivenOptions, ReportOptions):
-    """How a server logs."""
+    """How a server logs, and what it hides."""
 
     log_format: Annotated[
         Literal["text", "logfmt", "json"], logs("Format of the lines on stderr; only text has a live view")
@@ -28,6 +28,9 @@ class LogOptions(GivenOptions, ReportOptions):
         Literal["debug", "info", "warning", "error"] | None,
         logs("Lowest level to log to stderr [default: info; error with --quiet or --json]"),
     ] = None
+    mask_dtmf: Annotated[
+        bool, logs("Hide DTMF digits, and silence their tones, in all that is stored, shown or heard (slower)")
+    ] = False
 
 
 def log_settings(options: LogOptions) -> "LogSettings":

@@ -1,7 +1,7 @@
 """Check the sound of both sides of each call, and whether jambonz sends back what the application plays."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from listenctl.capture.capture_events import CapturedSession
 from listenctl.inspection.call_observers import AudioRun, CallObserver
@@ -13,6 +13,7 @@ from listenctl.media.sound_checks.sender_sound import SenderSoundChecks, SenderS
 from listenctl.media.sound_checks.sound_fault import SoundFault
 from listenctl.protocol.application_commands import PlayAudio
 from listenctl.protocol.audio import AudioFormat
+from listenctl.protocol.dtmf_digits import MASKED_DIGIT
 from listenctl.protocol.listen_session import (
     AudioReceived,
     AudioSent,
@@ -129,7 +130,12 @@ class _CallSoundChecks:
         application = self._application.finish() if self._application else None
         between = tuple(self._echo.finish(plays_clips=plays_clips, mixed=mixed))
         (rate, other_rate), (begin, other_begin) = self._rates, self._begins
-        return CallSoundReport(self._jambonz.finish(), application, between, (rate, other_rate), (begin, other_begin))
+        jambonz = self._jambonz.finish()
+        if any(key.digit == MASKED_DIGIT for key in report.keys):
+            # Tones that were silenced may have been the only sound.
+            heard = tuple(fault for fault in jambonz.faults if fault.rule not in ("audio-silent", "audio-one-way"))
+            jambonz = replace(jambonz, faults=heard)
+        return CallSoundReport(jambonz, application, between, (rate, other_rate), (begin, other_begin))
 
     def _begin(self, at: float) -> None:
         if not self._begun:

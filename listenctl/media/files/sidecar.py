@@ -37,6 +37,7 @@ class SidecarAudio:
     gaps_filled: bool | None = None
     max_unwritten_seconds: float | None = None  # the most that was in memory only: what a crash would have cost
     measured_sample_rate: int | None = None  # at which the audio came, if not at ``sample_rate``
+    dtmf_masked: bool | None = None  # whether DTMF tones are silenced; None if not
     resampled_from: int | None = None  # the rate of the call, at which positions count, if it is not ``sample_rate``
     begins: float | None = None  # seconds from the handshake to the first sample; None in a live recording
     warnings: Sequence[str] = ()
@@ -56,6 +57,7 @@ class SidecarAudio:
             gaps_filled=filled if isinstance(filled := fields.get("gaps_filled"), bool) else None,
             max_unwritten_seconds=number_in(fields, "max_unwritten_seconds"),
             measured_sample_rate=count_in(fields, "measured_sample_rate") or None,
+            dtmf_masked=fields.get("dtmf_masked") is True or None,
             resampled_from=count_in(fields, "resampled_from") or None,
             begins=number_in(fields, "begins"),
             warnings=[str(warning) for warning in list_in(fields, "warnings")],

@@ -19,9 +19,11 @@ from listenctl.events import (
     parties_of,
 )
 from listenctl.media.dtmf_detector import CallDtmfDetector, DtmfTone
+from listenctl.media.dtmf_mask import DtmfMask
 from listenctl.media.measure_levels import LevelMeasurer, Levels
 from listenctl.protocol.application_commands import Command
 from listenctl.protocol.call_sharing.stream_rate import stream_rate_problem
+from listenctl.protocol.dtmf_digits import MASKED_DIGIT
 from listenctl.protocol.jambonz_messages import Dtmf
 from listenctl.protocol.listen_session import (
     AudioReceived,
@@ -76,6 +78,7 @@ class LiveCall:
         self._early_commands: list[CommandEvent] = []
         self._meters: list[tuple[LevelWatcher, LevelMeasurer]] = []
         self._dtmf_detector: CallDtmfDetector | None = None
+        self._dtmf_mask: DtmfMask | None = None
 
     def sends_too_fast(self, now: float) -> bool:
         """Return whether audio comes far faster than real time, with no delay to explain it, and the disk is behind."""
@@ -130,6 +133,7 @@ class LiveCall:
         log = self.log
         if log is not None:
             self._finish_dtmf_detector(log)
+            self._pass_on_held_audio(log)
             log.ended_at, log.ending = at, end
             if self.recording is not None:
                 self.recording.end_call()
@@ -157,6 +161,7 @@ class LiveCall:
         self.recording = self._server.start_recording(log)
         self._meters = [(watcher, watcher.start_meter(log)) for watcher in self._server.watchers]
         self._dtmf_detector = self._server.start_dtmf_detector(log)
+        self._dtmf_mask = self._server.start_dtmf_mask(log)
         self._check_stream_rate(log)
         self._check_member_tap(log)
         self._server.start_responders(self, log)
@@ -168,21 +173,37 @@ class LiveCall:
         log = self.log
         if log is None or not data:
             return
+        log.samples = position + len(data) // log.audio_format.frame_bytes
+        if self._dtmf_mask is None:
+            self._pass_on_audio(log, position, data)
+        else:
+            position -= self._dtmf_mask.held_samples
+            self._pass_on_audio(log, position, self._dtmf_mask.feed(data))
+        if self._dtmf_detector is not None:
+            self._take_tones(log, self._dtmf_detector.feed(data))
+
+    def _pass_on_audio(self, log: LiveCallLog, position: int, data: bytes) -> None:
+        if not data:
+            return
         if self.recording is not None:
             self.recording.write_audio(position, data)
         samples = len(data) // log.audio_format.frame_bytes
-        log.samples = position + samples
         if self.tools is not None:
             self.tools.take_jambonz_audio(data, samples)
         for watcher, meter in self._meters:
             windows = meter.feed(data)
             if windows:
-                watcher.show_levels(log, log.samples, windows)
-        if self._dtmf_detector is not None:
-            self._take_tones(log, self._dtmf_detector.feed(data))
+                watcher.show_levels(log, position + samples, windows)
+
+    def _pass_on_held_audio(self, log: LiveCallLog) -> None:
+        """Pass on what the mask holds back, because what follows is not its continuation."""
+        if self._dtmf_mask is not None:
+            position = log.samples - self._dtmf_mask.held_samples
+            self._pass_on_audio(log, position, self._dtmf_mask.flush())
 
     def _take_tones(self, log: LiveCallLog, tones: Iterable[DtmfTone]) -> None:
-        for tone in tones:
+        for heard in tones:
+            tone = replace(heard, digit=MASKED_DIGIT) if log.dtmf_masked else heard
             log.add_entry(tone)
             place = self._place(tone.position)
             self._report(DtmfToneEvent(digit=tone.digit, channel=tone.channel, duration_ms=tone.duration_ms, **place))
@@ -202,6 +223,7 @@ class LiveCall:
 
     def _take_gap(self, log: LiveCallLog, event: GapFound) -> None:
         log.add_entry(event)
+        self._pass_on_held_audio(log)
         if self.recording is not None:
             self.recording.note_gap(event.gap)
         self._report(GapEvent.of(event.gap, log.audio_format.sample_rate))
@@ -212,12 +234,14 @@ class LiveCall:
         self._check_member_tap(log)
         if event.audio_format != log.audio_format:
             self._finish_dtmf_detector(log)
+            self._pass_on_held_audio(log)
             log.audio_format = event.audio_format
             log.samples = self.session.position
             if self.recording is not None:
                 self.recording.change_format(event.audio_format)
             self._meters = [(watcher, watcher.start_meter(log)) for watcher in self._server.watchers]
             self._dtmf_detector = self._server.start_dtmf_detector(log)
+            self._dtmf_mask = self._server.start_dtmf_mask(log)
 
     def _check_stream_rate(self, log: LiveCallLog) -> None:
         if complaint := stream_rate_problem(log.metadata.fields):

@@ -58,6 +58,7 @@ class LiveCallLog:
     audio_format: AudioFormat
     ledger: GapLedger
     upstream: str | None = None  # the application that the call is relayed to
+    dtmf_masked: bool = False  # whether digits are hidden
     entries: list[LogEntry] = field(default_factory=list)
     unlogged: int = 0  # texts, gaps and so on that are not in ``entries``
     unlogged_digest: "hashlib._Hash | None" = None  # SHA-256 of those that are texts, one after the other

@@ -20,6 +20,7 @@ from listenctl.protocol.call_sharing.stream_rate import StreamRate, metadata_str
 from listenctl.protocol.call_sharing.tool_messages import PREFIX, RefusalReason, ToolRefusal
 from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 from listenctl.protocol.jambonz_messages import JambonzMessage
+from listenctl.protocol.mask_digits import mask_digits
 
 MAX_UNSENT = 4 * 1024 * 1024
 """Bytes that may wait for jambonz; messages of tools beyond that wait, and are refused after ``BUSY_TIMEOUT``."""
@@ -66,7 +67,7 @@ class AttachedTools:
     """
     Join one call and its tools. The server assumes ``server_rate`` for streamed audio: 0 for clips, None for unknown.
     On the wire, the names of the tools' marks and clips begin with ``prefix``. ``send_to_application`` takes the texts
-    of jambonz that answer no tool; it is None if the server is the application.
+    of jambonz that answer no tool; it is None if the server is the application. ``masks_dtmf`` hides digits from tools.
     """
 
     def __init__(
@@ -77,8 +78,10 @@ class AttachedTools:
         server_rate: int | None = None,
         prefix: str = NAME_PREFIX,
         send_to_application: Callable[[bytes], None] | None = None,
+        masks_dtmf: bool = False,
     ) -> None:
         self._connection = connection
+        self._masks_dtmf = masks_dtmf
         self._send_to_application = send_to_application
         self._shared = SharedCall(
             prefix=prefix, alone=send_to_application is None, server_rate=server_rate, clock=clock
@@ -200,6 +203,7 @@ class AttachedTools:
     def _send_to_everyone(self, text: bytes) -> None:
         if self._send_to_application is not None:
             self._send_to_application(text)
+        text = mask_digits(text) if self._masks_dtmf else text
         for tool in self._tools.values():
             tool.deliver_text(text)
 

@@ -21,6 +21,7 @@ from listenctl.protocol.listen_session import AudioRead, Sender
 from listenctl.protocol.timeline import TimedFrame
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.dump.dump_file import DumpFile, Item
+from listenctl.server.dump.dump_mask import DumpMask
 from listenctl.server.recording.call_recorder import (
     MAX_AHEAD,
     MAX_AHEAD_OF_CALL,
@@ -79,7 +80,9 @@ class CallDumper:
     def start_dump(self) -> "CallDump":
         created = datetime.fromtimestamp(self._server.unix_clock(), UTC)
         text = created.isoformat(timespec="microseconds").replace("+00:00", "Z")
-        return CallDump(self, self._loop.time(), text, self._server.limits.max_message)
+        settings = self._server.settings
+        mask = DumpMask(settings.default_format) if settings.mask_dtmf else None
+        return CallDump(self, self._loop.time(), text, self._server.limits.max_message, mask)
 
     async def finish_dumps(self) -> None:
         """Write everything that waits, also of calls that still last."""
@@ -128,7 +131,9 @@ class CallDumper:
 
     def _take_jobs(self, dump: "CallDump") -> tuple[Job, Job]:
         self._waiting.pop(dump, None)
-        size, job = dump.take_items()
+        size, job = dump.take_items(self._loop.time())
+        if dump.has_waiting_item:
+            self._waiting[dump] = None
         return job, partial(self._note_written, dump, size)
 
     def _note_written(self, dump: "CallDump", size: int) -> None:
@@ -158,8 +163,11 @@ class CallDumper:
 class CallDump:
     """One call's dump on the event loop: the frames that wait to be written."""
 
-    def __init__(self, dumper: CallDumper, started_at: float, created: str, max_message: int) -> None:
+    def __init__(
+        self, dumper: CallDumper, started_at: float, created: str, max_message: int, mask: DumpMask | None = None
+    ) -> None:
         self._dumper = dumper
+        self._mask = mask  # hides the digits, if they are to be hidden
         self._started_at = started_at
         self._at = 0.0
         self._created = created
@@ -171,6 +179,7 @@ class CallDump:
         self._taken_bytes = 0
         self.written_bytes = 0  # changed by the writer thread
         self._lost = 0
+        self._ended = False
         self._reported = False
         self._log: LiveCallLog | None = None
         self._file: DumpFile | None = None
@@ -181,7 +190,13 @@ class CallDump:
 
     def is_due(self, now: float) -> bool:
         """Return whether the frames that wait, of which there must be some, have waited long enough and have a file."""
-        return self.has_file and now - self._started_at - self._items[0].at >= WRITE_AFTER
+        masked = None if self._mask is None else self._mask.oldest
+        oldest = self._items[0] if masked is None else masked
+        return self.has_file and now - self._started_at - oldest.at >= WRITE_AFTER
+
+    @property
+    def has_waiting_item(self) -> bool:
+        return bool(self._items) or (self._mask is not None and self._mask.oldest is not None)
 
     @property
     def waiting_bytes(self) -> int:
@@ -229,13 +244,19 @@ class CallDump:
             DumpEnd(at, None, None, "") if ending is None else DumpEnd(at, ending.closed_by, ending.code, ending.reason)
         )
         self._items.append(end)
+        self._ended = True
         self._dumper.hand_over(self)
         self._dumper.add_job(file.finish_dump)
 
-    def take_items(self) -> tuple[int, Job]:
-        """Return the size of what waits, and the job that writes it."""
+    def take_items(self, now: float) -> tuple[int, Job]:
+        """Return the size of what waits, and the job that writes it, except what the mask holds back."""
         assert self._file is not None
         items, self._items = self._items, []
+        if self._mask is not None:
+            items = self._mask.feed(items, None if self._log is None else self._log.audio_format)
+            rest = self._mask.oldest
+            if rest is not None and (self._ended or now - self._started_at - rest.at >= WRITE_AFTER):
+                items += self._mask.flush()
         size, self._bytes = self._bytes, 0
         return size, partial(self._file.write_items, items)
 

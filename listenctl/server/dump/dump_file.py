@@ -44,6 +44,8 @@ class DumpFile:
     def write_items(self, items: Iterable[Item]) -> None:
         """Write a batch of lines, all or none."""
         batch = list(items)
+        if not batch:
+            return
         frames = sum(map(_frames_in, batch))
         # Losses before this point have their lines in the batch already.
         self._lost += sum(item.frames for item in batch if isinstance(item, DumpLoss))

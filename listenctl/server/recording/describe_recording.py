@@ -62,6 +62,7 @@ def _describe_audio(log: LiveCallLog, recording: Recording, most_unwritten: int)
         seconds=round(output.duration_of(recording.samples), 3),
         gaps_filled=recording.fill,
         max_unwritten_seconds=round(log.audio_format.duration_of(most_unwritten), 3),
+        dtmf_masked=log.dtmf_masked or None,
         measured_sample_rate=_measured_rate(log, output.sample_rate),
         warnings=[recording.warning] if recording.warning else [],
     )

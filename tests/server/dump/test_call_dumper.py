@@ -10,10 +10,12 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from websockets.frames import Opcode
 
 from listenctl.capture.formats.dump_line_format import DumpEnd
 from listenctl.errors import UsageError
 from listenctl.protocol.listen_session import ListenSession, Sender
+from listenctl.protocol.timeline import TimedFrame
 from listenctl.server.dump import call_dumper
 from listenctl.server.dump.call_dumper import check_folder
 from listenctl.server.settings import ServerSettings
@@ -501,3 +503,21 @@ async def test_a_folder_that_has_gone_costs_the_dump_and_not_the_call(tmp_path: 
     assert failed["path"] == str(folder / "CS-A.jsonl")
     assert on.run.events.of("call-ended")
     assert on.run.events.of("dump-saved") == []
+
+
+async def test_masked_frames_are_in_the_file_within_a_second_though_some_wait_for_what_follows(tmp_path: Path) -> None:
+    async with dumping_server(tmp_path, faster(mask_dtmf=True)) as dumping:
+        peer = await dumping.run.call(text(METADATA))
+        for _ in range(50):
+            await peer.send(binary(AUDIO))
+            await asyncio.sleep(0.02)
+        await peer.send(text('{"event":"dtmf","dtmf":"4"}'))
+        await asyncio.sleep(0.9)
+        *_, last = load(tmp_path / "CS-A.jsonl").items
+        await peer.send(binary(AUDIO), close(1000))
+        _, dump = await dumping.saved()
+
+    assert isinstance(last, TimedFrame)
+    assert last.frame.payload == b'{"event":"dtmf","dtmf":"x"}'
+    frames = [frame for _, sender, frame in dump.frames if sender is THEM]
+    assert b"".join(frame.payload for frame in frames if frame.opcode == Opcode.BINARY) == AUDIO * 51

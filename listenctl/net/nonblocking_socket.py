@@ -203,6 +203,8 @@ class TlsStream:
             self._incoming, self._outgoing, server_side=server_hostname is None, server_hostname=server_hostname
         )
         self.handshake_done = False
+        self.failure: ssl.SSLError | None = None
+        """What the peer objected to after the handshake, such as a missing certificate; it ended the stream."""
         self.stream_ended = False
         """Whether the peer has ended the stream, by close_notify or by something that isn't TLS."""
 
@@ -238,8 +240,9 @@ class TlsStream:
             self.stream_ended = True  # By close_notify; otherwise reading raises.
         except ssl.SSLWantReadError:
             pass
-        except ssl.SSLError:
+        except ssl.SSLError as exc:
             self.stream_ended = True
+            self.failure = None if isinstance(exc, ssl.SSLEOFError) else exc
         return b"".join(pieces)
 
     def encrypt(self, data: bytes) -> bytes:

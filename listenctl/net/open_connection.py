@@ -177,6 +177,8 @@ class _Attempt:
                 clear = self._tls.decrypt()
             if clear:
                 return clear
+            if self._tls is not None and self._tls.failure is not None:
+                raise self._tls.failure
             if not data or (self._tls is not None and self._tls.stream_ended):
                 what = "in the middle of its answer" if before else "without an answer"
                 raise RefusedError(f"closed the connection {what}; check whether it is a listen server, on ws or wss")

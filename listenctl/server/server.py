@@ -145,6 +145,8 @@ class ListenServer:
         self.port = sockets[0].getsockname()[1]
         self.acceptor.start(sockets)
         self.reporter.emit(self._describe())
+        if settings.tls is not None and settings.tls.notice is not None:
+            self.reporter.emit(settings.tls.notice)
         if without_control is not None:
             self.reporter.emit(without_control)
 
@@ -325,7 +327,7 @@ class ListenServer:
         connected = (
             NonblockingSocket(accepted, self._loop, max_unsent=limit, check_proxy=check)
             if tls is None
-            else TlsSocket(accepted, self._loop, TlsStream(tls), max_unsent=limit, check_proxy=check)
+            else TlsSocket(accepted, self._loop, TlsStream(tls.context), max_unsent=limit, check_proxy=check)
         )
         connection = JambonzConnection(connected, remote, self, self._loop)
         self.connections[connection] = None

@@ -1,7 +1,6 @@
 """The settings of a server, with their defaults."""
 
 import socket
-import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from listenctl.protocol.audio import AudioFormat
 from listenctl.server import server_defaults as defaults
 from listenctl.server.access.check_credentials import CredentialsCheck
 from listenctl.server.access.client_addresses import AddressRules
+from listenctl.server.access.server_tls import ServerTls
 from listenctl.server.limits.server_limits import ServerLimits
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class ServerSettings:
     admin: tuple[str, int] | None = None  # host and port for health and metrics; None serves them on ``port`` only
     path: str | None = None  # the only path to accept, without query; None accepts any
     credentials: CredentialsCheck | None = None  # what clients must send; None lets everyone in
-    tls: ssl.SSLContext | None = None
+    tls: ServerTls | None = None
     addresses: AddressRules = AddressRules()  # where calls may come from, and what is known of it behind proxies
     limits: ServerLimits = field(
         default_factory=ServerLimits

@@ -24,6 +24,7 @@ from listenctl.media.files.wav_header import HEADER_BYTES
 from listenctl.protocol.audio import MIX_CHANNELS, AudioFormat
 from listenctl.protocol.call_metadata import CallMetadata
 from listenctl.protocol.gaps.gap_ledger import GapLedger
+from listenctl.server.access.server_tls import ServerTls
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.limits.server_limits import ServerLimits
 from listenctl.server.recording.call_recorder import CallRecorder, FileRecorder
@@ -238,8 +239,10 @@ async def running(
 
 
 def faster(**changes: Any) -> ServerSettings:
-    """Return fast settings with these changes, limits among them."""
+    """Return fast settings with these changes, limits and the context of TLS among them."""
     limits = {field.name: changes.pop(field.name) for field in fields(ServerLimits) if field.name in changes}
+    if isinstance(context := changes.get("tls"), ssl.SSLContext):
+        changes["tls"] = ServerTls(lambda: context)
     return replace(FAST, limits=ServerLimits(**limits), **changes)
 
 

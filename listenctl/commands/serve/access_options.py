@@ -1,28 +1,27 @@
 """Options that say who may connect to a server, and the settings they make."""
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from listenctl.commands.shared_options import check_contradictions, option
+from listenctl.commands.shared_options import GivenOptions, check_contradictions, option
 from listenctl.errors import UsageError
 
 if TYPE_CHECKING:
-    import ssl
-
-    from listenctl.commands.serve.server_options import ServerOptions
     from listenctl.server.access.check_credentials import CredentialsCheck
     from listenctl.server.access.client_addresses import AddressRules
+    from listenctl.server.access.server_tls import ServerTls
     from listenctl.server.upstream import RelayTarget
 
 access = partial(option, panel="Access and TLS")
 
 
 @dataclass(frozen=True, kw_only=True)
-class AccessOptions:
+class AccessOptions(GivenOptions):
     """Who may connect, and how they are known."""
 
     auth_file: Annotated[Path | None, access("File of users who may connect; see `listenctl passwd`")] = None
@@ -32,6 +31,10 @@ class AccessOptions:
     ] = None
     cert: Annotated[Path | None, access("Certificate chain (PEM) for wss://")] = None
     key: Annotated[Path | None, access("Private key (PEM) of the certificate")] = None
+    self_signed: Annotated[bool, access("Use a certificate that signs itself, for a test on a laptop")] = False
+    client_ca: Annotated[
+        Path | None, access("CA certificates (PEM) of the client certificates that are then demanded")
+    ] = None
     trust_proxy: Annotated[
         bool, access("Take the client's address from the PROXY header (v1 or v2) that each connection must have")
     ] = False
@@ -43,18 +46,19 @@ class AccessOptions:
     ] = None
 
 
-def check_protection(options: "ServerOptions", hosts: Sequence[str], upstream: "RelayTarget | None") -> None:
+def check_protection(options: AccessOptions, hosts: Sequence[str], upstream: "RelayTarget | None") -> None:
     """Raise UsageError if others could connect to a server on ``hosts`` without credentials, and nobody said so."""
     from listenctl.net.listening_sockets import is_loopback
 
     check_contradictions(options, ("no_auth", "auth_file"))
     exposed = [host for host in hosts if not is_loopback(host)]
+    with_credentials = options.auth_file is not None or os.environ.get("LISTENCTL_AUTH") or options.client_ca
     # A relay lets the application check the credentials.
-    protected = options.no_auth or options.auth_file is not None or os.environ.get("LISTENCTL_AUTH") or upstream
+    protected = options.no_auth or with_credentials or upstream
     if exposed and not protected:
         raise UsageError(
             f"--host {exposed[0]} lets other hosts connect: set credentials with --auth-file or LISTENCTL_AUTH, "
-            "or allow everyone with --no-auth"
+            "demand certificates with --client-ca, or allow everyone with --no-auth"
         )
 
 
@@ -82,39 +86,27 @@ def read_credentials_check(options: AccessOptions) -> "CredentialsCheck | None":
     return shared_credentials(shared) if shared else None
 
 
-def read_certificate(cert: Path | None, key: Path | None) -> "ssl.SSLContext | None":
-    """Return the TLS context, None without a certificate."""
-    if cert is None:
-        if key is not None:
-            raise UsageError("--key needs --cert")
-        return None
-    import ssl
+def read_tls(options: AccessOptions, host: str) -> "ServerTls | None":
+    """Return the TLS of a server on ``host``, None without a certificate; raises UsageError if it can't be used."""
+    from listenctl.events import WarningEvent
+    from listenctl.server.access.server_tls import ServerTls, load_context
 
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(cert, key)
-    except (OSError, ssl.SSLError) as exc:
-        reason = _missing_pem(cert, key) or (exc.reason if isinstance(exc, ssl.SSLError) else None) or exc.strerror
-        if reason == "KEY_VALUES_MISMATCH":
-            reason = f"{key or 'it'} contains the private key of another certificate"
-        raise UsageError(f"{cert}: can't be used as a certificate with its key: {reason}") from exc
-    return context
+    cert, key, client_ca = options.cert, options.key, options.client_ca
+    check_contradictions(options, ("self_signed", "cert"), ("self_signed", "key"))
+    if options.self_signed:
+        from listenctl.server.access.self_signed import own_names, prepare_self_signed, state_folder
 
-
-def reload_certificate(context: "ssl.SSLContext | None", cert: Path | None, key: Path | None) -> None:
-    """Give a TLS context the certificate that the files have now; raises UsageError if they can't be used."""
-    if context is not None and cert is not None and read_certificate(cert, key) is not None:
-        context.load_cert_chain(cert, key)
-
-
-def _missing_pem(cert: Path, key: Path | None) -> str:
-    """Return what the files lack, empty if they can't be read or have both; OpenSSL doesn't say which file it means."""
-    try:
-        if b"-----BEGIN CERTIFICATE-----" not in cert.read_bytes():
-            return "it contains no certificate in PEM format"
-        if b"PRIVATE KEY-----" not in (key or cert).read_bytes():
-            return f"{key} contains no private key" if key else "it contains no private key; give that with --key"
-    except OSError as exc:
-        return f"{exc.filename}: {exc.strerror}"
-    return ""
+        made = prepare_self_signed(state_folder(os.environ), own_names(host), time.time())
+        detail = (
+            f"clients need --ca {made.certificate} to trust the certificate; its SHA-256 fingerprint is "
+            f"{made.fingerprint}"
+        )
+        notice = WarningEvent(rule="self-signed", detail=detail)
+        return ServerTls(partial(load_context, made.pair, None, client_ca), notice)
+    if cert is not None:
+        return ServerTls(partial(load_context, cert, key, client_ca))
+    if key is not None:
+        raise UsageError("--key needs --cert")
+    if client_ca is not None:
+        raise UsageError("--client-ca needs --cert or --self-signed")
+    return None

@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,9 +11,8 @@ from listenctl.commands.connection_options import check_subprotocol
 from listenctl.commands.serve.access_options import (
     address_rules,
     check_protection,
-    read_certificate,
     read_credentials_check,
-    reload_certificate,
+    read_tls,
 )
 from listenctl.commands.serve.limit_options import read_limits, reread_limits
 from listenctl.commands.serve.log_options import log_settings, logging_errors
@@ -103,7 +101,7 @@ def run_with_options(
     doing += [f"→ {upstream.url}"] if upstream is not None else []
     if options.once or (recording and recording.destination.is_stdout):
         stop_after = 1
-    reload = partial(reload_certificate, settings.tls, options.cert, options.key)
+    reload = settings.tls.reload if settings.tls is not None else lambda: None
 
     def read_limits_again() -> "ServerLimits":
         return reread_limits(options, options.reread(), descriptors_per_call(options), options.workers)
@@ -199,7 +197,7 @@ def server_settings(
         path=check_path(options.path) if options.path is not None else None,
         subprotocol=check_subprotocol(options.subprotocol) if options.subprotocol else None,
         credentials=read_credentials_check(options),
-        tls=read_certificate(options.cert, options.key),
+        tls=read_tls(options, options.host),
         addresses=address_rules(options),
         limits=read_limits(options, descriptors_per_call(options), options.workers),
         max_unfinished=raise_descriptor_limit(None, descriptors_per_call(options)),

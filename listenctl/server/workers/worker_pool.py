@@ -70,7 +70,7 @@ LASTING = 10.0
 PAUSES = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 """Seconds before a worker is started again that didn't last, once, twice and so on."""
 
-_SAID_FOR_ALL = frozenset(("calls-cut", "draining", "reloaded"))
+_SAID_FOR_ALL = frozenset(("calls-cut", "draining", "reloaded", "self-signed"))
 """Warnings of a worker that the parent reports for all of them."""
 _LOSSES = frozenset(
     kind.event
@@ -175,6 +175,8 @@ class WorkerPool:
     async def _announce(self) -> None:
         await self._all_ready.wait()
         self.reporter.emit(self._describe())
+        if self.settings.tls is not None and self.settings.tls.notice is not None:
+            self.reporter.emit(self.settings.tls.notice)
         if self._without_control is not None:
             self.reporter.emit(self._without_control)
         self.on_ready()

@@ -486,3 +486,20 @@ def test_a_subprotocol_of_a_site_is_one_word() -> None:
     assert server_settings(ServeOptions(subprotocol="audio.example.com"), 0.2).subprotocol == "audio.example.com"
     with pytest.raises(UsageError, match="--subprotocol 'a b': is not a token"):
         server_settings(ServeOptions(subprotocol="a b"), 0.2)
+
+
+async def test_a_server_for_a_laptop_says_how_to_trust_its_certificate(tmp_path: Path) -> None:
+    async with service(*SERVE, "--self-signed", "--once", home=tmp_path) as server:
+        port = (await server.started())["port"]
+        warning = await server.next("warning")
+        certificate = tmp_path / ".local/state/listenctl/self-signed.crt"
+        peer = await Peer.open(port, tls=ssl.create_default_context(cafile=certificate))
+        await peer.send(HANDSHAKE, METADATA, close())
+        await peer.read_to_end()
+        await peer.close()
+        await server.next("call-ended")
+        status, _ = await server.status()
+
+    assert status == 0
+    assert warning["rule"] == "self-signed"
+    assert warning["detail"].startswith(f"clients need --ca {certificate} to trust the certificate; its SHA-256 ")

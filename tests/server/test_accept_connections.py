@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from listenctl.net.listening_sockets import listen
-from listenctl.server.accept_connections import ConnectionAcceptor
+from listenctl.server.accept_connections import NEXT_TURN, TURN, ConnectionAcceptor
 from tests.helpers.server import until
 
 pytestmark = pytest.mark.simulated_time
@@ -60,3 +60,26 @@ async def test_all_that_wait_are_taken_but_none_behind_the_last_one(most: int) -
     assert len(peers) == most
     assert set(peers) <= names
     assert failures == []
+
+
+async def test_connections_are_left_to_others_for_a_moment_and_then_taken_if_those_are_stuck() -> None:
+    peers: list[float] = []
+    loop = asyncio.get_running_loop()
+
+    def take(connection: socket.socket, peer: str) -> None:
+        connection.close()
+        peers.append(loop.time())
+
+    acceptor = ConnectionAcceptor(loop, take, lambda _: None, may_accept=lambda: not peers)
+    sockets = listen("127.0.0.1", 0, shared=True)
+    acceptor.start(sockets)
+    began = loop.time()
+    with ExitStack() as stack:
+        for _ in range(TURN + 2):
+            stack.enter_context(socket.create_connection(sockets[0].getsockname()))
+        await until(lambda: len(peers) == TURN + 2)
+    acceptor.close()
+
+    assert peers[0] == began
+    assert peers[1 : TURN + 1] == pytest.approx([began + NEXT_TURN] * TURN, abs=0.011)
+    assert peers[-1] == pytest.approx(began + 2 * NEXT_TURN, abs=0.022)

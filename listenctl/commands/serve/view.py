@@ -96,6 +96,7 @@ class ServerSnapshot:
     recorded_bytes: int = 0
     recorded_seconds: float = 0.0
     calls: Sequence[CallRow] = ()
+    has_levels: bool = True  # whether the levels of calls are known
 
 
 def render_server(
@@ -106,7 +107,7 @@ def render_server(
     scroll = scroll or ScrolledRows()
     head = [_address(view, columns, style), _totals(view, columns, style)]
     room = (columns, rows - len(head))
-    body = _table(view.calls, room, now, style, scroll) if view.calls else _waiting(view, columns, style)
+    body = _table(view, room, now, style, scroll) if view.calls else _waiting(view, columns, style)
     return (head + body)[: max(0, rows)]
 
 
@@ -138,17 +139,16 @@ def _waiting(view: ServerSnapshot, columns: int, style: TextStyle) -> list[str]:
     return lines
 
 
-def _table(
-    calls: Sequence[CallRow], size: TerminalSize, now: float, style: TextStyle, scroll: ScrolledRows
-) -> list[str]:
+def _table(view: ServerSnapshot, size: TerminalSize, now: float, style: TextStyle, scroll: ScrolledRows) -> list[str]:
     columns, rows = size
+    calls = view.calls
     roomy = rows >= 6
     room = max(0, rows - 2 if roomy else rows)
     visible = scroll.visible(len(calls), room)
     if len(calls) > room:
         calls = sorted(calls, key=lambda call: call.trouble)
     shown = calls[visible.start : visible.stop]
-    layout = _Layout(shown, columns, style)
+    layout = _Layout(shown, columns, style, levels=view.has_levels)
     lines = ["", style.paint(layout.titles(), DIM)] if roomy else []
     lines += [layout.row(call, now) for call in shown]
     return lines + scroll.count_others(visible, len(calls), columns, style)
@@ -168,10 +168,12 @@ class _Column:
 class _Layout:
     """The columns that fit, and rows drawn in them."""
 
-    def __init__(self, calls: Sequence[CallRow], columns: int, style: TextStyle) -> None:
+    def __init__(self, calls: Sequence[CallRow], columns: int, style: TextStyle, *, levels: bool) -> None:
         self._style = style
         self._width = columns
-        self._columns = [column for column in _COLUMNS if column.shown_from <= columns]
+        self._columns = [
+            column for column in _COLUMNS if column.shown_from <= columns and (levels or column is not _LEVEL)
+        ]
         longest_id = max((cell_width(_short_id(call, style)) for call in calls), default=0)
         self._id = min(_MAX_ID, max(_ID.width, longest_id))
         spare = max(0, columns - 2 - sum(self._taken(column) + 2 for column in self._columns))

@@ -20,7 +20,7 @@ class WorkersView(LiveView):
         if can_read_keys(sys.stdin):
             keys = KeypressReader(sys.stdin.fileno(), lambda _: None, lambda: None, self._press_key)
         super().__init__(
-            stream, style, lambda size, now: render_server(self._snapshot(now), size, now, style, self._scroll), keys
+            stream, style, lambda size, now: render_server(self._snapshot(), size, now, style, self._scroll), keys
         )
         self._scroll = ScrolledRows(has_keys=keys is not None)
         self._pool = pool
@@ -28,7 +28,7 @@ class WorkersView(LiveView):
         # Rows count on the clock of the event loop, calls in Unix time.
         self._unix_offset = time.time() - asyncio.get_running_loop().time()
 
-    def _snapshot(self, _now: float) -> ServerSnapshot:
+    def _snapshot(self) -> ServerSnapshot:
         calls = self._pool.calls
         return ServerSnapshot(
             url=self._pool.url,
@@ -40,6 +40,7 @@ class WorkersView(LiveView):
             recorded_bytes=calls.recorded_bytes,
             recorded_seconds=calls.recorded_seconds,
             calls=[self._row(call) for call in calls.live],
+            has_levels=False,
         )
 
     def _row(self, call: PoolCall) -> CallRow:

@@ -41,6 +41,10 @@ class SharedCounts:
         os.ftruncate(fd, _SIZE)
         return cls(fd, workers)
 
+    def close(self) -> None:
+        self._memory.close()
+        os.close(self.fd)
+
     @property
     def calls(self) -> int:
         return sum(calls for _, calls in self._loads())

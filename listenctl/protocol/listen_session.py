@@ -142,6 +142,11 @@ class ListenSession:
     def started(self) -> bool:
         return self.metadata is not None
 
+    @property
+    def holds_audio(self) -> bool:
+        """Whether audio has arrived that waits for the start of the call."""
+        return bool(self._held)
+
     def receive_message(self, sender: Sender, message: ReceivedMessage, at: float) -> Sequence[SessionEvent]:
         if isinstance(message, BinaryMessages):
             if sender is Sender.APPLICATION:

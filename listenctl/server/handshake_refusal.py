@@ -49,6 +49,11 @@ UPSTREAM_LOOP = HandshakeRefusal(
 UNAUTHORIZED = HandshakeRefusal(HTTPStatus.UNAUTHORIZED, "the credentials are missing or wrong")
 NOT_WAITED = HandshakeRefusal(HTTPStatus.BAD_REQUEST, "the client sent too much before the answer")
 TOO_LATE = HandshakeRefusal(HTTPStatus.REQUEST_TIMEOUT, "the handshake took too long")
+NEVER_SPOKE = HandshakeRefusal(
+    HTTPStatus.REQUEST_TIMEOUT,
+    "nothing followed the handshake within --first-frame-timeout",
+    limit="first-frame-timeout",
+)
 TOO_MANY = HandshakeRefusal(
     HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are in their handshake", limit="handshakes"
 )

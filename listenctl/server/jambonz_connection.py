@@ -9,6 +9,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import TYPE_CHECKING
 
 from websockets.frames import CloseCode, Opcode
@@ -36,7 +37,7 @@ from listenctl.protocol.mask_digits import mask_digits
 from listenctl.server.audio_arrivals import AudioArrivals
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import LiveCallEnd
-from listenctl.server.handshake_refusal import TOO_LATE, TOO_MANY
+from listenctl.server.handshake_refusal import NEVER_SPOKE, TOO_LATE, TOO_MANY
 from listenctl.server.read_schedule import CHECK_INTERVAL, FIRST_READ, ReadSchedule
 from listenctl.server.server_handshake import AcceptedHandshake, ServerHandshake
 from listenctl.server.settings import ServerSettings
@@ -139,12 +140,13 @@ class JambonzConnection:
         self._handshake = ServerHandshake(connection, remote, server, on_done=self._finish_handshake)
         self._protocol = self._handshake.protocol
         self._frames: ClientFrameReader | None = None
-        self._frame_rate = FrameRateLimit(loop.time())
+        self._frame_rate = FrameRateLimit(loop.time(), server.limits.max_frame_rate)
         self._call: LiveCall | None = None
         self._closed = False
         self._closing = ClosingState(self._protocol)
         self._schedule = ReadSchedule(connection, self._read_arrived)
         self._arrivals = AudioArrivals()
+        self._ends_at = inf  # when the call reaches the greatest length
         self._read_ahead = b""  # what was read after them, and is not processed yet
         self._keep_alive = KeepAlive(self._settings, loop.time())
         self._deadline = loop.time() + self._settings.handshake_timeout
@@ -438,7 +440,7 @@ class JambonzConnection:
             elif isinstance(event, CallStarted):
                 self._schedule.set_format(event.audio_format, self._settings.read_interval)
                 if not self._closing.by:
-                    self._deadline = self._keep_alive.next_check(now)
+                    self._deadline = min(self._keep_alive.next_check(now), self._ends_at)
 
     def _finish_handshake(self, accepted: AcceptedHandshake | None) -> None:
         try:
@@ -457,6 +459,7 @@ class JambonzConnection:
         session = ListenSession(started_at=now, default_format=self._settings.default_format)
         self._frames = ClientFrameReader(self._protocol, max_size=self._server.limits.max_message)
         self._call = self._server.start_call(self, session)
+        self._ends_at = now + (self._server.limits.max_call_length or inf)
         self._deadline = now + self._settings.metadata_timeout
         if accepted.upstream is not None:
             from listenctl.server.relay import Relay
@@ -474,14 +477,30 @@ class JambonzConnection:
         elif self._call is None:
             self._handshake.refuse_unparsed(TOO_LATE)
         elif not self._call.session.started:
-            self._take_events(self._call, self._call.session.start_with_defaults(now), now)
+            self._start_without_metadata(self._call, now)
         elif self._keep_alive.has_drained(now):
             self.close(CloseCode.NORMAL_CLOSURE)
         else:
             self._check_peer(now)
 
+    def _start_without_metadata(self, call: LiveCall, now: float) -> None:
+        """Start the call without its metadata, if there is audio; a peer that never speaks does not become a call."""
+        timeout = self._server.limits.first_frame_timeout
+        if call.session.holds_audio or timeout is None:
+            self._take_events(call, call.session.start_with_defaults(now), now)
+        elif now < call.started_at + timeout:
+            self._deadline = min(call.started_at + timeout, now + self._settings.metadata_timeout)
+        else:
+            self._server.report_refusal(self.remote, self.target, NEVER_SPOKE)
+            self.close(CloseCode.POLICY_VIOLATION, NEVER_SPOKE.reason)
+
     def _check_peer(self, now: float) -> None:
-        self._deadline = self._keep_alive.next_check(now)
+        if now >= self._ends_at:
+            limit = "the call has reached --max-call-length"
+            self.report_violation("max-call-length", f"{limit}; it is closed")
+            self.close(CloseCode.NORMAL_CLOSURE, limit)
+            return
+        self._deadline = min(self._keep_alive.next_check(now), self._ends_at)
         if self._keep_alive.is_lost:
             self._fail(CloseCode.INTERNAL_ERROR, "no answer to pings", now)
         elif self._keep_alive.count_ping():

@@ -226,7 +226,7 @@ class ListenServer:
         )
 
     def start_recording(self, log: LiveCallLog) -> CallRecording | None:
-        return None if self.recorder is None else self.recorder.start_recording(log)
+        return None if self.recorder is None else self.recorder.start_recording(log, self.limits.max_recording)
 
     def start_dtmf_detector(self, log: LiveCallLog) -> CallDtmfDetector | None:
         """Return a detector of DTMF tones, if they are to be detected and the sample rate allows it."""

@@ -4,6 +4,8 @@ HOST = "127.0.0.1"
 PORT = 3000
 MAX_HANDSHAKES = 1000
 """A second, from one address; as many may come at once, when a media server comes back."""
+MAX_FRAME_RATE = 1000
+FIRST_FRAME_TIMEOUT = 10.0
 MAX_HEADER = 64 * 1024
 MAX_MESSAGE = 4 * 1024 * 1024
 """Bytes of one WebSocket message; the longest burst of jambonz has 1,280,000 (listenctl-protocol(7) 3.3)."""

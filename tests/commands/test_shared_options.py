@@ -85,7 +85,10 @@ def test_options_know_which_of_them_are_on_the_command_line(arguments: list[str]
     assert taken == [Options(number=1, word="b", given=frozenset(given))]
 
 
-@pytest.mark.parametrize(("text", "value"), [("100ms", 0.1), ("2s", 2.0), ("2", 2.0), ("0.5 s", 0.5), (" 1s ", 1.0)])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("100ms", 0.1), ("2s", 2.0), ("2", 2.0), ("0.5 s", 0.5), (" 1s ", 1.0), ("90min", 5400.0), ("4h", 14400.0)],
+)
 def test_a_time_has_a_unit_or_is_seconds(text: str, value: float) -> None:
     assert parse_seconds(text, "--levels") == value
 

@@ -20,7 +20,7 @@ from listenctl.server.recording.call_recorder import FileRecording
 from listenctl.server.settings import ServerSettings
 from tests.helpers.capture import client_bytes, odd_pieces, received_audio, replay
 from tests.helpers.control import Controlled
-from tests.helpers.frames import HANDSHAKE, PING, PONG, binary, close, frame, text
+from tests.helpers.frames import CLOSE, HANDSHAKE, PING, PONG, binary, close, frame, text
 from tests.helpers.server import FAST, Event, Events, Peer, faster, read_sidecar, recorded_audio, recorded_file, running
 from tests.helpers.simulated_time import simulated_loop
 
@@ -104,6 +104,42 @@ async def test_a_call_without_metadata_has_the_defaults_until_metadata_comes(tmp
     assert struct.unpack_from("<HI", recorded_file(saved), 58) == (2, 16000)
 
 
+async def test_a_peer_that_says_nothing_is_closed_and_never_becomes_a_call(tmp_path: Path) -> None:
+    async with running(faster(first_frame_timeout=5.0), record=tmp_path) as run:
+        peer = await run.call(frame(PING, b""))
+        live = await run.call(METADATA, binary(AUDIO))
+        refused = await run.events.wait_for("connection-refused")
+        end = await peer.read_to_end()
+        await live.send(binary(later(1)), close())
+        saved = await run.events.wait_for("recording-saved")
+        metrics = await run.ask(b"GET /metrics HTTP/1.1\r\n\r\n")
+
+    assert (refused["status"], refused["limit"]) == (408, "first-frame-timeout")
+    reason = b"nothing followed the handshake within --first-frame-timeout"
+    assert end == frame(PONG, b"", mask=None) + frame(CLOSE, b"\x03\xf0" + reason, mask=None)
+    assert [event["call"] for event in run.events.of("call-started")] == ["CS-A"]
+    assert recorded_audio(saved) == AUDIO + later(1)
+    assert run.server.recorder is not None
+    assert run.server.recorder.recorded_bytes == saved["bytes"]
+    assert b'listenctl_limits_reached_total{limit="first-frame-timeout"} 1.0' in metrics
+
+
+async def test_metadata_that_come_before_the_peer_is_given_up_start_the_call() -> None:
+    async with running(faster(metadata_timeout=1.0)) as run:
+        peer = await run.call()
+        await asyncio.sleep(9.0)
+        await peer.send(METADATA, close())
+        ended_call = await run.events.wait_for("call-ended")
+
+    assert (ended_call["call"], ended_call["warnings"]) == ("CS-A", 0)
+
+
+async def test_without_a_limit_a_peer_that_says_nothing_is_a_call_without_metadata() -> None:
+    async with running(faster(first_frame_timeout=None, metadata_timeout=1.0)) as run:
+        await run.call()
+        await run.events.wait_for_warning("no-metadata")
+
+
 # What comes between.
 
 
@@ -171,6 +207,28 @@ async def test_who_waits_for_our_disk_is_not_silent(
 
     assert await ended(run.events) == ("jambonz", 1000, "")
     assert (saved["samples"], saved["complete"]) == (160 * 5700, True)
+
+
+async def test_a_call_that_lasts_too_long_is_closed_and_complete_as_far_as_it_goes(tmp_path: Path) -> None:
+    reason = "the call has reached --max-call-length"
+    async with running(faster(max_call_length=30.0, ping_interval=7.0), record=tmp_path) as run:
+        began = simulated_loop().time()
+        peer = await run.call(METADATA, binary(AUDIO))
+        while (sent := await peer.read_frame()) == b"\x89\x00":
+            await peer.send(frame(PONG, b""))
+        lasted = simulated_loop().time() - began
+        await peer.send(binary(later(1)), close(1000, reason))
+        saved = await run.events.wait_for("recording-saved")
+        metrics = await run.ask(b"GET /metrics HTTP/1.1\r\n\r\n")
+
+    assert sent == frame(CLOSE, b"\x03\xe8" + reason.encode(), mask=None)
+    assert 30.0 <= lasted < 31.0
+    assert await ended(run.events) == ("listenctl", 1000, reason)
+    assert recorded_audio(saved) == AUDIO + later(1)
+    sidecar = read_sidecar(saved)
+    assert sidecar["close"]["reason"] == reason
+    assert [warning["rule"] for warning in sidecar["warnings"]] == ["max-call-length"]
+    assert b'listenctl_limits_reached_total{limit="max-call-length"} 1.0' in metrics
 
 
 async def test_silence_after_an_empty_message_is_closed_by_us(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from listenctl.commands.config_sources import option_name
 from listenctl.commands.connection_options import check_subprotocol
 from listenctl.commands.serve.access_options import (
     address_rules,
@@ -275,9 +276,9 @@ def check_recording_options(options: ServeOptions) -> None:
     """Raise UsageError if an option of recordings is given and nothing is recorded."""
     if options.record is not None:
         return
-    for name in ("format", "channels", "pauses", "fsync"):
+    for name in ("format", "channels", "pauses", "fsync", "max_recording"):
         if getattr(options, name) != getattr(ServerOptions, name):
-            raise UsageError(f"--{name} needs --record: calls are not recorded without it")
+            raise UsageError(f"--{option_name(name)} needs --record: calls are not recorded without it")
 
 
 def record_settings(options: ServerOptions, destination: str) -> "RecordSettings":
@@ -295,6 +296,8 @@ def record_settings(options: ServerOptions, destination: str) -> "RecordSettings
             raise UsageError("stdout has the audio; write events to a file with --events")
         if "calls" in options.given and options.calls != 1:
             raise UsageError(f"stdout takes one call; leave out --calls {options.calls}, or record to a folder")
+        if "max_recording" in options.given:
+            raise UsageError("--max-recording limits files; the reader of stdout can close it at any time")
         if layout is ChannelLayout.SPLIT:
             raise UsageError("stdout can't carry two files; use --channels left, right or mix")
     return RecordSettings(parsed, layout, fill=options.pauses == "fill", sync=read_sync(options.fsync))

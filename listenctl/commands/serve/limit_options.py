@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from listenctl.commands.shared_options import option, parse_size
+from listenctl.commands.shared_options import check_finite, option, parse_seconds, parse_size
 from listenctl.server import server_defaults as defaults
 
 if TYPE_CHECKING:
@@ -33,6 +33,18 @@ class LimitOptions:
     max_message: Annotated[int, limit("Largest WebSocket message to accept", metavar="BYTES", min=1024)] = (
         defaults.MAX_MESSAGE
     )
+    first_frame_timeout: Annotated[
+        float, limit("Seconds until a client that says nothing after its handshake is closed; 0 is no limit", min=0)
+    ] = defaults.FIRST_FRAME_TIMEOUT
+    max_frame_rate: Annotated[
+        int, limit("Texts and other small frames a second that a call may send for long", metavar="NUMBER", min=100)
+    ] = defaults.MAX_FRAME_RATE
+    max_call_length: Annotated[
+        str | None, limit("Close calls that last longer, such as 4h [default: no limit]", metavar="TIME")
+    ] = None
+    max_recording: Annotated[
+        str | None, limit("Largest recording of a call; its rest is not recorded [default: no limit]", metavar="SIZE")
+    ] = None
     min_free: Annotated[
         str | None,
         limit(
@@ -55,14 +67,19 @@ def read_limits(options: LimitOptions, descriptors_per_call: int, processes: int
     from listenctl.net.listening_sockets import raise_descriptor_limit
     from listenctl.server.limits.server_limits import ServerLimits
 
+    check_finite(first_frame_timeout=options.first_frame_timeout)
     possible_calls = raise_descriptor_limit(options.max_calls, descriptors_per_call, processes)
     return ServerLimits(
         max_calls=options.max_calls or possible_calls,
         max_calls_per_address=options.max_calls_per_address,
         max_handshakes=options.max_handshakes or None,
         max_header=options.max_header,
-        min_free=None if options.min_free is None else parse_size(options.min_free, "--min-free"),
-        max_memory=None if options.max_memory is None else parse_size(options.max_memory, "--max-memory"),
+        first_frame_timeout=options.first_frame_timeout or None,
+        max_frame_rate=options.max_frame_rate,
+        max_call_length=None if options.max_call_length is None else _length(options.max_call_length),
+        max_recording=_size(options.max_recording, "--max-recording") or None,
+        min_free=_size(options.min_free, "--min-free"),
+        max_memory=_size(options.max_memory, "--max-memory"),
         max_message=options.max_message,
     )
 
@@ -73,3 +90,11 @@ def reread_limits(
     """Return the limits that ``values``, those of all parameters, give to a server that has begun with ``options``."""
     own = {field.name: values[field.name] for field in fields(LimitOptions)}
     return read_limits(replace(options, **own), descriptors_per_call, processes)
+
+
+def _size(text: str | None, name: str) -> int | None:
+    return None if text is None else parse_size(text, name)
+
+
+def _length(text: str) -> float | None:
+    return None if text == "0" else parse_seconds(text, "--max-call-length", "a time such as 90min or 4h")

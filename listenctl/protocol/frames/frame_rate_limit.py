@@ -16,8 +16,9 @@ AUDIO_OF_FRAME = 80
 Bytes of audio that explain one more small frame, if those of a second are used up: 200 frames for each second of audio
 at 8 kHz. It is more than a small frame has, and depends on no format that the peer declares.
 """
-MOST_SAVED = 5000.0
-"""Small frames that may arrive at once: a backlog of a minute, with a mark every 20 ms."""
+SAVED_SECONDS = 5.0
+"""Seconds of the rate that may arrive at once: with ``FRAME_RATE``, a backlog of a minute, with a mark every 20 ms."""
+MOST_SAVED = FRAME_RATE * SAVED_SECONDS
 FLOOD_AFTER = 5.0
 """Seconds for which a peer may exceed the rate, without a pause, before it floods."""
 SMALL_FRAME = 64
@@ -27,10 +28,12 @@ SMALL_FRAME = 64
 class FrameRateLimit:
     """Bound the small frames of one peer; ``now`` is in seconds on any clock."""
 
-    __slots__ = ("_exceeded_since", "_left", "_updated_at")
+    __slots__ = ("_exceeded_since", "_left", "_most", "_rate", "_updated_at")
 
-    def __init__(self, now: float) -> None:
-        self._left = MOST_SAVED
+    def __init__(self, now: float, rate: float = FRAME_RATE) -> None:
+        self._rate = rate
+        self._most = rate * SAVED_SECONDS
+        self._left = self._most
         self._updated_at = now
         self._exceeded_since: float | None = None
 
@@ -53,9 +56,9 @@ class FrameRateLimit:
         return self._exceeded_since is not None and now - self._exceeded_since >= FLOOD_AFTER
 
     def _refill(self, now: float, audio: int = 0) -> None:
-        earned = max(FRAME_RATE * (now - self._updated_at), audio / AUDIO_OF_FRAME)
-        self._left = min(MOST_SAVED, self._left + earned)
+        earned = max(self._rate * (now - self._updated_at), audio / AUDIO_OF_FRAME)
+        self._left = min(self._most, self._left + earned)
         self._updated_at = now
         # What a flood leaves until it is read again is far less.
-        if self._left >= MOST_SAVED / 2:
+        if self._left >= self._most / 2:
             self._exceeded_since = None

@@ -30,6 +30,8 @@ _COUNTED = frozenset(
     )
 )
 _ROUND_TRIPS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_LIMITS_OF_CALLS = frozenset(("frame-flood", "max-call-length", "max-recording"))
+"""Rules of warnings about a limit that a live call has reached."""
 _LAST_PROTOCOL_CODE = 1015
 """Larger close codes are those of applications (RFC 6455 7.4.2)."""
 
@@ -53,7 +55,9 @@ class EventMetrics:
         """Return the metrics, those of recordings only if calls are recorded."""
         yield LabelledTotal("calls_ended", "Ended calls", "close_code", self._close_codes)
         yield LabelledTotal("connections_refused", "Refused connections, by HTTP status", "status", self._refused)
-        yield LabelledTotal("limits_reached", "Connections that a limit has refused", "limit", self._limits)
+        limits = {**self._limits, **{rule: self._warnings[rule] for rule in _LIMITS_OF_CALLS & self._warnings.keys()}}
+        reached = "How often a limit refused a connection, or ended a call or its recording"
+        yield LabelledTotal("limits_reached", reached, "limit", limits)
         yield Durations("mark_round_trip_seconds", "Seconds from a mark to its answer", self._round_trips)
         totals = self._totals.describe()
         yield Total("audio_lost_seconds", "Seconds of audio that ended calls lack", totals.lost_seconds)

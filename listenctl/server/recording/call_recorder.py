@@ -94,7 +94,8 @@ class CallRecorder(Protocol):
     def describe_metrics(self) -> Iterable[MetricFamily]:
         """Return metrics of the disk and of conversions."""
 
-    def start_recording(self, log: LiveCallLog) -> CallRecording: ...
+    def start_recording(self, log: LiveCallLog, max_bytes: int | None = None) -> CallRecording:
+        """Record a call in files that take ``max_bytes`` together; None is no limit."""
 
     def flush(self, now: float) -> None:
         """Write what has been collected; called after each batch of reads."""
@@ -158,7 +159,7 @@ class FileRecorder:
         yield Gauge("conversions_running", "Conversions that run", conversions.running)
         yield LabelledTotal("conversions", "Conversions, by result", "result", conversions.results)
 
-    def start_recording(self, log: LiveCallLog) -> "FileRecording":
+    def start_recording(self, log: LiveCallLog, max_bytes: int | None = None) -> "FileRecording":
         self._unfinished += 1
         self._idle.clear()
         opened = self._on_opened
@@ -171,6 +172,7 @@ class FileRecorder:
             self._conversions,
             lambda writer: self._results.add_job(partial(self._finishing.discard, writer)),
             (lambda _: None) if opened is None else (lambda files: self._results.add_job(partial(opened, log, files))),
+            max_bytes,
         )
         recording = FileRecording(self, writer, self._settings, log)
         self._live[recording] = None

@@ -55,7 +55,8 @@ class PipeRecorder:
     def describe_metrics(self) -> Iterable[MetricFamily]:
         return ()
 
-    def start_recording(self, log: LiveCallLog) -> "PipeRecording":
+    def start_recording(self, log: LiveCallLog, max_bytes: int | None = None) -> "PipeRecording":  # noqa: ARG002
+        """Record the call; a pipe gets all of it, because its reader can close it at any time."""
         self._log = log
         recording = PipeRecording(self, log)
         self._frame_bytes = recording.frame_bytes

@@ -59,6 +59,7 @@ class RecordingWriter:
         conversions: ConversionPool,
         note_closed: Callable[["RecordingWriter"], None],
         note_opened: Callable[[Recording], None] = lambda _: None,
+        max_bytes: int | None = None,
     ) -> None:
         self._settings = settings
         self._log = log  # of the call, complete when ``finish_recording`` runs, because the sidecar is made from it
@@ -68,6 +69,8 @@ class RecordingWriter:
         self._conversions = conversions
         self._note_closed = note_closed  # called from any thread, when no file is open any more
         self._note_opened = note_opened  # called with the files when they have been created
+        self._max_bytes = max_bytes  # of all files
+        self._is_full = False  # whether they have so many
         self._has_sidecar = False  # on disk, of what was known at some time
         self._sidecar: Sidecar | None = None  # of the finished recording, once the WAV is complete
         self._ending = False
@@ -95,7 +98,7 @@ class RecordingWriter:
     def lost_samples(self) -> int:
         """Samples per channel that could not be written, as far as is known while it is still tried."""
         lost = self._recording.lost_samples if self._recording else 0
-        return lost + max(0, self._log.samples - self.position) if self._failing else lost
+        return lost + max(0, self._log.samples - self.position) if self._failing or self._is_full else lost
 
     def note_backlog(self) -> None:
         """Remember how much audio there was in memory only."""
@@ -126,12 +129,17 @@ class RecordingWriter:
             recording = self._recording or self._open_again()
             if recording is None:
                 return
+            fitting = data[: self._room(recording, len(data))]
             try:
-                recording.write_audio(position, data)
+                if fitting:
+                    recording.write_audio(position, fitting)
             except OSError as exc:
                 self._fail(exc, recording.paths[0])
             else:
-                self._count_success(recording)
+                if fitting:
+                    self._count_success(recording)
+                if len(fitting) < len(data):
+                    self._note_full(recording)
                 if recording.position >= self._interim_at:
                     self._interim_at = inf
                     self._add_later(self._write_interim_sidecar)
@@ -141,8 +149,23 @@ class RecordingWriter:
         self._fail(OSError(reason), Path(self.path))
         self._add_later(self._write_interim_sidecar)
 
+    def _room(self, recording: Recording, wanted: int) -> int:
+        """Return how many bytes of audio the files may still take, at most ``wanted``."""
+        if self._max_bytes is None or self._is_full:
+            return 0 if self._is_full else wanted
+        per_sample = recording.output_format.frame_bytes * len(recording.files)
+        samples = max(0, self._max_bytes - recording.size) // per_sample
+        return min(wanted, samples * self._format.frame_bytes)
+
+    def _note_full(self, recording: Recording) -> None:
+        if not self._is_full:
+            self._is_full = True
+            detail = f"{recording.paths[0]}: the recording has reached --max-recording; the call goes on without"
+            self._report(WarningEvent(rule="max-recording", detail=detail, position=recording.position))
+            self._add_later(self._write_interim_sidecar)
+
     def fill_gap(self, gap: Gap) -> None:
-        if self._recording is not None:
+        if self._recording is not None and not self._is_full:
             try:
                 self._recording.insert_silence(gap.position, gap.missing)
             except OSError as exc:

@@ -10,9 +10,11 @@ from listenctl.protocol.frames.frame_rate_limit import (
 )
 
 
-def seconds_until_flood(rate: float, *, audio: float = 0.0, most: float = 60.0) -> float | None:
+def seconds_until_flood(
+    rate: float, *, audio: float = 0.0, most: float = 60.0, allowed: float = FRAME_RATE
+) -> float | None:
     """Return after how long a peer floods that sends ``rate`` small frames a second, each with ``audio`` bytes."""
-    limit = FrameRateLimit(0.0)
+    limit = FrameRateLimit(0.0, allowed)
     sent = read = 0.0
     for tick in range(round(most * 10)):
         now = tick / 10
@@ -38,6 +40,11 @@ def test_a_flood_is_known_after_some_seconds_however_slowly_it_is_read(rate: flo
 
     assert seconds is not None
     assert FLOOD_AFTER < seconds < 3 * FLOOD_AFTER
+
+
+def test_another_rate_can_be_chosen() -> None:
+    assert seconds_until_flood(200, allowed=200) is None
+    assert seconds_until_flood(400, allowed=200) is not None
 
 
 def test_audio_that_is_replayed_faster_explains_more_frames() -> None:

@@ -284,6 +284,33 @@ async def test_a_full_disk_costs_what_it_did_not_take_and_not_the_call(tiny: Pat
     assert run.server.recorder.lost_audio
 
 
+@pytest.mark.parametrize(
+    ("layout", "samples"),
+    [(ChannelLayout.AS_IS, range(1000, 1250)), (ChannelLayout.SPLIT, range(1000, 1250, 2))],
+    ids=["one file", "two files"],
+)
+async def test_a_recording_that_is_large_enough_ends_and_its_call_goes_on(
+    layout: ChannelLayout, samples: range, tmp_path: Path
+) -> None:
+    audio = struct.pack("<320h", *range(1000, 1320))
+    async with running(faster(max_recording=500), record=to(f"{tmp_path}/", layout=layout)) as run:
+        peer = await run.call(text(STEREO), binary(audio[:320]))
+        await run.events.wait_for("call-started")
+        await asyncio.sleep(1.0)
+        await peer.send(binary(audio[320:]))
+        warning = await run.events.wait_for_warning("max-recording")
+        await peer.send(binary(bytes(4)), close())
+        ended = await run.events.wait_for("call-ended")
+        saved = await run.events.wait_for("recording-saved")
+
+    # 500 bytes are 125 samples of both channels; 161 came.
+    assert recorded_audio(saved) == struct.pack(f"<{len(samples)}h", *samples)
+    assert (saved["samples"], saved["unrecorded_samples"], saved["complete"]) == (125, 36, False)
+    assert warning["position"] == 125
+    assert (ended["closed_by"], ended["received_samples"], ended["unrecorded_samples"]) == ("jambonz", 161, 36)
+    assert run.events.of("recording-failed") == []
+
+
 @pytest.mark.parametrize("later", [True, False])
 async def test_a_folder_that_can_not_be_made_is_told_once_and_recorded_to_later(later: bool, tmp_path: Path) -> None:
     (tmp_path / "out").write_bytes(b"a file is in the way")

@@ -102,7 +102,7 @@ async def test_metadata_that_come_late_still_name_the_trace() -> None:
     spans: list[CallSpan] = []
     async with running(replace(FAST, metadata_timeout=0.05)) as run:
         CallSpans(run.server, spans.append)
-        peer = await run.call()
+        peer = await run.call(binary(bytes(320)))
         await run.events.wait_for_warning("no-metadata")
         await peer.send(METADATA, close())
         await run.events.wait_for("call-ended")

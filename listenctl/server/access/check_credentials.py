@@ -37,7 +37,7 @@ from listenctl.server.handshake_refusal import TOO_MANY_PASSWORDS, UNAUTHORIZED,
 REMEMBERED = 1000
 REMEMBERED_WRONG = 10_000
 _KEY_BYTES = 32
-_THREADS = 2
+THREADS = 2
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -70,7 +70,7 @@ class CredentialsCheck:
         self._right: dict[bytes, User] = {}  # by digests of credentials
         self._wrong: dict[bytes, None] = {}
         self._let_in: dict[tuple[str, str], None] = {}  # names of users and clients that they came from
-        self._queue = VerificationQueue(_THREADS)
+        self._queue = VerificationQueue(THREADS)
         self._failures = FailureLimit()
         self._delay = AnswerDelay()
         # A user who isn't there must take as long as one who is.
@@ -124,10 +124,8 @@ class CredentialsCheck:
         if right and now is not None and now.hashed == hashed:
             _remember(self._right, digest, now, REMEMBERED)
             return self._admit(now, client)
-        if users is not self._users:
-            # The change of the file may have made them right.
-            return await self._refuse_late("wrong")
-        return await self._refuse_wrong(digest, client)
+        # A change of the file meanwhile may have made them right.
+        return await self._refuse_wrong(digest, client, remember=users is self._users)
 
     def _admit(self, user: User, client: str) -> HandshakeRefusal | None:
         _remember(self._let_in, (user.name, client), None, REMEMBERED)
@@ -152,9 +150,12 @@ class CredentialsCheck:
             HandshakeRefusal(HTTPStatus.TOO_MANY_REQUESTS, reason, limit="wrong-credentials", retry_after=seconds),
         )
 
-    def _refuse_wrong(self, digest: bytes, client: str) -> Coroutine[None, None, HandshakeRefusal]:
+    def _refuse_wrong(
+        self, digest: bytes, client: str, *, remember: bool = True
+    ) -> Coroutine[None, None, HandshakeRefusal]:
         again = digest in self._wrong
-        _remember(self._wrong, digest, None, REMEMBERED_WRONG)
+        if remember:
+            _remember(self._wrong, digest, None, REMEMBERED_WRONG)
         if not again:
             self._failures.add_failure(client, asyncio.get_running_loop().time())
         return self._refuse_late("wrong-again" if again else "wrong")

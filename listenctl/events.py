@@ -446,6 +446,9 @@ class RecordingSavedEvent(EventFields):
     unrecorded_samples: int
     complete: bool | None
     warnings: Sequence[str]
+    url: str | Absent = ABSENT
+    urls: Sequence[str] | Absent = ABSENT
+    sidecar_url: str | Absent = ABSENT
 
 
 @json_object

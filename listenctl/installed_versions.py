@@ -12,19 +12,21 @@ from listenctl import __version__
 
 LIBRARIES = ("numpy", "rich", "sounddevice", "soundfile", "soxr", "typer", "websockets")
 EXTRAS = {
-    "tls": "cryptography",
-    "zstd": "zstandard",
-    "plot": "matplotlib",
-    "otel": "opentelemetry-exporter-otlp-proto-http",
+    "cryptography": "tls",
+    "zstandard": "zstd",
+    "matplotlib": "plot",
+    "opentelemetry-exporter-otlp-proto-http": "otel",
+    "obstore": "s3",
+    "boto3": "s3",
 }
-"""The library of each extra."""
+"""The extra of each other library."""
 
 
 def describe_versions() -> str:
     installed = _installed_versions()
     python = ".".join(map(str, sys.version_info[:3]))
     lines = [("Python", python), *((name, installed.get(name, "not installed")) for name in LIBRARIES)]
-    lines += [(name, f"{installed.get(name, 'not installed')} (extra {extra})") for extra, name in EXTRAS.items()]
+    lines += [(name, f"{installed.get(name, 'not installed')} (extra {extra})") for name, extra in EXTRAS.items()]
     width = max(len(name) for name, _ in lines)
     # Scripts read the first line.
     return f"listenctl {__version__}\n" + "".join(f"  {name.ljust(width)}  {version}\n" for name, version in lines)

@@ -1,8 +1,8 @@
 """
 The layers of the package: imports point one way, the protocol is pure, and nothing heavy is imported before its use.
 
-commands → server, simulator, load, replay, live_client, inspection → terminal, play_to_call, capture → media, net
-→ events, call_listing → protocol → errors; a layer may skip, never go back.
+commands → server, simulator, load, replay, live_client, inspection → terminal, play_to_call, capture, object_storage
+→ media, net → events, call_listing → protocol → errors; a layer may skip, never go back.
 """
 
 import ast
@@ -34,6 +34,7 @@ HEIGHTS = {
     "media": 3,
     "net": 3,
     "capture": 4,
+    "object_storage": 4,
     "play_to_call": 4,
     "terminal": 4,
     "server": 5,
@@ -55,6 +56,7 @@ SANS_IO = {
 }  # fmt: skip
 # Each takes a noticeable part of the start-up of a command that doesn't need it.
 HEAVY = {
+    "boto3",
     "cryptography",
     "matplotlib",
     "numpy",

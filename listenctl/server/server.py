@@ -43,6 +43,7 @@ from listenctl.server.shutdown import Shutdown
 if TYPE_CHECKING:
     from websockets.asyncio.server import Server
 
+    from listenctl.object_storage.upload_queue import UploadQueue
     from listenctl.server.control_api.attached_tools import AttachedTools
     from listenctl.server.dump.call_dumper import CallDump
     from listenctl.server.responders.call_responders import CallResponders, Responder
@@ -73,6 +74,7 @@ class ListenServer:
         self.unix_clock = unix_clock
         self.watchers: list[LevelWatcher] = []
         self.start_dump: Callable[[], CallDump] | None = None  # begins the dump of a call, if calls are dumped
+        self.uploads: UploadQueue | None = None  # of recordings, if they go to object storage
         self.responders: list[Responder] = []  # handle every call, in this order
         self.live: list[LiveCall] = []  # the calls, oldest first, including those whose metadata hasn't come
         self.calls_total = 0

@@ -27,7 +27,7 @@ class ServerTotals:
         match event:
             case CallEndedEvent():
                 self._take_call(event, call)
-            case RecordingSavedEvent():
+            case RecordingSavedEvent() if call in self._rates:  # Others are of an earlier server.
                 self._complete += bool(event.complete)
                 rate = self._rates.pop(call, 0.0)
                 self._unrecorded += event.unrecorded_samples / rate if rate else 0.0

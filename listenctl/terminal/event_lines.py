@@ -239,7 +239,8 @@ def _command(report: ReportedEvent) -> str:
 def _recording_saved(report: ReportedEvent) -> str:
     whole = "complete" if report["complete"] else "NOT complete"
     size = format_size(report["bytes"])
-    saved = f"{', '.join(report['paths'])}: {report['seconds']:.2f} s, {size}, {whole}"
+    places = report.get("urls") or report["paths"]
+    saved = f"{', '.join(places)}: {report['seconds']:.2f} s, {size}, {whole}"
     return "; ".join([saved, *report["warnings"]])
 
 

@@ -20,6 +20,7 @@ from listenctl.commands.serve.log_options import log_settings, logging_errors
 from listenctl.commands.serve.relay_options import RelayOptions, read_upstream
 from listenctl.commands.serve.responder_options import ResponderOptions, descriptors_per_call, make_responders
 from listenctl.commands.serve.server_options import ServerOptions, recording
+from listenctl.commands.serve.storage_options import read_uploads, read_zone
 from listenctl.commands.serve.telemetry_options import telemetry_settings
 from listenctl.commands.shared_options import (
     check_contradictions,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from listenctl.server.limits.server_limits import ServerLimits
+    from listenctl.server.recording.recording_uploads import UploadSettings
     from listenctl.server.recording.recording_writer import RecordSettings
     from listenctl.server.responders.call_responders import Responder
     from listenctl.server.responders.local_monitor import LocalMonitor
@@ -91,7 +93,8 @@ def run_with_options(
     from listenctl.server.operations.service_manager import ServiceManager
 
     log = log_settings(options)
-    recording = None if destination is None else record_settings(options, destination)
+    uploads = None if destination is None else read_uploads(options, destination, options.format)
+    recording = None if destination is None else record_settings(options, destination, uploads)
     manager = ServiceManager(os.environ)
     passed = manager.sockets if worker is None else worker.listening
     hosts = [str(listening.getsockname()[0]) for listening in passed] or [options.host]
@@ -117,6 +120,7 @@ def run_with_options(
                 log=log,
                 level_interval=level_interval,
                 recording=recording,
+                uploads=uploads,
                 responders=responders,
                 dump=dump,
                 telemetry=telemetry_settings(options),
@@ -147,6 +151,7 @@ def run_with_options(
             title=" ".join(doing),
             level_interval=level_interval,
             recording=recording,
+            uploads=uploads,
             responders=responders,
             speaker=read_speaker(options),
             dump=dump,
@@ -276,17 +281,25 @@ def check_recording_options(options: ServeOptions) -> None:
     """Raise UsageError if an option of recordings is given and nothing is recorded."""
     if options.record is not None:
         return
-    for name in ("format", "channels", "pauses", "fsync", "max_recording"):
+    of_recordings = ("format", "channels", "pauses", "fsync", "max_recording")
+    for name in (*of_recordings, "layout", "time_zone", "spool", "backup_store"):
         if getattr(options, name) != getattr(ServerOptions, name):
             raise UsageError(f"--{option_name(name)} needs --record: calls are not recorded without it")
 
 
-def record_settings(options: ServerOptions, destination: str) -> "RecordSettings":
+def record_settings(
+    options: ServerOptions, destination: str, uploads: "UploadSettings | None" = None
+) -> "RecordSettings":
     from listenctl.media.channel_layout import ChannelLayout
     from listenctl.media.files.recording_names import RecordingDestination
     from listenctl.server.recording.recording_writer import RecordSettings
 
-    parsed = RecordingDestination.parse(destination, kind=options.format)
+    if uploads is None:
+        parsed = RecordingDestination.parse(destination, kind=options.format, zone=read_zone(options.time_zone))
+    else:
+        # Names are made when recordings are uploaded; in the spool they only need to differ.
+        kind = uploads.stores[0][0].names.kind
+        parsed = RecordingDestination.parse(f"{uploads.spool}/", kind=kind)
     parsed.check_folder()
     layout = options.channels
     if parsed.is_stdout:

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +33,7 @@ from listenctl.terminal.stop_signals import has_terminal, stop_at_signals
 if TYPE_CHECKING:
     from listenctl.commands.connection_options import ReportOptions
     from listenctl.media.devices.playback_device import PlaybackState
+    from listenctl.server.recording.recording_uploads import RecordingUploads, UploadSettings
     from listenctl.server.responders.call_responders import Responder
     from listenctl.server.responders.local_monitor import LocalMonitor
     from listenctl.server.workers.worker_pool import WorkerPool
@@ -51,6 +52,7 @@ async def run_server(
     on_start: Callable[[str], None] = lambda _: None,
     on_event: Sink | None = None,
     recording: RecordSettings | None = None,
+    uploads: "UploadSettings | None" = None,
     responders: "Sequence[Responder]" = (),
     speaker: "LocalMonitor | None" = None,
     dump: Path | None = None,
@@ -71,6 +73,7 @@ async def run_server(
         level_interval: seconds of audio for each ``levels`` event; None for none.
         on_start: called with the server's URL when it accepts calls.
         on_event: called with every event.
+        uploads: where the recordings go from the folder of ``recording``; None leaves them there.
         responders: handle each call, in this order.
         speaker: plays all calls.
         dump: folder for a dump of each call; None writes none.
@@ -88,8 +91,10 @@ async def run_server(
         if speaker is not None:
             reserve_stderr()
         reporter = Reporter(*([on_event] if on_event else []))
-        recorder = _recorder(recording, reporter)
+        uploading = recording_uploads(uploads, reporter)
+        recorder = _recorder(recording, reporter, uploading)
         server = ListenServer(settings, reporter, recorder=recorder, stop_after=stop_after)
+        server.uploads = None if uploading is None else uploading.queue
         server.responders.extend(responders)
         if speaker is not None:
             speaker.on_change = _sound_reporter(reporter)
@@ -107,7 +112,11 @@ async def run_server(
             settings=log,
         )
         async with display as give_terminal_back:
-            async with dumping(server, dump) as dumper, sending_telemetry(server, telemetry):
+            async with (
+                dumping(server, dump) as dumper,
+                sending_telemetry(server, telemetry),
+                nullcontext() if uploading is None else uploading.running(),
+            ):
                 reloads: list[Callable[[], None]] = [
                     reload,
                     partial(_reload_limits, server, read_limits),
@@ -225,12 +234,22 @@ async def wait_for_calls(server: "ListenServer | WorkerPool", patience: float | 
         raise TimedOutError(f"no call arrived within {patience:g} s")
 
 
-def _recorder(recording: RecordSettings | None, reporter: Reporter) -> CallRecorder | None:
+def recording_uploads(settings: "UploadSettings | None", reporter: Reporter) -> "RecordingUploads | None":
+    if settings is None:
+        return None
+    from listenctl.server.recording.recording_uploads import RecordingUploads
+
+    return RecordingUploads(settings, reporter)
+
+
+def _recorder(
+    recording: RecordSettings | None, reporter: Reporter, uploads: "RecordingUploads | None"
+) -> CallRecorder | None:
     if recording is None:
         return None
     if recording.destination.is_stdout:
         return PipeRecorder(recording, reporter, sys.stdout.fileno())
-    return FileRecorder(recording, reporter)
+    return FileRecorder(recording, reporter, deliver=None if uploads is None else uploads.take_saved)
 
 
 def leave_at_once(give_terminal_back: Callable[[], None]) -> None:

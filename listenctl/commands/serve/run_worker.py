@@ -3,10 +3,12 @@
 import gc
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from listenctl.commands.serve.run import recording_uploads
 from listenctl.errors import ExitStatus, ListenctlError
 from listenctl.events import Reporter, WarningEvent
 from listenctl.server.calls.live_call import LevelReporter
@@ -23,6 +25,7 @@ from listenctl.terminal.stderr_log import LogSettings, logged_lines
 from listenctl.terminal.stop_signals import stop_at_signals
 
 if TYPE_CHECKING:
+    from listenctl.server.recording.recording_uploads import UploadSettings
     from listenctl.server.responders.call_responders import Responder
 
 
@@ -33,6 +36,7 @@ async def run_worker(
     log: LogSettings,
     level_interval: float | None,
     recording: RecordSettings | None,
+    uploads: "UploadSettings | None",
     responders: "Sequence[Responder]",
     dump: Path | None,
     telemetry: TelemetrySettings,
@@ -41,8 +45,11 @@ async def run_worker(
 ) -> int:
     """Accept calls until the parent ends the server, or dies; return the exit status. The arguments are as in `run`."""
     reporter = Reporter(forward=worker.report_event)
-    recorder = None if recording is None else FileRecorder(recording, reporter, worker.report_recording)
+    uploading = recording_uploads(uploads, reporter)
+    deliver = None if uploading is None else uploading.take_saved
+    recorder = None if recording is None else FileRecorder(recording, reporter, worker.report_recording, deliver)
     server = ListenServer(settings, reporter, recorder=recorder, worker=worker)
+    server.uploads = None if uploading is None else uploading.queue
     server.responders.extend(responders)
     if level_interval is not None:
         server.watchers.append(LevelReporter(reporter, level_interval))
@@ -50,7 +57,11 @@ async def run_worker(
     # The parent sends the metrics, which are those of all workers.
     sending = sending_telemetry(server, replace(telemetry, statsd=None))
     with logged_lines(reporter, log, ()):
-        async with dumping(server, dump) as dumper, sending:
+        async with (
+            dumping(server, dump) as dumper,
+            sending,
+            nullcontext() if uploading is None else uploading.running(),
+        ):
             await worker.open_link(server, obeying.obey, obeying.note_orphaned)
             gc.freeze()  # Imported modules stay, so the collector can skip them.
             server.start(worker.listening)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from listenctl.commands.serve.access_options import AccessOptions
 from listenctl.commands.serve.limit_options import LimitOptions
 from listenctl.commands.serve.log_options import LogOptions
+from listenctl.commands.serve.storage_options import StorageOptions
 from listenctl.commands.serve.worker_options import WorkerOptions
 from listenctl.commands.shared_options import option, output
 from listenctl.media.channel_layout import ChannelLayout
@@ -21,7 +22,7 @@ service = partial(option, panel="Running as a service")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServerOptions(LimitOptions, AccessOptions, WorkerOptions, LogOptions):
+class ServerOptions(LimitOptions, AccessOptions, WorkerOptions, LogOptions, StorageOptions):
     """Options of a server that may record."""
 
     host: Annotated[str, listening("Address to listen on", metavar="ADDRESS")] = defaults.HOST

@@ -19,9 +19,8 @@ from listenctl.inspection.extract_audio.describe_extraction import (
 from listenctl.inspection.extract_audio.extracted_files import ExtractedFiles, ExtractedPart
 from listenctl.inspection.extract_audio.stereo_mix import ApplicationTrack, JambonzTrack, mix_tracks, start_of_mix
 from listenctl.inspection.sample_times import MAX_SILENCE, AudioTrack, SampleTimes
-from listenctl.json_lines import moment
 from listenctl.media.files.convert_recording import Conversion
-from listenctl.media.files.recording_names import RecordingDestination
+from listenctl.media.files.recording_names import CallTimes, RecordingDestination
 from listenctl.media.files.recording_tags import recording_tags
 from listenctl.media.files.sidecar import Sidecar, SidecarAudio
 from listenctl.protocol.audio import AudioFormat
@@ -128,7 +127,7 @@ class _CallExtractor:
 
     def _open_files(self) -> ExtractedFiles:
         if self._files is None:
-            path = self._destination.wav_path(self._metadata.get_field, moment(self._session.began))
+            path = self._destination.wav_path(self._metadata.get_field, CallTimes(self._session.began))
             self._files = ExtractedFiles(path, self._destination.extension)
         return self._files
 

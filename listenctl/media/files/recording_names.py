@@ -5,10 +5,11 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, tzinfo
 from pathlib import Path, PurePosixPath
 
 from listenctl.errors import UsageError
+from listenctl.json_lines import moment
 from listenctl.media.files.new_files import check_writable
 from listenctl.protocol.call_metadata import KNOWN_FIELDS
 
@@ -21,7 +22,17 @@ _FIELD = re.compile(r"[\w.-]+( [\w.-]+)*")
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,5}")
 _FILE_EXTENSION = re.compile(r"\.[a-z][a-z0-9]{1,4}")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-_KNOWN_FIELDS = KNOWN_FIELDS | {"date", "time"}
+_TIME_FIELDS = {
+    "date": "%Y-%m-%d",
+    "time": "%H%M%S",
+    "year": "%Y",
+    "month": "%m",
+    "day": "%d",
+    "hour": "%H",
+}
+_END = "end."
+"""Begins the fields that are of the end of the call, instead of its start."""
+_KNOWN_FIELDS = KNOWN_FIELDS | _TIME_FIELDS.keys() | {"end"}
 # The share of letters in common from which a name is taken for a misspelled one.
 _SIMILAR = 0.8
 # Separators, and characters that Windows, network shares or shells don't accept in names.
@@ -42,15 +53,42 @@ Lookup = Callable[[str], object]
 class TemplateField:
     name: str
 
+    @property
+    def needs_end(self) -> bool:
+        return self.name.removeprefix(_END) in _TIME_FIELDS and self.name.startswith(_END)
+
+
+@dataclass(frozen=True, slots=True)
+class CallTimes:
+    """When a call began and ended, in Unix time; the end is None while it isn't known."""
+
+    started: float
+    ended: float | None = None
+
+    def text_of(self, field: str, zone: tzinfo) -> str | None:
+        """Return the value of a field of date or time, None for another field."""
+        layout = _TIME_FIELDS.get(field.removeprefix(_END))
+        at = self.ended if field.startswith(_END) else self.started
+        return None if layout is None or at is None else moment(at).astimezone(zone).strftime(layout)
+
 
 @dataclass(frozen=True, slots=True)
 class RecordingDestination:
     pieces: tuple[str | TemplateField, ...]
     extension: str
+    zone: tzinfo = UTC
 
     @classmethod
-    def parse(cls, text: str, *, kind: str | None = None) -> "RecordingDestination":
-        """Parse DEST; ``kind`` is the value of ``--format``, which overrides the extension in ``text``."""
+    def parse(
+        cls, text: str, *, kind: str | None = None, zone: tzinfo = UTC, named_at_end: bool = False
+    ) -> "RecordingDestination":
+        """
+        Parse DEST; ``kind`` is the value of ``--format``, which overrides the extension in ``text``.
+
+        Args:
+            zone: of dates and times in names.
+            named_at_end: whether names are made when the call has ended; otherwise they are made when it begins.
+        """
         if kind is not None and kind not in FORMATS_BY_EXTENSION.values():
             raise UsageError(
                 f"format {kind!r} is unknown; use one of {', '.join(sorted(set(FORMATS_BY_EXTENSION.values())))}"
@@ -63,10 +101,16 @@ class RecordingDestination:
             raise UsageError("the destination is empty or contains a NUL; give a folder, a name template or -")
         check_no_url(text)
         pieces = parse_template(_with_file_name(text))
+        early = [piece.name for piece in pieces if isinstance(piece, TemplateField) and piece.needs_end]
+        if early and not named_at_end:
+            raise UsageError(
+                f"name template {text!r}: a file is named when its call begins, so there is no {{{early[0]}}}; use "
+                f"{{{early[0].removeprefix(_END)}}}, or record to object storage such as s3://BUCKET/"
+            )
         name, extension = _cut_extension(pieces[-1])
         if kind not in (None, FORMATS_BY_EXTENSION[extension]):
             extension = f".{kind}"
-        return cls((*pieces[:-1], name), extension)
+        return cls((*pieces[:-1], name), extension, zone)
 
     @property
     def is_stdout(self) -> bool:
@@ -109,21 +153,22 @@ class RecordingDestination:
         except OSError as exc:
             raise UsageError(f"{folder}: recordings can't be written there: {exc.strerror}") from exc
 
-    def wav_path(self, lookup: Lookup, started: datetime) -> Path:
+    def wav_path(self, lookup: Lookup, times: CallTimes) -> Path:
+        return Path(f"{self.name(lookup, times)}.wav")
+
+    def name(self, lookup: Lookup, times: CallTimes) -> str:
+        """Return the path of the recording of a call without its extension."""
         text = "".join(
-            piece if isinstance(piece, str) else _when(piece.name, started) or clean_for_file_name(lookup(piece.name))
+            piece
+            if isinstance(piece, str)
+            else times.text_of(piece.name, self.zone) or clean_for_file_name(lookup(piece.name))
             for piece in self.pieces
         )
         folder, slash, name = text.rpartition("/")
         folders = folder
         if len(folder.encode(errors="surrogateescape")) > _FOLDER_BYTES:
             folders = "/".join(_shorten(part, _FOLDER_BYTES) for part in folder.split("/"))
-        return Path(f"{folders}{slash}{_shorten(name, _NAME_BYTES)}.wav")
-
-
-def _when(field: str, started: datetime) -> str | None:
-    layout = {"date": "%Y-%m-%d", "time": "%H%M%S"}.get(field)
-    return None if layout is None else started.astimezone(UTC).strftime(layout)
+        return f"{folders}{slash}{_shorten(name, _NAME_BYTES)}"
 
 
 def parse_template(text: str) -> list[str | TemplateField]:

@@ -76,6 +76,12 @@ class ServerMetrics:
         yield Gauge("recording_queue_bytes", "Bytes of audio that wait for the disk", recorder.waiting_bytes)
         yield Gauge("recordings_finishing", "Recordings that are being completed or converted", recorder.finishing)
         yield from recorder.describe_metrics()
+        uploads = self._server.uploads
+        waiting, waiting_bytes = (uploads.waiting, uploads.waiting_bytes) if uploads else (0, 0)
+        yield Gauge("uploads_waiting", "Recordings that are not in object storage yet", waiting)
+        yield Gauge("uploads_waiting_bytes", "Bytes of these recordings", waiting_bytes)
+        yield Total("uploads", "Recordings that went to object storage", uploads.uploaded if uploads else 0)
+        yield Total("uploads_failed", "Tries to upload a recording that failed", uploads.failures if uploads else 0)
 
     def _service(self) -> Iterator[MetricFamily]:
         yield Info("build", "The version of listenctl", "version", __version__)

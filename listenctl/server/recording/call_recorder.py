@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Protocol
 
 from listenctl.background_writer import BackgroundWriter, Job, LoopMailbox, run_job
-from listenctl.events import EventFields, RecordingFailedEvent, RecordingSavedEvent, Reporter, WarningEvent
+from listenctl.events import (
+    CallIdentity,
+    EventFields,
+    RecordingFailedEvent,
+    RecordingSavedEvent,
+    Reporter,
+    WarningEvent,
+)
 from listenctl.media.files.wav_recording import Recording
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.gaps.gap import Gap
@@ -117,6 +124,7 @@ class FileRecorder:
         settings: RecordSettings,
         reporter: Reporter,
         on_opened: Callable[[LiveCallLog, Recording], None] | None = None,
+        deliver: Callable[[RecordingSavedEvent, CallIdentity], None] | None = None,
     ) -> None:
         self.lost_audio = False
         self._on_opened = on_opened  # called, in the event loop, when the files of a call are there
@@ -125,6 +133,7 @@ class FileRecorder:
         self._finishing: set[RecordingWriter] = set()
         self._settings = settings
         self._reporter = reporter
+        self._deliver = deliver  # gets what is saved, and reports it later; None to report it at once
         self._loop = asyncio.get_running_loop()
         self._results = LoopMailbox(self._loop)
         self._unfinished = 0
@@ -247,6 +256,9 @@ class FileRecorder:
                 self.recorded_bytes += event.bytes
                 self.recorded_seconds += event.seconds
                 self.lost_audio |= bool(event.unrecorded_samples)
+                if self._deliver is not None:
+                    self._deliver(event, log.identity)
+                    return
         self._reporter.emit(event, **log.identity)
 
     def _note_end(self) -> None:

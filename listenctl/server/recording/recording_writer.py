@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from typing import TypeAlias
@@ -14,7 +13,7 @@ from listenctl.events import EventFields, RecordingFailedEvent, RecordingSavedEv
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.media.files.convert_recording import Conversion, ConversionStopped
 from listenctl.media.files.kept_names import replace_file
-from listenctl.media.files.recording_names import RecordingDestination
+from listenctl.media.files.recording_names import CallTimes, RecordingDestination
 from listenctl.media.files.recording_tags import recording_tags
 from listenctl.media.files.sidecar import Sidecar
 from listenctl.media.files.wav_recording import Recording
@@ -108,7 +107,7 @@ class RecordingWriter:
         """Create the files; a failure is reported, and retried later."""
         settings, log = self._settings, self._log
         destination = settings.destination
-        path = destination.wav_path(log.metadata.get_field, datetime.fromtimestamp(log.started_at, UTC))
+        path = destination.wav_path(log.metadata.get_field, CallTimes(log.started_at))
         try:
             self._recording = Recording(
                 path,

@@ -405,7 +405,7 @@ async def test_a_server_whose_events_nobody_reads_ends_with_its_last_call(tmp_pa
         (["--record", "calls.m3u"], "can't record to .m3u files; end the name with one of .wav"),
         (["--record", "{bad"], "name template '{bad"),
         (["--record", "{callsid}.wav"], "name template '{callsid}.wav': did you mean {callSid} instead of {callsid}?"),
-        (["--record", "s3://bucket/calls"], "s3://bucket/calls: can't write to s3://; give a local path"),
+        (["--record", "ftp://host/calls"], "ftp://host/calls: can't record there; object storage is s3://BUCKET/"),
         (["--dump", "s3://bucket/calls"], "s3://bucket/calls: can't write to s3://; give a local path"),
         (["--record", "/proc/calls/"], "/proc: recordings can't be written there: No such file or directory"),
         (["--pauses", "fill"], "--pauses needs --record: calls are not recorded without it"),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from listenctl.errors import UsageError
-from listenctl.media.files.recording_names import RecordingDestination, clean_for_file_name, similar_field
+from listenctl.media.files.recording_names import CallTimes, RecordingDestination, clean_for_file_name, similar_field
 
 STARTED = datetime(2026, 3, 1, 23, 5, 9, tzinfo=UTC)
 CALL: Mapping[str, object] = {"callSid": "CS-A", "from": "+15551234567", "date": "never", "customerData": {"a": 1}}
@@ -17,7 +17,7 @@ CALL: Mapping[str, object] = {"callSid": "CS-A", "from": "+15551234567", "date":
 def name(text: str, fields: Mapping[str, object] = CALL, *, kind: str | None = None) -> str:
     # Names have the time in UTC.
     started = STARTED.astimezone(timezone(timedelta(hours=5)))
-    return str(RecordingDestination.parse(text, kind=kind).wav_path(fields.get, started))
+    return str(RecordingDestination.parse(text, kind=kind).wav_path(fields.get, CallTimes(started.timestamp())))
 
 
 @pytest.mark.parametrize(

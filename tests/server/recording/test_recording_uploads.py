@@ -1,0 +1,132 @@
+"""A real server whose recordings go to a real S3 server, which goes away, or whose server is killed."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.cli import Service, service
+from tests.helpers.frames import HANDSHAKE, binary, close, text
+from tests.helpers.object_storage import S3Server, s3_server
+from tests.helpers.server import Event, Peer, until
+
+AUDIO = bytes(range(256)) * 125  # two seconds
+
+
+@pytest.fixture
+async def s3() -> AsyncIterator[S3Server]:
+    with s3_server() as server:
+        yield server
+
+
+def record(
+    tmp_path: Path, s3: S3Server, *more: str, dest: str = "s3://calls/{end.year}/{callSid}.wav"
+) -> tuple[str, ...]:
+    return ("record", dest, "--port", "0", "--no-control", "--json", "--spool", str(tmp_path / "spool"), *more)
+
+
+async def place_call(port: int, name: str, *, ends: bool = True) -> Peer:
+    peer = await Peer.open(port)
+    await peer.send(HANDSHAKE)
+    await peer.read_head()
+    await peer.send(text(json.dumps({"callSid": name, "sampleRate": 8000, "mixType": "mono"})))
+    for at in range(0, len(AUDIO), 320):
+        await peer.send(binary(AUDIO[at : at + 320]))
+    if ends:
+        await peer.send(close())
+        await peer.close()
+    return peer
+
+
+async def saved(server: Service, count: int) -> dict[str, str]:
+    """Return the URLs of the next recordings by call."""
+    events = [await server.next("recording-saved") for _ in range(count)]
+    return {event["call_sid"]: event["url"] for event in events}
+
+
+async def warning(server: Service, rule: str) -> Event:
+    while (event := await server.next("warning"))["rule"] != rule:
+        pass
+    return event
+
+
+def audio_at(s3: S3Server, url: str) -> bytes:
+    return s3.read(url.removeprefix("s3://calls/"))[80:]
+
+
+async def test_recordings_are_reported_as_saved_when_the_store_has_them(tmp_path: Path, s3: S3Server) -> None:
+    async with service(*record(tmp_path, s3, "--calls", "2"), home=tmp_path, env=s3.environ) as server:
+        port = (await server.started())["port"]
+        await warning(server, "no-lifecycle-rule")
+        await place_call(port, "CS-1")
+        await place_call(port, "CS-2")
+        urls = await saved(server, 2)
+        ended = await server.next("server-ended")
+        status, _ = await server.status()
+
+    assert status == 0
+    assert ended["complete_calls"] == 2
+    assert [audio_at(s3, urls[name]) for name in ("CS-1", "CS-2")] == [AUDIO, AUDIO]
+    assert not list((tmp_path / "spool").iterdir())
+
+
+async def test_an_outage_of_the_store_costs_nothing(tmp_path: Path, s3: S3Server) -> None:
+    async with service(*record(tmp_path, s3), home=tmp_path, env=s3.environ) as server:
+        port = (await server.started())["port"]
+        s3.stop()
+        for number in range(5):
+            await place_call(port, f"CS-{number}")
+        delayed = await warning(server, "upload-delayed")
+        s3.start()
+        urls = await saved(server, 5)
+        await server.end()
+
+    assert "127.0.0.1" in delayed["detail"]
+    assert "secret-value" not in delayed["detail"]
+    assert [audio_at(s3, url) for url in urls.values()] == [AUDIO] * 5
+
+
+async def test_an_outage_across_a_restart_costs_nothing(tmp_path: Path, s3: S3Server) -> None:
+    s3.stop()
+    async with service(*record(tmp_path, s3), home=tmp_path, env=s3.environ) as server:
+        port = (await server.started())["port"]
+        await place_call(port, "CS-1")
+        await warning(server, "upload-delayed")
+        live = await place_call(port, "CS-2", ends=False)
+        await until(lambda: len(list((tmp_path / "spool").glob("CS-2.*"))) == 2)
+        server.process.kill()
+        await live.close()
+    killed = (tmp_path / "spool" / "CS-2.wav").read_bytes()[80:]
+    s3.start()
+    async with service(*record(tmp_path, s3), home=tmp_path, env=s3.environ) as server:
+        await server.started()
+        urls = await saved(server, 2)
+        await server.end()
+
+    assert audio_at(s3, urls["CS-1"]) == AUDIO
+    assert audio_at(s3, urls["CS-2"]) == killed == AUDIO[: len(killed)]
+    assert not list((tmp_path / "spool").iterdir())
+
+
+async def test_what_is_not_uploaded_at_the_end_is_reported_with_its_place(tmp_path: Path, s3: S3Server) -> None:
+    s3.stop()
+    async with service(*record(tmp_path, s3), home=tmp_path, env=s3.environ) as server:
+        port = (await server.started())["port"]
+        await place_call(port, "CS-1")
+        await warning(server, "upload-delayed")
+        server.process.terminate()
+        failed = await server.next("recording-failed")
+        await server.status()
+
+    assert failed["path"] == str(tmp_path / "spool" / "CS-1.wav")
+    assert failed["reason"].startswith("it is not in object storage: s3://calls: ")
+    assert (tmp_path / "spool" / "CS-1.wav").read_bytes()[80:] == AUDIO
+
+
+async def test_options_of_object_storage_need_it(tmp_path: Path, s3: S3Server) -> None:
+    async with service("record", "calls/", "--layout", "jambonz", home=tmp_path) as server:
+        status, said = await server.status()
+
+    assert status == 2
+    assert "--layout jambonz needs DEST in object storage" in said

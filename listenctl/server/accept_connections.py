@@ -39,11 +39,13 @@ class ConnectionAcceptor:
         on_connection: Callable[[socket.socket, str], None],
         on_failure: Callable[[str], None],
         may_accept: Callable[[], bool] = lambda: True,
+        has_time: Callable[[], bool] = lambda: True,
     ) -> None:
         self._loop = loop
         self._on_connection = on_connection  # called with each connection and the address of its peer
         self._on_failure = on_failure  # called with the reason why a connection can't be accepted
         self._may_accept = may_accept  # returns whether the next connection is ours, rather than that of another worker
+        self._has_time = has_time  # returns whether the event loop may spend more of this iteration on connections
         self._sockets: list[socket.socket] = []
 
     def start(self, sockets: list[socket.socket]) -> None:
@@ -68,7 +70,7 @@ class ConnectionAcceptor:
                 self._loop.remove_reader(listening)
                 self._loop.call_later(NEXT_TURN, self._accept_turn, listening)
                 return
-            if not self._accept_up_to(1, listening):
+            if not self._has_time() or not self._accept_up_to(1, listening):
                 return
 
     def _accept_turn(self, listening: socket.socket) -> None:

@@ -195,7 +195,7 @@ class JambonzConnection:
             if (unobserved := self._schedule.visit(now)) and self._call is not None:
                 self._take_waiting_audio()
                 self._call.session.ledger.add_unobserved(unobserved)
-            if not self._closed:
+            if not self._closed and (self._call is not None or self._server.handshake_turn.has_time()):
                 self._read(now)
             if not self._closed and now >= self._deadline:
                 self._pass_deadline(now)

@@ -30,6 +30,7 @@ from listenctl.server.control_api.control_socket import ControlSocket, no_contro
 from listenctl.server.handshake_refusal import HandshakeRefusal
 from listenctl.server.jambonz_connection import JambonzConnection
 from listenctl.server.limits.call_admission import CallAdmission
+from listenctl.server.limits.handshake_turn import HandshakeTurn
 from listenctl.server.limits.resource_watch import ResourceWatch
 from listenctl.server.operations.http_endpoints import AdminPort, HttpEndpoints
 from listenctl.server.operations.metric_families import MetricFamily
@@ -97,11 +98,13 @@ class ListenServer:
         self._connection_of: dict[LiveCall, JambonzConnection] = {}
         self._loop = asyncio.get_running_loop()
         self._wheel = TimingWheel(self._loop, self._end_tick)
+        self.handshake_turn = HandshakeTurn(self._loop)
         self.acceptor = ConnectionAcceptor(
             self._loop,
             self._open_connection,
             self._report_accept_failure,
             may_accept=self.counts.may_accept,
+            has_time=self.handshake_turn.has_time,
         )
         handed = None if worker is None else worker.tools
         self.control = ControlSocket(settings.control, self, handed) if settings.control is not None else None

@@ -34,7 +34,15 @@ class StorageDestination:
     for_portal: bool = False  # whether names are those that jambonz's portal looks for
 
     @classmethod
-    def parse(cls, text: str, *, kind: str | None = None, zone: tzinfo = UTC, for_portal: bool = False) -> Self:
+    def parse(
+        cls,
+        text: str,
+        *,
+        kind: str | None = None,
+        zone: tzinfo = UTC,
+        for_portal: bool = False,
+        redact: bool = False,
+    ) -> Self:
         """Parse a URL; ``kind`` is the value of ``--format``. Raises UsageError."""
         url = _URL.fullmatch(text)
         scheme = url["scheme"].lower() if url else ""
@@ -47,7 +55,9 @@ class StorageDestination:
             if "{" in name:
                 raise UsageError(f"{text}: --layout jambonz names the recordings; leave out the name template")
             name = f"{name.rstrip('/')}/{PORTAL_NAME}".lstrip("/")
-        names = RecordingDestination.parse(name or "{callSid}.wav", kind=kind, zone=zone, named_at_end=True)
+        names = RecordingDestination.parse(
+            name or "{callSid}.wav", kind=kind, zone=zone, named_at_end=True, redact=redact
+        )
         return cls(f"{scheme}://{'/'.join(root)}", names, for_portal)
 
     def keys(self, sidecar: Sidecar) -> list[str]:

@@ -2,7 +2,7 @@
 What a command logs to stderr: its events, and the records of Python's logging, in one format.
 
 On a terminal a live view is drawn and the lines that last are printed above it; otherwise each is a line. Events on
-stdout, in a file and on the control socket are data that programs rely on: neither level nor limit applies there.
+stdout, in a file and on the control socket are data that programs rely on: no level, limit or redaction applies there.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from time import time
 
 from listenctl.events import LogEvent, Reporter, WarningEvent, describe_event
 from listenctl.json_lines import MAX_TEXT, ReportedEvent
+from listenctl.protocol.shorten_numbers import shorten_numbers
 from listenctl.terminal.event_lines import LOGGED_EVENTS, REPEATED_EVENTS, LogLevel, events_from
 from listenctl.terminal.line_writer import LineWriter
 from listenctl.terminal.live_view import LiveView
@@ -34,6 +35,7 @@ class LogSettings:
     format: LogFormat = LogFormat.TEXT
     level: LogLevel = LogLevel.INFO  # the lowest that is logged; at ERROR there is no live view either
     limited: bool = False  # whether a peer may cause only so many lines
+    redact: bool = False  # whether phone numbers are shortened
 
 
 TEXT_LOG = LogSettings()
@@ -57,13 +59,14 @@ class StderrLog:
 
     def __init__(self, settings: LogSettings, pass_on: Callable[[ReportedEvent], None]) -> None:
         self._settings = settings
+        self._redact = settings.redact
         self._pass_on = pass_on
         self._limit = PeerLineLimit(self._report_left_out, asyncio.get_running_loop()) if settings.limited else None
 
     def take_event(self, report: ReportedEvent) -> None:
         peer = _peer_of(report)
         if self._limit is None or peer is None or self._limit.admit_line(peer):
-            self._pass_on(report)
+            self._pass_on({name: shorten_numbers(report[name], name) for name in report} if self._redact else report)
 
     @contextmanager
     def logging(self, reporter: Reporter, kinds: Container[str]) -> Iterator[None]:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from listenctl.events import (
+    CommandEvent,
     ConnectionRefusedEvent,
     EventFields,
     LevelsEvent,
@@ -144,6 +145,22 @@ async def test_each_call_has_a_limit_of_its_own(capfd: pytest.CaptureFixture[str
 
     assert [line["call"] for line in lines] == ["CS-A"] * LINES + ["CS-B", "CS-A"]
     assert (lines[-1]["detail"], lines[-1]["trace_id"]) == ("3 more lines from this call in 10 s", "4bf92f")
+
+
+async def test_redaction_shortens_numbers_in_lines_and_leaves_other_readers_of_events_the_whole_ones(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    others: list[dict[str, object]] = []
+    number = "+15083084809"
+
+    def act(reporter: Reporter) -> None:
+        reporter.add_sink(others.append)
+        reporter.emit(CommandEvent(type="x", text=f"call {number}"), call="CS-15083084809", call_sid="CS-15083084809")
+
+    (line,) = await logged(capfd, LogSettings(LogFormat.JSON, redact=True), act)
+
+    assert (line["text"], line["call"]) == ("call +xxxxxxxx809", "CS-15083084809")
+    assert others[0]["text"] == f"call {number}"
 
 
 async def test_a_view_that_fails_ends_nothing_and_what_came_later_is_printed(

@@ -93,7 +93,7 @@ def run_with_options(
     from listenctl.server.operations.service_manager import ServiceManager
 
     log = log_settings(options)
-    uploads = None if destination is None else read_uploads(options, destination, options.format)
+    uploads = None if destination is None else read_uploads(options, destination, options.format, redact=options.redact)
     recording = None if destination is None else record_settings(options, destination, uploads)
     manager = ServiceManager(os.environ)
     passed = manager.sockets if worker is None else worker.listening
@@ -295,7 +295,9 @@ def record_settings(
     from listenctl.server.recording.recording_writer import RecordSettings
 
     if uploads is None:
-        parsed = RecordingDestination.parse(destination, kind=options.format, zone=read_zone(options.time_zone))
+        parsed = RecordingDestination.parse(
+            destination, kind=options.format, zone=read_zone(options.time_zone), redact=options.redact
+        )
     else:
         # Names are made when recordings are uploaded; in the spool they only need to differ.
         kind = uploads.stores[0][0].names.kind

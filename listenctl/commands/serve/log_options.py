@@ -28,6 +28,9 @@ class LogOptions(GivenOptions, ReportOptions):
         Literal["debug", "info", "warning", "error"] | None,
         logs("Lowest level to log to stderr [default: info; error with --quiet or --json]"),
     ] = None
+    redact: Annotated[bool, logs("Shorten phone numbers on stderr, in the live view, and in names of recordings")] = (
+        False
+    )
     mask_dtmf: Annotated[
         bool, logs("Hide DTMF digits, and silence their tones, in all that is stored, shown or heard (slower)")
     ] = False
@@ -42,7 +45,7 @@ def log_settings(options: LogOptions) -> "LogSettings":
     check_contradictions(options, ("quiet", "log_level"))
     # The reader of the JSON may print to the same terminal.
     level = options.log_level or ("error" if options.quiet or options.json else "info")
-    return LogSettings(LogFormat(options.log_format), LogLevel[level.upper()], limited=True)
+    return LogSettings(LogFormat(options.log_format), LogLevel[level.upper()], limited=True, redact=options.redact)
 
 
 def logging_errors(run: Callable[[Options], int]) -> Callable[[Options], int]:

@@ -107,7 +107,7 @@ async def run_server(
         output.open(stdout=options.json, file=options.events)
         display = displayed_events(
             reporter,
-            lambda style: ServerView(server, sys.stderr, style, title),
+            lambda style: ServerView(server, sys.stderr, style, title, redact=log.redact),
             drawn=LASTING_EVENTS,
             settings=log,
         )

@@ -58,7 +58,7 @@ async def run_workers(
         output.open(stdout=options.json, file=options.events)
         display = displayed_events(
             reporter,
-            lambda style: WorkersView(pool, sys.stderr, style, title),
+            lambda style: WorkersView(pool, sys.stderr, style, title, redact=log.redact),
             drawn=LASTING_EVENTS,
             settings=log,
         )

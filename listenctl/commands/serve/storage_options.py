@@ -56,7 +56,9 @@ def read_zone(name: str | None) -> tzinfo:
         raise UsageError(f"--time-zone {name}: is unknown; use a name such as Europe/Berlin") from exc
 
 
-def read_uploads(options: StorageOptions, destination: str, kind: str | None) -> "UploadSettings | None":
+def read_uploads(
+    options: StorageOptions, destination: str, kind: str | None, *, redact: bool
+) -> "UploadSettings | None":
     """Return how recordings are uploaded, None if ``destination`` is on this machine."""
     from listenctl.object_storage.object_store import ObjectStore
     from listenctl.object_storage.storage_destination import StorageDestination, is_storage_url
@@ -71,7 +73,7 @@ def read_uploads(options: StorageOptions, destination: str, kind: str | None) ->
         return None
     for_portal, zone = options.layout is KeyLayout.JAMBONZ, read_zone(options.time_zone)
     places = [
-        StorageDestination.parse(url, kind=kind, zone=zone, for_portal=for_portal)
+        StorageDestination.parse(url, kind=kind, zone=zone, for_portal=for_portal, redact=redact)
         for url in (destination, options.backup_store)
         if url is not None
     ]

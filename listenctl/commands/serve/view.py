@@ -7,12 +7,13 @@ The live view of a server: the URL and totals at the top, then a row for each ca
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TextIO
 
 from listenctl.json_lines import ReportedEvent
 from listenctl.media.measure_levels import LevelMeasurer, Levels
+from listenctl.protocol.shorten_numbers import shorten_number
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.server import ListenServer
@@ -97,6 +98,7 @@ class ServerSnapshot:
     recorded_seconds: float = 0.0
     calls: Sequence[CallRow] = ()
     has_levels: bool = True  # whether the levels of calls are known
+    redacted: bool = False  # whether phone numbers are shortened
 
 
 def render_server(
@@ -107,8 +109,14 @@ def render_server(
     scroll = scroll or ScrolledRows()
     head = [_address(view, columns, style), _totals(view, columns, style)]
     room = (columns, rows - len(head))
+    if view.redacted:
+        view = replace(view, calls=[_redacted(call) for call in view.calls])
     body = _table(view, room, now, style, scroll) if view.calls else _waiting(view, columns, style)
     return (head + body)[: max(0, rows)]
+
+
+def _redacted(call: CallRow) -> CallRow:
+    return replace(call, caller=shorten_number(call.caller), callee=shorten_number(call.callee))
 
 
 def _address(view: ServerSnapshot, columns: int, style: TextStyle) -> str:
@@ -284,7 +292,9 @@ _COLUMNS = (
 class ServerView(LiveView):
     """Show a server and its calls on a terminal until cancelled."""
 
-    def __init__(self, server: ListenServer, stream: TextIO, style: TextStyle, title: str) -> None:
+    def __init__(
+        self, server: ListenServer, stream: TextIO, style: TextStyle, title: str, *, redact: bool = False
+    ) -> None:
         keys = None
         if can_read_keys(sys.stdin):
             # No key ends the server: that takes a signal such as that of Ctrl-C.
@@ -296,6 +306,7 @@ class ServerView(LiveView):
         self._failed: set[str] = set()  # live calls whose recording has failed
         self._server = server
         self._title = title
+        self._redact = redact
         self._loop = asyncio.get_running_loop()
         self._meters: dict[str, DelayedMeter] = {}
         self._delay = server.settings.read_interval + FRAME_TIME
@@ -332,6 +343,7 @@ class ServerView(LiveView):
             recorded_bytes=recorder.recorded_bytes if recorder else 0,
             recorded_seconds=recorder.recorded_seconds if recorder else 0.0,
             calls=[self._row(call, call.log, now) for call in server.live if call.log is not None],
+            redacted=self._redact,
         )
 
     def _row(self, call: LiveCall, log: LiveCallLog, now: float) -> CallRow:

@@ -15,7 +15,7 @@ from listenctl.terminal.scrolled_rows import ScrolledRows
 
 
 class WorkersView(LiveView):
-    def __init__(self, pool: WorkerPool, stream: TextIO, style: TextStyle, title: str) -> None:
+    def __init__(self, pool: WorkerPool, stream: TextIO, style: TextStyle, title: str, *, redact: bool = False) -> None:
         keys = None
         if can_read_keys(sys.stdin):
             keys = KeypressReader(sys.stdin.fileno(), lambda _: None, lambda: None, self._press_key)
@@ -25,6 +25,7 @@ class WorkersView(LiveView):
         self._scroll = ScrolledRows(has_keys=keys is not None)
         self._pool = pool
         self._title = title
+        self._redact = redact
         # Rows count on the clock of the event loop, calls in Unix time.
         self._unix_offset = time.time() - asyncio.get_running_loop().time()
 
@@ -41,6 +42,7 @@ class WorkersView(LiveView):
             recorded_seconds=calls.recorded_seconds,
             calls=[self._row(call) for call in calls.live],
             has_levels=False,
+            redacted=self._redact,
         )
 
     def _row(self, call: PoolCall) -> CallRow:

@@ -12,6 +12,7 @@ from listenctl.errors import UsageError
 from listenctl.json_lines import moment
 from listenctl.media.files.new_files import check_writable
 from listenctl.protocol.call_metadata import KNOWN_FIELDS
+from listenctl.protocol.shorten_numbers import shorten_numbers
 
 FORMATS_BY_EXTENSION = {".wav": "wav", ".flac": "flac", ".ogg": "ogg", ".opus": "ogg", ".mp3": "mp3", ".raw": "raw"}
 UNKNOWN = "unknown"
@@ -77,10 +78,17 @@ class RecordingDestination:
     pieces: tuple[str | TemplateField, ...]
     extension: str
     zone: tzinfo = UTC
+    redact: bool = False  # whether phone numbers in names are shortened
 
     @classmethod
     def parse(
-        cls, text: str, *, kind: str | None = None, zone: tzinfo = UTC, named_at_end: bool = False
+        cls,
+        text: str,
+        *,
+        kind: str | None = None,
+        zone: tzinfo = UTC,
+        named_at_end: bool = False,
+        redact: bool = False,
     ) -> "RecordingDestination":
         """
         Parse DEST; ``kind`` is the value of ``--format``, which overrides the extension in ``text``.
@@ -88,6 +96,7 @@ class RecordingDestination:
         Args:
             zone: of dates and times in names.
             named_at_end: whether names are made when the call has ended; otherwise they are made when it begins.
+            redact: whether phone numbers in names are shortened.
         """
         if kind is not None and kind not in FORMATS_BY_EXTENSION.values():
             raise UsageError(
@@ -110,7 +119,7 @@ class RecordingDestination:
         name, extension = _cut_extension(pieces[-1])
         if kind not in (None, FORMATS_BY_EXTENSION[extension]):
             extension = f".{kind}"
-        return cls((*pieces[:-1], name), extension, zone)
+        return cls((*pieces[:-1], name), extension, zone, redact)
 
     @property
     def is_stdout(self) -> bool:
@@ -161,7 +170,8 @@ class RecordingDestination:
         text = "".join(
             piece
             if isinstance(piece, str)
-            else times.text_of(piece.name, self.zone) or clean_for_file_name(lookup(piece.name))
+            else times.text_of(piece.name, self.zone)
+            or clean_for_file_name(self._shown(piece.name, lookup(piece.name)))
             for piece in self.pieces
         )
         folder, slash, name = text.rpartition("/")
@@ -169,6 +179,9 @@ class RecordingDestination:
         if len(folder.encode(errors="surrogateescape")) > _FOLDER_BYTES:
             folders = "/".join(_shorten(part, _FOLDER_BYTES) for part in folder.split("/"))
         return f"{folders}{slash}{_shorten(name, _NAME_BYTES)}"
+
+    def _shown(self, field: str, value: object) -> object:
+        return shorten_numbers(value, field.rpartition(".")[2]) if self.redact else value
 
 
 def parse_template(text: str) -> list[str | TemplateField]:

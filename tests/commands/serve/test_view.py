@@ -54,6 +54,13 @@ def draw(view: ServerSnapshot, columns: int, rows: int = 24, now: float = 42.0, 
     return render_server(view, (columns, rows), now, TextStyle(color=False, unicode=unicode))
 
 
+def test_a_redacted_view_shows_no_whole_number() -> None:
+    rows = "\n".join(draw(replace(SERVER, redacted=True), 100))
+
+    assert "xxxxxxxx809 → xxxxxxxx000" in rows
+    assert "15083084809" not in rows
+
+
 def test_wide_view_shows_everything() -> None:
     assert [line.rstrip() for line in draw(SERVER, 100)] == [
         "ws://127.0.0.1:3000/  recording to recordings/",

@@ -177,3 +177,12 @@ def test_no_value_leaves_its_folder(value: str, other: str) -> None:
 )
 def test_a_misspelled_field_is_recognised(name: str, meant: str | None) -> None:
     assert similar_field(name) == meant
+
+
+def test_redacted_names_have_no_whole_numbers() -> None:
+    values = {"from": "+15083084809", "customerData.phone": 15085551212, "callSid": "15083084809"}
+    template = "out/{from}-{customerData.phone}-{callSid}.wav"
+
+    path = RecordingDestination.parse(template, redact=True).wav_path(values.get, CallTimes(0.0))
+
+    assert path == Path("out/+xxxxxxxx809-xxxxxxxx212-15083084809.wav")

@@ -1,6 +1,6 @@
 """
-Reports of refused connections. Of refusals because of who asks, only some of each address and some of all are reported
-in a while; the others are counted, and summed up in a warning. So a flood doesn't fill the disk with events.
+Reports of refused connections. Of those that a flood of strangers causes, only some of each address and some of all are
+reported in a while; the others are counted, and summed up in a warning. So a flood doesn't fill the disk with events.
 """
 
 import asyncio
@@ -10,12 +10,19 @@ from http import HTTPStatus
 from listenctl.events import ConnectionRefusedEvent, Reporter, WarningEvent
 from listenctl.server.access.client_addresses import host_of
 from listenctl.server.access.failure_limit import client_network
+from listenctl.server.handshake_refusal import TOO_MANY, TOO_MANY_PASSWORDS
 
 WINDOW = 10.0
 """Seconds."""
 MAX_REPORTS = 100
 MAX_REPORTS_OF_CLIENT = 10
-_BECAUSE_OF_ACCESS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
+_OF_STRANGERS = (
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.TOO_MANY_REQUESTS,
+)
+_LIMITS_OF_STRANGERS = (TOO_MANY.limit, TOO_MANY_PASSWORDS.limit)
 
 
 class RefusalReports:
@@ -27,7 +34,7 @@ class RefusalReports:
         self._unreported: Counter[int] = Counter()  # in this window, by status
 
     def report_refusal(self, event: ConnectionRefusedEvent) -> None:
-        if event.status not in _BECAUSE_OF_ACCESS:
+        if event.status not in _OF_STRANGERS and event.limit not in _LIMITS_OF_STRANGERS:
             self._reporter.emit(event)
             return
         self._window = self._window or self._loop.call_later(WINDOW, self.end_window)

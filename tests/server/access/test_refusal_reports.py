@@ -20,10 +20,10 @@ class Refusals:
     def _count(self) -> None:
         self.counted += 1
 
-    def refuse(self, host: str, status: int, number: int = 1) -> None:
+    def refuse(self, host: str, status: int, number: int = 1, *, limit: str | None = None) -> None:
         for port in range(number):
             event = ConnectionRefusedEvent(
-                remote=f"{host}:{port}", target="/", status=status, reason="wrong", limit=None
+                remote=f"{host}:{port}", target="/", status=status, reason="wrong", limit=limit
             )
             self.reports.report_refusal(event)
 
@@ -37,14 +37,16 @@ async def test_of_each_client_some_are_reported_and_the_others_summed_up() -> No
 
     refusals.refuse("192.0.2.1", 401, MAX_REPORTS_OF_CLIENT + 2)
     refusals.refuse("192.0.2.1", 429, 3)
+    refusals.refuse("192.0.2.1", 503, 2, limit="passwords")
     refusals.refuse("192.0.2.2", 403)
     await asyncio.sleep(WINDOW)
 
     assert refusals.reported == MAX_REPORTS_OF_CLIENT + 1
-    assert refusals.counted == MAX_REPORTS_OF_CLIENT + 6
+    assert refusals.counted == MAX_REPORTS_OF_CLIENT + 8
     (warning,) = refusals.events.of("warning")
     assert warning["rule"] == "refusals-unreported"
-    assert warning["detail"].endswith("5 more connections were refused than are reported: 2 with 401, 3 with 429")
+    detail = "7 more connections were refused than are reported: 2 with 401, 3 with 429, 2 with 503"
+    assert warning["detail"].endswith(detail)
 
 
 async def test_of_all_clients_together_some_are_reported() -> None:
@@ -72,6 +74,6 @@ async def test_after_a_while_a_client_is_reported_again() -> None:
 async def test_what_has_another_cause_is_always_reported() -> None:
     refusals = Refusals()
 
-    refusals.refuse("192.0.2.1", 503, 3 * MAX_REPORTS)
+    refusals.refuse("192.0.2.1", 503, 3 * MAX_REPORTS, limit="max-calls")
 
     assert refusals.reported == 3 * MAX_REPORTS

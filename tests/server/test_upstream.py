@@ -11,7 +11,9 @@ import pytest
 
 from listenctl.net.server_address import CallTarget, client_tls_context
 from listenctl.net.websocket_url import parse_websocket_url
-from listenctl.server.access.check_credentials import shared_credentials
+from listenctl.server.access.auth_file import set_user
+from listenctl.server.access.check_credentials import file_credentials, shared_credentials
+from listenctl.server.access.secret_hashes import hash_token
 from listenctl.server.upstream import RelayTarget, UpstreamConnection, upstream_path
 from tests.helpers.frames import HANDSHAKE, WireFrame, binary, close, text
 from tests.helpers.scripted_server import Script, Side, accept, answering, read_request, relaying, serving
@@ -277,6 +279,21 @@ async def test_our_own_credentials_are_asked_for_first() -> None:
     assert b'realm="listenctl"' in refused
     assert accepted.startswith(b"HTTP/1.1 101 ")
     assert AUTHORIZATION in relayed.side.request
+
+
+@pytest.mark.parametrize("checked", [True, False])
+async def test_a_token_is_for_whoever_checks_it(checked: bool, tmp_path: Path) -> None:
+    token = "lctok_0123456789abcdefghijklmnopqrstuv"
+    set_user(tmp_path / "users", "app", hash_token(token))
+    credentials = file_credentials(tmp_path / "users") if checked else None
+    async with relaying(credentials=credentials) as relayed:
+        peer = await relayed.run.open(HANDSHAKE.replace(b"/calls", f"/{token}/calls".encode()), METADATA)
+        assert (await peer.read_head()).startswith(b"HTTP/1.1 101 ")
+        started = await relayed.run.events.wait_for("call-started")
+
+    line = relayed.side.request.partition(b"\r\n")[0].decode()
+    assert line == f"GET {'' if checked else f'/{token}'}/calls?x=1 HTTP/1.1"
+    assert token not in str(started)
 
 
 # While the application makes up its mind.

@@ -30,6 +30,7 @@ PANELS = (
     Panel("Live calls", "short", [("sum(listenctl_calls_live)", "live"), ("sum(listenctl_calls_limit)", "limit")]),
     Panel("Calls a second", "cps", [(_each_second("calls_total"), "calls")]),
     Panel("Refused a second", "cps", [(_each_second("connections_refused_total", "status"), "{{status}}")]),
+    Panel("Credentials a second", "cps", [(_each_second("credentials_checked_total", "result"), "{{result}}")]),
     Panel(
         "Audio, in seconds each second",
         "short",

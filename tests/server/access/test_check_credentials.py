@@ -13,9 +13,10 @@ from listenctl.server.access.auth_file import Right, set_user
 from listenctl.server.access.check_credentials import CredentialsCheck, file_credentials, shared_credentials
 from listenctl.server.access.failure_limit import DELAY, MAX_FAILURES, WINDOW
 from listenctl.server.access.secret_hashes import hash_password, hash_token, verify_password
+from listenctl.server.dump.call_dumper import dumping
 from listenctl.server.handshake_refusal import HandshakeRefusal
 from tests.helpers.frames import HANDSHAKE, close, text
-from tests.helpers.server import faster, read_sidecar, running
+from tests.helpers.server import faster, read_sidecar, running, wait_for_writer
 
 pytestmark = pytest.mark.simulated_time
 
@@ -241,15 +242,22 @@ async def test_a_token_in_the_url_gives_access_and_is_nowhere_to_be_seen(
 ) -> None:
     set_user(users, "app", hash_token(TOKEN))
     credentials = file_credentials(users)
-    async with running(faster(credentials=credentials, path="/calls"), record=tmp_path / "out") as run:
+    settings = faster(credentials=credentials, path="/calls")
+    async with running(settings, record=tmp_path / "out") as run, dumping(run.server, tmp_path) as dumper:
+        assert dumper is not None
+        wait_for_writer(dumper._writer)
         # What jambonz keeps of an earlier listen matters no more.
         peer = await run.open(to(target, "Authorization: " + basic("another:listen")), text("{}"))
         assert (await peer.read_head()).startswith(b"HTTP/1.1 101 ")
         started = await run.events.wait_for("call-started")
         await peer.send(close())
         saved = await run.events.wait_for("recording-saved")
+        dumped = await run.events.wait_for("dump-saved")
 
     assert started["target"] == read_sidecar(saved)["target"] == without
+    dump = Path(dumped["path"]).read_text()  # noqa: ASYNC240 - a small file
+    assert without in dump
+    assert TOKEN not in dump
     assert TOKEN not in str(run.events.all)
 
 

@@ -48,7 +48,8 @@ async def run_worker(
     uploading = recording_uploads(uploads, reporter)
     deliver = None if uploading is None else uploading.take_saved
     recorder = None if recording is None else FileRecorder(recording, reporter, worker.report_recording, deliver)
-    server = ListenServer(settings, reporter, recorder=recorder, worker=worker)
+    # The parent has the admin port.
+    server = ListenServer(replace(settings, admin=None), reporter, recorder=recorder, worker=worker)
     server.uploads = None if uploading is None else uploading.queue
     server.responders.extend(responders)
     if level_interval is not None:

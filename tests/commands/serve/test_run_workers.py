@@ -136,6 +136,15 @@ async def test_tools_events_and_totals_see_the_workers_as_one_server(tmp_path: P
     assert (status, said) == (0, "")
 
 
+async def test_the_parent_alone_listens_on_the_admin_port(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    async with service(*RECORD, "--admin", address, home=tmp_path) as server:
+        assert (await server.started())["admin"] == address
+        assert "ready" in await ask(address, "/readyz")
+        await server.end()
+
+
 async def test_each_stream_of_a_call_has_an_id_of_its_own(tmp_path: Path) -> None:
     async with service(*RECORD, home=tmp_path) as server:
         started = await server.started()

@@ -43,6 +43,7 @@ COMMANDS = {
     "inspect": ("inspect.command", "Explain captured calls and check them against the protocol"),
     "recover": ("recover", "Repair recordings with a broken header"),
     "upload": ("upload.command", "Upload recordings that are left in a spool"),
+    "hooks": ("hooks.command", "Send again the events that hooks have not taken"),
     "passwd": ("passwd", "Set the password of a user in an auth file"),
     "generate": ("generate.command", "Print a systemd unit or a Grafana dashboard"),
 }

@@ -72,6 +72,15 @@ PANELS = (
             (_each_second('conversions_total{result="failed"}'), "failed each second"),
         ],
     ),
+    Panel(
+        "Hooks, events a second",
+        "short",
+        [
+            (_each_second("hooks_delivered_total"), "delivered"),
+            (_each_second("hooks_failed_total"), "failed"),
+            (_each_second("hooks_dropped_total"), "dropped"),
+        ],
+    ),
     Panel("Free for recordings", "bytes", [("listenctl_disk_free_bytes", "{{instance}}")]),
     Panel(
         "Lateness of reading",

@@ -15,6 +15,7 @@ from listenctl.commands.serve.access_options import (
     read_credentials_check,
     read_tls,
 )
+from listenctl.commands.serve.hook_options import read_hooks
 from listenctl.commands.serve.limit_options import read_limits, reread_limits
 from listenctl.commands.serve.log_options import log_settings, logging_errors
 from listenctl.commands.serve.relay_options import RelayOptions, read_upstream
@@ -138,6 +139,7 @@ def run_with_options(
                 title=" ".join(doing),
                 recording=recording,
                 telemetry=telemetry_settings(options),
+                hooks=read_hooks(options),
                 manager=manager,
                 reload=reload,
                 read_limits=read_limits_again,
@@ -156,6 +158,7 @@ def run_with_options(
             speaker=read_speaker(options),
             dump=dump,
             telemetry=telemetry_settings(options),
+            hooks=read_hooks(options),
             stop_after=stop_after,
             patience=options.timeout,
             drain_timeout=options.drain_timeout or None,

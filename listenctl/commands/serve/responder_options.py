@@ -103,7 +103,7 @@ def _program(options: ResponderOptions, text: str, lead: float) -> "Responder":
 
     return ExecResponder(
         ExecProgram(
-            command=read_command(text),
+            command=read_command(text, "--exec"),
             channel=ChannelLayout(options.exec_channel),
             end=ExecEnd(options.exec_end),
             lead=lead,
@@ -111,19 +111,19 @@ def _program(options: ResponderOptions, text: str, lead: float) -> "Responder":
     )
 
 
-def read_command(text: str) -> list[str]:
+def read_command(text: str, option: str) -> list[str]:
     """
-    Split a command line as a shell does, without running one; raises UsageError if it can't be split, or there is no
-    such program.
+    Split the command line of an option as a shell does, without running one; raises UsageError if it can't be split, or
+    there is no such program.
     """
     from shutil import which
 
     try:
         command = shlex.split(text)
     except ValueError as exc:
-        raise UsageError(f"--exec {text!r}: {str(exc).lower()}") from exc
+        raise UsageError(f"{option} {text!r}: {str(exc).lower()}") from exc
     if not command:
-        raise UsageError("--exec needs a command, such as --exec 'python agent.py'")
+        raise UsageError(f"{option} needs a command, such as {option} 'python agent.py'")
     if which(command[0]) is None:
-        raise UsageError(f"--exec {text!r}: there is no executable program {command[0]!r}")
+        raise UsageError(f"{option} {text!r}: there is no executable program {command[0]!r}")
     return command

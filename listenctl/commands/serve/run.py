@@ -15,6 +15,7 @@ from listenctl.events import Reporter, Sink, WarningEvent
 from listenctl.media.files.recording_names import similar_field
 from listenctl.server.calls.live_call import LevelReporter
 from listenctl.server.dump.call_dumper import dumping
+from listenctl.server.hooks.server_hooks import HookSettings, ServerHooks, running_hooks
 from listenctl.server.limits.server_limits import ServerLimits
 from listenctl.server.operations.service_manager import ServiceManager
 from listenctl.server.recording.call_recorder import CallRecorder, FileRecorder
@@ -57,6 +58,7 @@ async def run_server(
     speaker: "LocalMonitor | None" = None,
     dump: Path | None = None,
     telemetry: TelemetrySettings = NO_TELEMETRY,
+    hooks: HookSettings | None = None,
     stop_after: int | None = None,
     patience: float | None = None,
     drain_timeout: float | None = None,
@@ -78,6 +80,7 @@ async def run_server(
         speaker: plays all calls.
         dump: folder for a dump of each call; None writes none.
         telemetry: what to send about the server, and where.
+        hooks: what gets events of calls; None for nothing.
         drain_timeout: seconds that live calls may last after SIGTERM; None closes them at once.
         manager: of this process as a service; None for none.
         reload: called at SIGHUP if there is a manager and no terminal; it raises ListenctlError if it can't.
@@ -113,6 +116,7 @@ async def run_server(
         )
         async with display as give_terminal_back:
             async with (
+                running_hooks(reporter, hooks, server.metrics.sources) as hooked,
                 dumping(server, dump) as dumper,
                 sending_telemetry(server, telemetry),
                 nullcontext() if uploading is None else uploading.running(),
@@ -125,7 +129,7 @@ async def run_server(
                 service = Service(server, manager or ServiceManager({}), drain_timeout, reloads)
                 ended_by = stop_at_signals(
                     service.stop,
-                    partial(leave_at_once, give_terminal_back),
+                    partial(leave_at_once, give_terminal_back, hooked),
                     drain=None if drain_timeout is None else service.drain,
                     reload=None if manager is None or has_terminal() else service.reload,
                 )
@@ -139,7 +143,7 @@ async def run_server(
     lost = server.lost_audio or server.totals.programs_lost_audio or (recorder is not None and recorder.lost_audio)
     if lost or output.lost_events or (dumper is not None and dumper.lost_frames):
         return ExitStatus.CHECK_FAILED
-    if output.broken:
+    if output.broken or (hooked is not None and hooked.lost_events):
         return ExitStatus.FAILED
     return signal_status(ended_by[0]) if ended_by and server.shutdown.was_cut_short else 0
 
@@ -252,10 +256,13 @@ def _recorder(
     return FileRecorder(recording, reporter, deliver=None if uploads is None else uploads.take_saved)
 
 
-def leave_at_once(give_terminal_back: Callable[[], None]) -> None:
+def leave_at_once(give_terminal_back: Callable[[], None], hooks: ServerHooks | None) -> None:
     """Prepare for the exit at the second signal."""
     give_terminal_back()
     end_at_once()
+    if hooks is not None:
+        hooks.give_up_rest()
+        hooks.close()
 
 
 def give_up_events(server: "ListenServer | WorkerPool") -> str:

@@ -11,6 +11,7 @@ from listenctl.commands.serve.run import Service, give_up_events, leave_at_once,
 from listenctl.commands.serve.workers_view import WorkersView
 from listenctl.errors import ExitStatus
 from listenctl.events import Reporter
+from listenctl.server.hooks.server_hooks import HookSettings, running_hooks
 from listenctl.server.limits.server_limits import ServerLimits
 from listenctl.server.operations.service_manager import ServiceManager
 from listenctl.server.recording.recording_writer import RecordSettings
@@ -37,6 +38,7 @@ async def run_workers(
     title: str,
     recording: RecordSettings | None,
     telemetry: TelemetrySettings,
+    hooks: HookSettings | None,
     manager: ServiceManager,
     reload: Callable[[], None],
     read_limits: Callable[[], ServerLimits],
@@ -62,7 +64,8 @@ async def run_workers(
             drawn=LASTING_EVENTS,
             settings=log,
         )
-        async with display as give_terminal_back:
+        hooked = running_hooks(reporter, hooks, pool.metrics.sources)
+        async with display as give_terminal_back, hooked as running:
 
             def reload_certificate() -> None:
                 reload()
@@ -74,7 +77,7 @@ async def run_workers(
 
             def leave() -> None:
                 pool.shutdown.leave()
-                leave_at_once(give_terminal_back)
+                leave_at_once(give_terminal_back, running)
 
             stop_at_signals(
                 service.stop,
@@ -94,4 +97,5 @@ async def run_workers(
         reporter.emit(pool.totals.describe())
     if pool.lost_audio or output.lost_events:
         return ExitStatus.CHECK_FAILED
-    return ExitStatus.FAILED if output.broken else ExitStatus.DONE
+    lost_events = output.broken or (running is not None and running.lost_events)
+    return ExitStatus.FAILED if lost_events else ExitStatus.DONE

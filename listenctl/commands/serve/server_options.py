@@ -5,6 +5,7 @@ from functools import partial
 from typing import Annotated, Literal
 
 from listenctl.commands.serve.access_options import AccessOptions
+from listenctl.commands.serve.hook_options import HookOptions
 from listenctl.commands.serve.limit_options import LimitOptions
 from listenctl.commands.serve.log_options import LogOptions
 from listenctl.commands.serve.storage_options import StorageOptions
@@ -22,7 +23,7 @@ service = partial(option, panel="Running as a service")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServerOptions(LimitOptions, AccessOptions, WorkerOptions, LogOptions, StorageOptions):
+class ServerOptions(HookOptions, LimitOptions, AccessOptions, WorkerOptions, LogOptions, StorageOptions):
     """Options of a server that may record."""
 
     host: Annotated[str, listening("Address to listen on", metavar="ADDRESS")] = defaults.HOST

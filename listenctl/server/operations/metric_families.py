@@ -4,7 +4,7 @@ those who read them.
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TypeAlias
@@ -95,6 +95,7 @@ class Info:
 
 
 MetricFamily: TypeAlias = Gauge | Total | LabelledTotal | Durations | Info
+MetricSource: TypeAlias = Callable[[], Iterable[MetricFamily]]
 
 
 def add_families(one: MetricFamily, other: MetricFamily) -> MetricFamily:

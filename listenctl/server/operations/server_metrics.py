@@ -4,7 +4,7 @@ The metrics of a server: totals of its events, and its state when it is asked.
 Nothing in it names a call, a party, a file or an address. The labels have few values, whatever peers send.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from listenctl import __version__
@@ -16,6 +16,7 @@ from listenctl.server.operations.metric_families import (
     Info,
     LabelledTotal,
     MetricFamily,
+    MetricSource,
     Total,
 )
 
@@ -31,7 +32,7 @@ class ServerMetrics:
     def __init__(self, server: "ListenServer") -> None:
         self.tick_lateness = DurationCounts(_LATENESS)
         self.tick_durations = DurationCounts(_LATENESS)
-        self.sources: list[Callable[[], Iterable[MetricFamily]]] = []  # metrics of what not every server does
+        self.sources: list[MetricSource] = []  # metrics of what not every server does
         self._server = server
         self._events = EventMetrics(server.reporter, server.totals)
         self._most_received = 0.0

@@ -50,7 +50,6 @@ class ChildInput(asyncio.Protocol):
         """Whether the child has ever read something."""
         self._fd = fd
         self._written = 0
-        self._closed = False
         self._transport: asyncio.WriteTransport
 
     @classmethod
@@ -80,14 +79,12 @@ class ChildInput(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close; nobody will read what the child has not read."""
-        if not self._closed:
+        # One that is closing and has nothing to write will be closed soon, and asyncio can't close it twice.
+        if self._transport.get_write_buffer_size() or not self._transport.is_closing():
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.WriteTransport, transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the end is the end
-        self._closed = True
 
 
 class ChildProcess(asyncio.SubprocessProtocol):
@@ -105,6 +102,30 @@ class ChildProcess(asyncio.SubprocessProtocol):
     @classmethod
     async def start(cls, command: Sequence[str], environment: Mapping[str, str | bytes]) -> Self:
         """Start ``command``; raises OSError if the program can't be started."""
+        async with asyncio.TaskGroup() as starting:
+            start = starting.create_task(cls._start(command, environment))
+            try:
+                await asyncio.wait([start])
+            except asyncio.CancelledError:
+                # If asyncio were cancelled, it would kill only the program, and wait until other processes of its group
+                # have closed their ends of the pipes.
+                await asyncio.wait([start])
+                if isinstance(started := start.result(), cls):
+                    await started.end(0.0)
+                raise
+        if isinstance(result := start.result(), OSError):
+            raise result
+        return result
+
+    @classmethod
+    async def _start(cls, command: Sequence[str], environment: Mapping[str, str | bytes]) -> Self | OSError:
+        try:
+            return await cls._start_program(command, environment)
+        except OSError as exc:
+            return exc
+
+    @classmethod
+    async def _start_program(cls, command: Sequence[str], environment: Mapping[str, str | bytes]) -> Self:
         loop = asyncio.get_running_loop()
         reading, writing = os.pipe()
         try:

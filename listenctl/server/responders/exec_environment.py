@@ -35,6 +35,11 @@ def child_environment(
     }
     if control is not None:
         values |= {"CONTROL": control, "NAME": control.stem}
+    return own_environment(inherited, values)
+
+
+def own_environment(inherited: Mapping[str, str], values: Mapping[str, object]) -> dict[str, str | bytes]:
+    """Return an environment without our own settings, and with these values; None is an empty one."""
     own = {f"{PREFIX}{name}": _value(value) for name, value in values.items()}
     return {name: value for name, value in inherited.items() if not name.startswith(PREFIX)} | own
 

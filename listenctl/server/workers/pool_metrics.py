@@ -11,6 +11,7 @@ from listenctl.server.operations.metric_families import (
     Durations,
     LabelledTotal,
     MetricFamily,
+    MetricSource,
     Total,
     add_families,
 )
@@ -24,6 +25,7 @@ ASK_EVERY = 5.0
 
 class PoolMetrics:
     def __init__(self, pool: "WorkerPool") -> None:
+        self.sources: list[MetricSource] = []  # metrics of what the parent does
         self._pool = pool
         self._events = EventMetrics(pool.reporter, pool.totals)
         self._last: dict[int, Sequence[MetricFamily]] = {}  # of each worker
@@ -42,7 +44,7 @@ class PoolMetrics:
         """Return the metrics of all workers, as far as they are known."""
         sums = _sums([*self._last.values(), self._of_dead.values()])
         calls = self._pool.calls
-        known = [
+        known: list[MetricFamily] = [
             Total("calls", "Calls", calls.total),
             Total("calls_broken", "Calls whose connection broke", calls.broken),
             *self._events.collect(recording=self._pool.recording),
@@ -50,6 +52,8 @@ class PoolMetrics:
         if self._pool.recording:
             known.append(Total("recording_seconds", "Seconds of saved recordings", calls.recorded_seconds))
             known.append(Total("recording_bytes", "Bytes of saved recordings", calls.recorded_bytes))
+        for source in self.sources:
+            known += source()
         return [*(sums | {one.name: one for one in known}).values()]
 
 

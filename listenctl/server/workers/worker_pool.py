@@ -112,7 +112,7 @@ class WorkerPool:
         self.totals = ServerTotals(recording=recording)
         reporter.add_counter(self.totals.take_event, COUNTED_EVENTS)
         reporter.add_counter(self._note_loss, _LOSSES)
-        self._metrics = PoolMetrics(self)
+        self.metrics = PoolMetrics(self)
         self.shutdown = PoolShutdown(self)
         self.control = PoolControl(settings.control, self) if settings.control is not None else None
         self.counts = SharedCounts.create(workers)
@@ -229,7 +229,7 @@ class WorkerPool:
     async def collect_metrics(self) -> Sequence[MetricFamily]:
         """Return the metrics of the server, with what each worker says now."""
         await self._ask_all(Topic.METRICS)
-        return self._metrics.collect()
+        return self.metrics.collect()
 
     async def _ask_metrics(self) -> None:
         while True:
@@ -252,7 +252,7 @@ class WorkerPool:
             status = await worker.wait_ended()
             self._workers[number] = None
             self.counts.clear_worker(number)
-            self._metrics.note_death(number)
+            self.metrics.note_death(number)
             failed_starts = 0 if worker.was_ready else failed_starts + 1
             if failed_starts == MAX_FAILED_STARTS or (failed_starts and not self._all_ready.is_set()):
                 self._fail(worker, status)
@@ -295,7 +295,7 @@ class WorkerPool:
                     found.files, found.sidecar = [Path(file) for file in files], Path(sidecar)
             case CallsAnswer() | MetricsAnswer():
                 if isinstance(message, MetricsAnswer):
-                    self._metrics.note_metrics(worker.number, message.metrics)
+                    self.metrics.note_metrics(worker.number, message.metrics)
                 self._questions.take_answer(message)
             case LinkQuestion(number, Topic.METRICS):
                 answering = partial(self._answer_metrics, worker, number)

@@ -8,6 +8,8 @@ from pathlib import Path
 import promql_parser
 
 from listenctl.commands.generate.systemd_unit import systemd_unit
+from listenctl.server.hooks.dead_letter_file import DeadLetterFile
+from listenctl.server.hooks.server_hooks import HookSettings, running_hooks
 from listenctl.server.operations.prometheus_text import prometheus_text
 from tests.helpers.cli import listenctl, refusal
 from tests.helpers.server import running
@@ -39,7 +41,8 @@ def test_a_program_in_a_home_can_be_read(tmp_path: Path) -> None:
 async def test_the_dashboard_asks_for_metrics_that_there_are(tmp_path: Path) -> None:
     dashboard = json.loads(listenctl("generate", "grafana", home=tmp_path).stdout)
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
-    async with running(record=tmp_path) as run:
+    hooks = HookSettings((), frozenset(), DeadLetterFile(tmp_path / "dead"))
+    async with running(record=tmp_path) as run, running_hooks(run.server.reporter, hooks, run.server.metrics.sources):
         described = prometheus_text(await run.server.metrics.collect()).decode()
     kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", described, re.MULTILINE))
     exported = {name if kind != "histogram" else f"{name}_bucket" for name, kind in kinds.items()}

@@ -19,6 +19,7 @@ from tests.commands.serve.test_command import call
 from tests.helpers.cli import Service, listenctl_beside, refusal, service
 from tests.helpers.frames import HANDSHAKE, binary, close, text
 from tests.helpers.server import Event, Peer, until
+from tests.helpers.webhook_receiver import SECRET, receiving_webhooks
 
 RECORD = ("record", "out", "--port", "0", "--json", "--workers", "2", "--admin", "127.0.0.1:0")
 BLOCK = 800
@@ -320,3 +321,28 @@ def name_command(name: str) -> str:
 def accepts_connections(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+async def test_hooks_get_the_events_of_all_workers_from_the_parent(tmp_path: Path) -> None:
+    with receiving_webhooks(500) as receiver:
+        options = ("--webhook", receiver.url, "--hook-events", "call-started,recording-saved")
+        async with service(*RECORD, *options, home=tmp_path, env={"LISTENCTL_WEBHOOK_SECRET": SECRET}) as server:
+            started = await server.started()
+            calls = await begin_calls(server, started["port"], "CS-A", "CS-B")
+            for caller in calls.values():
+                await caller.send(10)
+                await caller.hang_up()
+            webhooks = await asyncio.to_thread(receiver.take, 4)
+            metrics = await ask(started["admin"], "/metrics")
+            status, _ = await server.end()
+
+    assert sorted((sent.event["event"], sent.event["call"]) for sent in webhooks) == [
+        ("call-started", "CS-A"),
+        ("call-started", "CS-B"),
+        ("recording-saved", "CS-A"),
+        ("recording-saved", "CS-B"),
+    ]
+    assert 'listenctl_hooks_delivered_total{kind="webhook"}' in metrics
+    assert status == 0
+    [letter] = (tmp_path / "dead-letters.jsonl").read_text().splitlines()
+    assert json.loads(letter)["error"] == "it answered 500 Internal Server Error"

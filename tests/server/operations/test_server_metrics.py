@@ -8,6 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from listenctl.events import GapEvent, MarkEvent, WarningEvent
+from listenctl.server.hooks.dead_letter_file import DeadLetterFile
+from listenctl.server.hooks.server_hooks import HookSettings, running_hooks
 from listenctl.server.operations.prometheus_text import prometheus_text
 from listenctl.server.telemetry.sending_telemetry import TelemetrySettings, sending_telemetry
 from tests.helpers.frames import HANDSHAKE, binary, close, text
@@ -103,7 +105,13 @@ async def test_metrics_name_no_call_party_or_file(tmp_path: Path) -> None:
 
 
 async def test_the_manual_names_exactly_the_metrics_that_there_are(tmp_path: Path) -> None:
-    async with running(record=tmp_path) as run, sending_telemetry(run.server, TelemetrySettings(otlp="http://x")):
+    telemetry = TelemetrySettings(otlp="http://x")
+    hooks = HookSettings((), frozenset(), DeadLetterFile(tmp_path / "dead"))
+    async with (
+        running(record=tmp_path) as run,
+        sending_telemetry(run.server, telemetry),
+        running_hooks(run.server.reporter, hooks, run.server.metrics.sources),
+    ):
         described = await metrics_text(run)
     exported = set(re.findall(r"^# TYPE listenctl_(\w+) ", described, re.MULTILINE))
     section = MANUAL.read_text().partition(".Ss Metrics")[2].partition(".Sh ")[0]

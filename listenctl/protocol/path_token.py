@@ -9,7 +9,7 @@ import secrets
 TOKEN_PREFIX = "lctok_"
 _RANDOM_BYTES = 24
 _IN_PATH = re.compile(rf"/({TOKEN_PREFIX}[^/?#]*)(?=[/?#]|$)")
-_IN_QUERY = re.compile(rf"([?&;])token=({TOKEN_PREFIX}[^&;#]*)(&?)")
+_PARAMETER = "token="
 
 
 def make_token() -> str:
@@ -18,14 +18,20 @@ def make_token() -> str:
 
 def take_token(target: str) -> tuple[str | None, str]:
     """Return the token in a path and query, None if there is none, and the target without any."""
-    token = None
     if TOKEN_PREFIX not in target:
         return None, target
+    tokens = []
     if in_path := _IN_PATH.match(target):
-        token, target = in_path[1], target[in_path.end() :]
-        target = target if target.startswith("/") else f"/{target}"
-    while in_query := _IN_QUERY.search(target):
-        token = token or in_query[2]
-        mark = in_query[1] if in_query[3] else ""
-        target = target[: in_query.start()] + mark + target[in_query.end() :]
-    return token, target
+        tokens.append(in_path[1])
+        rest = target[in_path.end() :]
+        target = rest if rest.startswith("/") else f"/{rest}"
+    before, sharp, fragment = target.partition("#")
+    path, mark, query = before.partition("?")
+    kept = []
+    for parameter in query.split("&"):
+        if parameter.startswith(_PARAMETER + TOKEN_PREFIX):
+            tokens.append(parameter.removeprefix(_PARAMETER))
+        else:
+            kept.append(parameter)
+    mark = mark if kept else ""
+    return (tokens[0] if tokens else None), f"{path}{mark}{'&'.join(kept)}{sharp}{fragment}"

@@ -31,7 +31,7 @@ from listenctl.server.access.secret_hashes import (
     is_token_hash,
     verify_password,
 )
-from listenctl.server.access.verification_queue import VerificationQueue
+from listenctl.server.access.verification_queue import Standing, VerificationQueue
 from listenctl.server.handshake_refusal import TOO_MANY_PASSWORDS, UNAUTHORIZED, HandshakeRefusal
 
 REMEMBERED = 1000
@@ -93,12 +93,12 @@ class CredentialsCheck:
         if (user := self._right.get(digest)) is not None:
             return self._admit(user, client)
         name, _, password = credentials.decode(errors="surrogateescape").partition(":")
-        seen_before = (name, client) in self._let_in
-        if not seen_before and (limited := self._refuse_limited(client)) is not None:
+        standing = self._standing_of(name, client)
+        if standing is Standing.FAILED and (limited := self._refuse_limited(client)) is not None:
             return limited
         if digest in self._wrong:
             return self._refuse_wrong(digest, client)
-        return self._verify(name, password, digest, client, first=seen_before)
+        return self._verify(name, password, digest, client, standing)
 
     def _check_token(
         self, token: str, client: str
@@ -111,13 +111,13 @@ class CredentialsCheck:
         return self._refuse_limited(client) or self._refuse_wrong(digest, client)
 
     async def _verify(
-        self, name: str, password: str, digest: bytes, client: str, *, first: bool
+        self, name: str, password: str, digest: bytes, client: str, standing: Standing
     ) -> HandshakeRefusal | None:
         users = self._users
         user = users.get(name)
         hashed = self._nobody if user is None or is_token_hash(user.hashed) else user.hashed
         # All calls of a media server that comes back arrive at once, and share one verification.
-        right = await self._queue.verify(digest, partial(verify_password, password, hashed), client, first=first)
+        right = await self._queue.verify(digest, partial(verify_password, password, hashed), client, standing)
         if right is None:
             return self._refuse("unchecked", TOO_MANY_PASSWORDS)
         now = self._users.get(name)
@@ -126,6 +126,12 @@ class CredentialsCheck:
             return self._admit(now, client)
         # A change of the file meanwhile may have made them right.
         return await self._refuse_wrong(digest, client, remember=users is self._users)
+
+    def _standing_of(self, name: str, client: str) -> Standing:
+        if (name, client) in self._let_in:
+            return Standing.KNOWN
+        failed = self._failures.has_failed(client, asyncio.get_running_loop().time())
+        return Standing.FAILED if failed else Standing.NEW
 
     def _admit(self, user: User, client: str) -> HandshakeRefusal | None:
         _remember(self._let_in, (user.name, client), None, REMEMBERED)

@@ -52,6 +52,11 @@ class FailureLimit:
             failures = self._of[client] = _Failures(now + WINDOW)
         failures.number += 1
 
+    def has_failed(self, client: str, now: float) -> bool:
+        """Return whether ``client`` has failed lately."""
+        failures = self._of.get(client)
+        return failures is not None and failures.until > now
+
     def seconds_left(self, client: str, now: float) -> int:
         """Return how long ``client`` may not try again, 0 if it may."""
         failures = self._of.get(client)

@@ -1,9 +1,9 @@
 """
 The order in which passwords are verified, which takes long by design: nobody's wrong passwords keep others out.
 
-Users that were let in before from the same address take turns with all others, so that neither group waits for the
-whole of the other; in each group each client has its turn. What waits is bounded, and is dropped when nobody waits for
-the answer any more.
+Users that were let in before from the same address, clients that are new, and those that failed before take turns, so
+that none of them waits for all of another kind; among these, each client has its turn. What waits is bounded, and is
+dropped when nobody waits for the answer any more.
 """
 
 import asyncio
@@ -13,13 +13,22 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from functools import partial
 
 MAX_WAITING = 256
-"""Verifications that wait in each of the two groups."""
+"""Verifications of clients of one standing that wait."""
 MAX_WAITING_OF_CLIENT = 32
 # Audio matters more.
 _NICENESS = 5
+
+
+class Standing(Enum):
+    """What is known of a client that sends a password."""
+
+    KNOWN = auto()  # this user was let in before from this address
+    NEW = auto()
+    FAILED = auto()  # a wrong password came from this address lately
 
 
 @dataclass(eq=False, slots=True)
@@ -71,18 +80,20 @@ class VerificationQueue:
     def __init__(self, threads: int) -> None:
         self._idle_threads = threads
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="access", initializer=_lower_priority)
-        self._known, self._others = _Group(), _Group()
-        self._turn = self._known
+        self._groups = {standing: _Group() for standing in Standing}
+        self._turns = deque(self._groups.values())
         self._by_key: dict[bytes, _Verification] = {}
 
-    async def verify(self, key: bytes, verify: Callable[[], bool], client: str, *, first: bool) -> bool | None:
+    async def verify(
+        self, key: bytes, verify: Callable[[], bool], client: str, standing: Standing = Standing.NEW
+    ) -> bool | None:
         """
         Run ``verify`` in a thread, once for all that ask with the same ``key`` meanwhile; return None without a result
-        if too many wait. ``first`` is for a user that was let in before from this address.
+        if too many wait.
         """
         verification = self._by_key.get(key)
         if verification is None:
-            group = self._known if first else self._others
+            group = self._groups[standing]
             if not group.has_place(client):
                 return None
             verification = _Verification(verify, client, group, asyncio.get_running_loop().create_future(), key)
@@ -98,10 +109,11 @@ class VerificationQueue:
                 self._drop(verification)
 
     def _start_waiting(self) -> None:
-        while self._idle_threads and (self._known.count or self._others.count):
-            other = self._others if self._turn is self._known else self._known
-            group, self._turn = (self._turn, other) if self._turn.count else (other, self._turn)
-            verification = group.next_verification()
+        while self._idle_threads and any(group.count for group in self._turns):
+            while not self._turns[0].count:
+                self._turns.rotate(-1)
+            verification = self._turns[0].next_verification()
+            self._turns.rotate(-1)
             self._idle_threads -= 1
             running = asyncio.get_running_loop().run_in_executor(self._executor, verification.verify)
             running.add_done_callback(partial(self._take_result, verification))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from listenctl.server.access.verification_queue import MAX_WAITING, MAX_WAITING_OF_CLIENT, VerificationQueue
+from listenctl.server.access.verification_queue import MAX_WAITING, MAX_WAITING_OF_CLIENT, Standing, VerificationQueue
 from tests.helpers.server import LIMIT
 
 
@@ -24,12 +24,14 @@ class Verifications:
 
         return verify
 
-    async def ask(self, name: str, client: str = "a", *, first: bool = False) -> bool | None:
-        return await self.queue.verify(name.encode(), self._verify(name), client, first=first)
+    async def ask(self, name: str, client: str = "a", standing: Standing = Standing.NEW) -> bool | None:
+        return await self.queue.verify(name.encode(), self._verify(name), client, standing)
 
-    async def begin(self, name: str, client: str = "a", *, first: bool = False) -> "asyncio.Future[bool | None]":
+    async def begin(
+        self, name: str, client: str = "a", standing: Standing = Standing.NEW
+    ) -> "asyncio.Future[bool | None]":
         """Ask, and return the answer to come once the question is in the queue."""
-        answer = asyncio.ensure_future(self.ask(name, client, first=first))
+        answer = asyncio.ensure_future(self.ask(name, client, standing))
         await asyncio.sleep(0)
         return answer
 
@@ -41,7 +43,7 @@ def asked() -> Verifications:
 
 async def test_clients_take_turns_and_users_seen_before_come_first(asked: Verifications) -> None:
     answers = [await asked.begin(f"wrong{number}", "flood") for number in range(4)]
-    answers += [await asked.begin("right1", "other"), await asked.begin("right2", "flood", first=True)]
+    answers += [await asked.begin("right1", "other"), await asked.begin("right2", "flood", Standing.KNOWN)]
 
     asked.may_go_on.release(6)
 
@@ -50,8 +52,8 @@ async def test_clients_take_turns_and_users_seen_before_come_first(asked: Verifi
 
 
 async def test_those_who_come_first_take_turns_too_and_are_not_served_alone(asked: Verifications) -> None:
-    answers = [await asked.begin(f"wrong{number}", "known", first=True) for number in range(4)]
-    answers += [await asked.begin("right1", "other"), await asked.begin("right2", "known too", first=True)]
+    answers = [await asked.begin(f"wrong{number}", "known", Standing.KNOWN) for number in range(4)]
+    answers += [await asked.begin("right1", "other"), await asked.begin("right2", "known too", Standing.KNOWN)]
 
     asked.may_go_on.release(6)
 
@@ -59,11 +61,22 @@ async def test_those_who_come_first_take_turns_too_and_are_not_served_alone(aske
     assert asked.verified == ["wrong0", "right1", "wrong1", "right2", "wrong2", "wrong3"]
 
 
+async def test_clients_that_failed_before_take_turns_with_those_that_are_new(asked: Verifications) -> None:
+    answers = [await asked.begin(f"wrong{number}", str(number), Standing.FAILED) for number in range(MAX_WAITING + 1)]
+    assert await asked.ask("wrong", "one more", Standing.FAILED) is None
+    answers += [await asked.begin("right1", "new"), await asked.begin("right2", "another", Standing.KNOWN)]
+
+    asked.may_go_on.release(len(answers))
+
+    assert await asyncio.gather(*answers) == [False] * (MAX_WAITING + 1) + [True] * 2
+    assert {"right1", "right2"} <= set(asked.verified[:4])
+
+
 async def test_those_who_come_first_have_places_of_their_own(asked: Verifications) -> None:
     begun = [await asked.begin("running")]
     begun += [await asked.begin(str(number), str(number)) for number in range(MAX_WAITING)]
     assert await asked.ask("right", "another") is None
-    begun += [await asked.begin("right", "another", first=True)]
+    begun += [await asked.begin("right", "another", Standing.KNOWN)]
 
     asked.may_go_on.release(len(begun))
 

@@ -47,11 +47,13 @@ class ResourceWatch:
             await asyncio.sleep(INTERVAL)
 
     async def free_bytes(self) -> int | None:
-        """Return what is free for recordings; None without recordings, or if the disk does not answer."""
+        """Return what was last free for recordings; None without recordings, or if the disk does not answer."""
         if self._folder is None:
             return None
-        looking = self._look_at_disk(self._folder)
-        await asyncio.wait({looking}, timeout=DISK_PATIENCE)
+        # A thread for each request would cost as much as all the rest of its answer.
+        looking = self._looking or self._look_at_disk(self._folder)
+        if not looking.done():
+            await asyncio.wait({looking}, timeout=DISK_PATIENCE)
         space = looking.result() if looking.done() else None
         return None if space is None else space.free
 

@@ -24,11 +24,16 @@ from listenctl.server.operations.prometheus_text import CONTENT_TYPE, prometheus
 PATHS = ("/healthz", "/readyz", "/version", "/metrics")
 REQUEST_TIMEOUT = 5.0
 """Seconds for a request to arrive on the admin port, and for its answer to leave."""
+IDLE_TIMEOUT = 90.0
+"""Seconds for another request on a connection of the admin port; a Prometheus usually asks each minute."""
 MAX_HEAD = 8192
 MAX_CONNECTIONS = 64
 
 _TEXT, _JSON = "text/plain; charset=utf-8", "application/json"
 _REQUEST_LINE = re.compile(rb"([A-Z]+) (/[^ ]*) HTTP/1\.[01]\r?\n")
+_IS_LAST = re.compile(
+    rb"^[^\r\n]*HTTP/1\.0|\n(?:connection[ \t]*:[^\n]*close|content-length|transfer-encoding)", re.IGNORECASE
+)
 # A WebSocket is a call, whatever its path. What a proxy on this machine passes on comes from elsewhere.
 _NOT_FOR_US = re.compile(rb"\n(upgrade|forwarded|x-forwarded-for|via)[ \t]*:", re.IGNORECASE)
 
@@ -85,12 +90,16 @@ class HttpEndpoints:
 
 
 class AdminPort:
-    """Serve the endpoints to whoever reaches ``sockets``; connections beyond a limit are closed unanswered."""
+    """
+    Serve the endpoints to whoever reaches ``sockets``. Beyond the most connections, one that waits for another request
+    gives way to a new one; without such, the new one is closed unanswered.
+    """
 
     def __init__(self, endpoints: HttpEndpoints, sockets: list[socket.socket]) -> None:
         self._endpoints = endpoints
         self._sockets = sockets
         self._open = 0
+        self._idle: dict[asyncio.StreamWriter, None] = {}  # connections that wait for another request, oldest first
 
     @property
     def address(self) -> str | None:
@@ -108,21 +117,51 @@ class AdminPort:
         finally:
             for server in servers:
                 server.close()
+            while self._close_idle():
+                pass
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open += 1
         try:
-            if self._open <= MAX_CONNECTIONS:
-                await log_failure(lambda: self._answer(reader, writer), "a request on the admin port")
+            if self._open <= MAX_CONNECTIONS or self._close_idle():
+                await log_failure(lambda: self._answer_requests(reader, writer), "a request on the admin port")
         finally:
             self._open -= 1
+            self._idle.pop(writer, None)
             writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _close_idle(self) -> bool:
+        """Close the connection that has waited longest for another request; return False if none does."""
+        oldest = next(iter(self._idle), None)
+        if oldest is not None:
+            del self._idle[oldest]
+            oldest.transport.abort()
+        return oldest is not None
+
+    async def _answer_requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            async with asyncio.timeout(REQUEST_TIMEOUT):
-                head = await reader.readuntil(b"\r\n\r\n")
-                if line := _REQUEST_LINE.match(head):
-                    method, target = (part.decode(errors="replace") for part in line.groups())
-                    writer.write((await self._endpoints.answer(method, target)).serialize())
-                    await writer.drain()
+            patience = REQUEST_TIMEOUT
+            while await self._answer_request(reader, writer, patience):
+                self._idle[writer] = None
+                patience = IDLE_TIMEOUT
+
+    async def _answer_request(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, patience: float
+    ) -> bool:
+        """Answer the next request, which must arrive within ``patience`` seconds; return whether others may follow."""
+        async with asyncio.timeout(patience) as limit:
+            head = await reader.readuntil(b"\r\n\r\n")
+            self._idle.pop(writer, None)
+            limit.reschedule(asyncio.get_running_loop().time() + REQUEST_TIMEOUT)
+            line = _REQUEST_LINE.match(head)
+            if line is None:
+                return False
+            method, target = (part.decode(errors="replace") for part in line.groups())
+            answer = await self._endpoints.answer(method, target)
+            # A connection for each request would take half as long again.
+            others_follow = method in ("GET", "HEAD") and not _IS_LAST.search(head)
+            if others_follow:
+                del answer.headers["Connection"]
+            writer.write(answer.serialize())
+            await writer.drain()
+            return others_follow

@@ -18,6 +18,7 @@ class DurationCounts:
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = bounds
+        self._bound_names = [*map(str, bounds), "+Inf"]
         self._counts = [0] * (len(bounds) + 1)
         self._recent: list[float] | None = None
         self.total = 0.0
@@ -44,8 +45,7 @@ class DurationCounts:
 
     def cumulative(self) -> list[tuple[str, int]]:
         """Return for each bound how many were no longer, the last one for all."""
-        names = [*map(str, self.bounds), "+Inf"]
-        return list(zip(names, accumulate(self._counts), strict=True))
+        return list(zip(self._bound_names, accumulate(self._counts), strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """
 Metrics in the text format of Prometheus, version 0.0.4.
 
-prometheus-client takes 6 times as long to make the same bytes: asked every second, 1.5 % of what 200 calls cost.
+prometheus-client takes 8 times as long to make the same bytes: asked every second, 2 % of what 200 calls cost.
 """
 
 from collections.abc import Iterable, Iterator

@@ -62,8 +62,7 @@ class ServerMetrics:
         yield Total("metadata_repaired", "Calls with broken metadata", server.repaired_metadata)
 
     def _audio(self) -> Iterator[MetricFamily]:
-        logs = [call.log for call in self._server.live if call.log is not None]
-        live = sum(log.audio_format.duration_of(log.samples) for log in logs)
+        live = sum([log.samples / log.audio_format.sample_rate for call in self._server.live if (log := call.log)])
         # Sums of rounded numbers could shrink by a trifle, and a total that shrinks was reset (Prometheus's `rate`).
         self._most_received = max(self._most_received, self._events.received_seconds + live)
         yield Total("audio_received_seconds", "Seconds of audio that arrived", self._most_received)

@@ -2,12 +2,16 @@
 
 import asyncio
 import json
+import re
+from contextlib import suppress
 from dataclasses import replace
+from typing import Self
 
 import pytest
 
 from listenctl import __version__
-from listenctl.server.operations.http_endpoints import PATHS, REQUEST_TIMEOUT, is_probe
+from listenctl.server.operations import http_endpoints
+from listenctl.server.operations.http_endpoints import IDLE_TIMEOUT, PATHS, REQUEST_TIMEOUT, is_probe
 from tests.helpers.frames import HANDSHAKE, close, text
 from tests.helpers.server import FAST, Running, faster, reset_connection, running
 from tests.helpers.simulated_time import simulated_loop
@@ -17,7 +21,7 @@ ADMIN = replace(FAST, admin=("127.0.0.1", 0))
 
 
 def request(path: str, method: str = "GET", version: str = "1.1") -> bytes:
-    return f"{method} {path} HTTP/{version}\r\nHost: x\r\n\r\n".encode()
+    return f"{method} {path} HTTP/{version}\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
 
 
 def parts(answer: bytes) -> tuple[int, str]:
@@ -125,3 +129,105 @@ async def test_a_client_that_leaves_costs_nothing() -> None:
             reset_connection(writer)
 
         assert parts(await ask_admin(run, request("/healthz"))) == (200, "ok\n")
+
+
+KEPT = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class AdminClient:
+    """A client that asks more than once on a connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def connect(cls, run: Running) -> Self:
+        return cls(*await asyncio.open_connection(*run.events.of("server-started")[0]["admin"].split(":")))
+
+    async def ask(self, asked: bytes) -> bytes:
+        """Return the head of the answer, after which the body is read, too; nothing if the connection ends."""
+        try:
+            self._writer.write(asked)
+            head = await self._reader.readuntil(b"\r\n\r\n")
+            await self._reader.readexactly(int(re.findall(rb"Content-Length: (\d+)", head)[0]))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return b""
+        return head
+
+    async def ends(self) -> bool:
+        with suppress(ConnectionError):
+            return await self._reader.read() == b""
+        return True
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+async def test_the_admin_port_answers_several_requests_on_a_connection() -> None:
+    async with running(ADMIN) as run:
+        client = await AdminClient.connect(run)
+        first, second = await client.ask(KEPT), await client.ask(KEPT)
+        last = await client.ask(request("/healthz"))
+        ended = await client.ends()
+        client.close()
+
+    assert first == second
+    assert (b"200 OK" in first, b"Connection" in first) == (True, False)
+    assert b"Connection: close" in last
+    assert ended
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        b"GET /healthz HTTP/1.0\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nconnection: Close\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
+        b"POST /healthz HTTP/1.1\r\n\r\n",
+    ],
+)
+async def test_a_request_after_which_nothing_can_follow_is_the_last(asked: bytes) -> None:
+    async with running(ADMIN) as run:
+        client = await AdminClient.connect(run)
+        answer = await client.ask(asked)
+        ended = await client.ends()
+        client.close()
+
+    assert b"Connection: close" in answer
+    assert ended
+
+
+async def test_connections_that_wait_give_way_to_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_endpoints, "MAX_CONNECTIONS", 2)
+    async with running(ADMIN) as run:
+        clients = [await AdminClient.connect(run) for _ in range(3)]
+        answers = [await client.ask(KEPT) for client in clients]
+        ended = await clients[0].ends()
+        again = await clients[1].ask(KEPT)
+        for client in clients:
+            client.close()
+
+    assert all(answers)
+    assert (ended, again) == (True, answers[0])
+
+
+@pytest.mark.simulated_time
+async def test_a_connection_that_waits_too_long_is_closed() -> None:
+    async with running(ADMIN) as run:
+        client = await AdminClient.connect(run)
+        await client.ask(KEPT)
+        began = simulated_loop().time()
+        await client.ends()
+        passed = simulated_loop().time() - began
+        client.close()
+
+    assert passed == pytest.approx(IDLE_TIMEOUT, abs=0.2)
+
+
+async def test_a_server_that_ends_waits_for_no_client() -> None:
+    async with running(ADMIN) as run:
+        client = await AdminClient.connect(run)
+        await client.ask(KEPT)
+    assert await client.ends()
+    client.close()

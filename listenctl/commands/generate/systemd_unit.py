@@ -30,6 +30,7 @@ WatchdogSec=60
 Restart=on-failure
 StateDirectory=listenctl
 StateDirectoryMode=0700
+WorkingDirectory=/var/lib/listenctl
 RuntimeDirectory=listenctl
 RuntimeDirectoryMode=0700
 UMask=0077

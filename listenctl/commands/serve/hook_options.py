@@ -58,7 +58,12 @@ def read_hooks(options: HookOptions) -> "HookSettings | None":
     ]
     dead_letters = DeadLetterFile(options.dead_letters)
     dead_letters.create()
-    return HookSettings(targets=targets, events=events, dead_letters=dead_letters)
+    return HookSettings(
+        targets=targets,
+        events=events,
+        dead_letters=dead_letters,
+        reload=partial(_reread_secrets, secrets, options.webhook_secret_file),
+    )
 
 
 def read_secrets(file: Path | None) -> "SigningSecrets":
@@ -80,6 +85,12 @@ def read_secrets(file: Path | None) -> "SigningSecrets":
         problem = exc.strerror if isinstance(exc, OSError) else "not a text file"
         raise UsageError(f"{file}: can't read the secret of webhooks: {problem}") from exc
     return SigningSecrets.parse(text, str(file))
+
+
+def _reread_secrets(secrets: "SigningSecrets | None", file: Path | None) -> None:
+    """Sign with the secrets that the file has now; raises UsageError if there are none."""
+    if secrets is not None:
+        secrets.keys = read_secrets(file).keys
 
 
 def webhook_target(url: str, secrets: "SigningSecrets | None") -> "HookTarget":

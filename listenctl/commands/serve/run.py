@@ -125,6 +125,7 @@ async def run_server(
                     reload,
                     partial(_reload_limits, server, read_limits),
                     output.reopen,
+                    *([] if hooks is None else [hooks.reload]),
                 ]
                 service = Service(server, manager or ServiceManager({}), drain_timeout, reloads)
                 ended_by = stop_at_signals(
@@ -189,7 +190,9 @@ class Service:
                 rule="reload-failed", detail=f"{'; '.join(problems)}; what was used before stays in use"
             )
         else:
-            event = WarningEvent(rule="reloaded", detail="certificate, limits and events file are reloaded")
+            event = WarningEvent(
+                rule="reloaded", detail="certificate, limits, webhook secrets and events file are reloaded"
+            )
         self._server.reporter.emit(event)
         self.manager.report_ready()
 

@@ -73,6 +73,7 @@ async def run_workers(
                 pool.reload_certificate()
 
             reloads = [reload_certificate, lambda: pool.change_limits(read_limits()), output.reopen]
+            reloads += [] if hooks is None else [hooks.reload]
             service = Service(pool, manager, drain_timeout, reloads)
 
             def leave() -> None:

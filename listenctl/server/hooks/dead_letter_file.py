@@ -5,6 +5,7 @@ The file is locked while it changes. One that is rewritten gets a new inode, so 
 opens the file again.
 """
 
+import errno
 import fcntl
 import os
 import stat
@@ -19,6 +20,8 @@ from listenctl.media.files.kept_names import replace_file
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 """Bytes of lines that may wait for a disk that is full or slow."""
 CLOSE_LIMIT = 2.0
+MAX_FILE_BYTES = 100 * 1024 * 1024
+"""More than the events of a hundred thousand calls; beyond that the disk is left to recordings."""
 
 
 class DeadLetterFile:
@@ -36,12 +39,14 @@ class DeadLetterFile:
             ) from exc
 
     def append(self, lines: Sequence[str]) -> None:
-        """Append lines, all or none of them, and sync them; raises OSError."""
+        """Append lines, all or none of them, and sync them; raises OSError, also if the file would be too large."""
         fd = self._open_locked(os.O_CREAT)
         try:
             size = os.fstat(fd).st_size
             broken = size and os.pread(fd, 1, size - 1) != b"\n"
             data = memoryview(("\n" * bool(broken) + "".join(f"{line}\n" for line in lines)).encode())
+            if size + len(data) > MAX_FILE_BYTES:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
             try:
                 while data:
                     data = data[os.write(fd, data) :]
@@ -104,13 +109,19 @@ def _read_lines(fd: int) -> list[str]:
 
 
 class DeadLetterWriter:
-    """Append dead letters in a thread; while the disk doesn't take them, they wait for the next one, or the end."""
+    """
+    Append dead letters in a thread; while the disk doesn't take them, they wait for the next one, or the end.
 
-    def __init__(self, file: DeadLetterFile) -> None:
+    Args:
+        on_problem: called in the thread with the reason when lines begin to wait.
+    """
+
+    def __init__(self, file: DeadLetterFile, on_problem: Callable[[str], object] = lambda _: None) -> None:
         self.written = 0
         self.lost = 0
         self.problem = ""  # why lines wait
         self._file = file
+        self._on_problem = on_problem
         self._waiting: deque[str] = deque()
         self._writer = BackgroundWriter("dead-letters", MAX_WAITING_BYTES)
 
@@ -135,7 +146,10 @@ class DeadLetterWriter:
         try:
             self._file.append(lines)
         except OSError as exc:
+            waited = bool(self.problem)
             self.problem = exc.strerror or str(exc)
+            if not waited:
+                self._on_problem(self.problem)
             return
         self.problem = ""
         self.written += len(lines)

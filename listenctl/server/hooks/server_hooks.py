@@ -1,7 +1,7 @@
 """The hooks of a server: each event that they want goes to every target, and never holds up a call."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -34,6 +34,7 @@ class HookSettings:
     targets: Sequence[HookTarget]
     events: frozenset[str]  # those that the targets get
     dead_letters: DeadLetterFile
+    reload: Callable[[], None] = lambda: None  # reads the secrets again; raises ListenctlError if it can't
 
 
 @asynccontextmanager
@@ -68,7 +69,10 @@ class ServerHooks:
     def __init__(self, reporter: Reporter, settings: HookSettings) -> None:
         self._reporter = reporter
         self._path = settings.dead_letters.path
-        self._dead_letters = DeadLetterWriter(settings.dead_letters)
+        loop = asyncio.get_running_loop()
+        self._dead_letters = DeadLetterWriter(
+            settings.dead_letters, lambda problem: loop.call_soon_threadsafe(self._report_delay, problem)
+        )
         self._warned_of_dead_letters = False
         self.queues = [HookQueue(target, self._give_up, self._warn) for target in settings.targets]
 
@@ -132,6 +136,10 @@ class ServerHooks:
     @property
     def _where(self) -> str:
         return f"kept in {self._path}; send them again with `listenctl hooks retry {self._path}`"
+
+    def _report_delay(self, problem: str) -> None:
+        detail = f"{self._path}: dead letters can't be written: {problem.lower()}; they wait in memory"
+        self._warn("hook-undelivered", detail)
 
     def _give_up(self, delivery: HookDelivery) -> None:
         self._dead_letters.write(json_line(delivery.serialize()))

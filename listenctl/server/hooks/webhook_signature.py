@@ -18,7 +18,7 @@ class SigningSecrets:
     """One secret or several: while a secret is replaced, webhooks are signed with both."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
-        self._keys = keys
+        self.keys = keys  # the one of each secret
 
     @classmethod
     def parse(cls, text: str, where: str) -> Self:
@@ -32,7 +32,7 @@ class SigningSecrets:
         """Return the headers that identify and sign a request which is sent at this Unix time."""
         moment = str(int(sent_at))
         signed = f"{delivery_id}.{moment}.".encode() + body
-        signatures = [base64.b64encode(hmac.digest(key, signed, "sha256")).decode() for key in self._keys]
+        signatures = [base64.b64encode(hmac.digest(key, signed, "sha256")).decode() for key in self.keys]
         return {
             "webhook-id": delivery_id,
             "webhook-timestamp": moment,

@@ -39,7 +39,7 @@ class WebhookTarget:
     def __init__(self, url: str, secrets: SigningSecrets, unix_clock: Callable[[], float] = time.time) -> None:
         self.address = url
         self.shown = shown_url(url)
-        self._secrets = secrets
+        self.secrets = secrets
         self._unix_clock = unix_clock
         secure, self._host, self._port, self._resource = _parse_url(url)
         self._tls = ssl.create_default_context() if secure else None
@@ -52,7 +52,7 @@ class WebhookTarget:
             "Content-Type": "application/json",
             "User-Agent": f"listenctl/{__version__}",
             "Connection": "close",
-            **self._secrets.sign(delivery.id, self._unix_clock(), delivery.body),
+            **self.secrets.sign(delivery.id, self._unix_clock(), delivery.body),
         }
         with closing(self._open()) as connection:
             try:

@@ -150,6 +150,27 @@ async def test_a_server_that_is_stopped_keeps_what_was_not_taken(
     assert letter["event"]["event"] == "call-started"
 
 
+async def test_a_secret_can_be_replaced_while_the_server_runs(tmp_path: Path, dead: DeadLetterFile) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("whsec_plJ3nmyCDGBKInavdOK15jsl0000000000000000000=")
+    with receiving_webhooks() as receiver:
+        options = ("--port", "0", "--json", "--once", "--webhook", receiver.url, "--webhook-secret-file", str(secret))
+        async with service("serve", *options, home=tmp_path) as server:
+            port = (await server.started())["port"]
+            secret.write_text(SECRET)
+            server.process.send_signal(signal.SIGHUP)
+            reloaded = await server.next("warning")
+            peer = await Peer.open(port)
+            await peer.send(HANDSHAKE, METADATA, binary(bytes(320)), close())
+            status, _ = await server.status()
+            await peer.close()
+        # The receiver takes only what is signed with the new secret.
+        webhooks = receiver.take(2)
+
+    assert reloaded["rule"] == "reloaded"
+    assert (status, events_of(webhooks), dead.read()) == (0, ["call-started", "call-ended"], [])
+
+
 async def test_a_server_sends_signed_events_and_hides_its_secrets_from_commands(tmp_path: Path) -> None:
     secrets = {"LISTENCTL_WEBHOOK_SECRET": SECRET, "LISTENCTL_AUTH": "me:hunter2"}
     command = f"sh -c 'env > {tmp_path}/env; exit 0'"

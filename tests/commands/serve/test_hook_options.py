@@ -8,7 +8,10 @@ from listenctl.commands.serve.command import ServeOptions
 from listenctl.commands.serve.hook_options import read_hooks
 from listenctl.errors import UsageError
 from listenctl.server.hooks.server_hooks import HOOK_EVENTS
+from listenctl.server.hooks.webhook_target import WebhookTarget
 from tests.helpers.webhook_receiver import SECRET
+
+OTHER_SECRET = "whsec_plJ3nmyCDGBKInavdOK15jsl0000000000000000000="
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +50,25 @@ def test_secrets_come_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "secrets").write_text(f"{SECRET}\n{SECRET}\n")
 
     assert read_hooks(ServeOptions(webhook=["http://a/"], webhook_secret_file=tmp_path / "secrets")) is not None
+
+
+def test_secrets_are_read_again_and_stay_if_they_cannot_be(tmp_path: Path) -> None:
+    file = tmp_path / "secrets"
+    file.write_text(OTHER_SECRET)
+    hooks = read_hooks(ServeOptions(webhook=["http://a/"], webhook_secret_file=file))
+    assert hooks is not None
+    [target] = hooks.targets
+    assert isinstance(target, WebhookTarget)
+
+    file.write_text(f"{SECRET} {OTHER_SECRET}")
+    hooks.reload()
+    both = target.secrets.sign("msg_1", 0.0, b"")["webhook-signature"]
+    file.write_text("wrong")
+    with pytest.raises(UsageError, match="secrets: a secret to sign webhooks is"):
+        hooks.reload()
+
+    assert len(both.split()) == 2
+    assert target.secrets.sign("msg_1", 0.0, b"")["webhook-signature"] == both
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from listenctl.errors import UsageError
+from listenctl.server.hooks import dead_letter_file
 from listenctl.server.hooks.dead_letter_file import DeadLetterFile, DeadLetterWriter
 from tests.helpers.server import LIMIT, mode_of
 
@@ -45,6 +46,17 @@ def test_a_full_disk_takes_all_lines_or_none(tiny: Path) -> None:
         file.append(["two", "x" * 500_000])
 
     assert file.path.read_bytes() == b"one\n"
+
+
+def test_a_file_does_not_grow_without_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dead_letter_file, "MAX_FILE_BYTES", 8)
+    file = DeadLetterFile(tmp_path / "dead")
+    file.append(["one", "two"])
+
+    with pytest.raises(OSError, match="File too large"):
+        file.append(["x"])
+
+    assert file.read() == ["one", "two"]
 
 
 def test_lines_are_replaced_and_removed_and_those_of_others_stay(tmp_path: Path) -> None:
@@ -96,16 +108,17 @@ def test_letters_wait_for_a_disk_that_is_full(tiny: Path) -> None:
     file = DeadLetterFile(tiny / "dead")
     file.create()
     filling.write_bytes(bytes(os.statvfs(tiny).f_bavail * os.statvfs(tiny).f_frsize))
-    writer = DeadLetterWriter(file)
+    problems: list[str] = []
+    writer = DeadLetterWriter(file, problems.append)
 
     writer.write("one")
     writer._writer.wait_until_done(LIMIT)
-    problem, waiting = writer.problem, file.read()
+    waiting = file.read()
     filling.unlink()
     writer.write("two")
     writer.close()
 
-    assert (problem, waiting) == ("No space left on device", [])
+    assert (problems, waiting) == (["No space left on device"], [])
     assert file.read() == ["one", "two"]
     assert (writer.written, writer.lost) == (2, 0)
 

@@ -10,7 +10,7 @@ from listenctl.inspection.settings import InspectionSettings
 from listenctl.inspection.sound_checks.call_sound import CallSoundReport, SoundChecksObserver
 from listenctl.protocol.jambonz_model.rule_catalogue import Severity
 from tests.helpers.capture import CAPTURES
-from tests.helpers.frames import BINARY
+from tests.helpers.frames import BINARY, TEXT
 from tests.helpers.inspected import JAMBONZ, METADATA, MadeUp, capture_events, inspect, new_session
 from tests.media.sound_checks.test_sender_sound import speech_frames
 
@@ -169,6 +169,19 @@ def test_faults_of_the_sound_are_violations_like_others() -> None:
     assert report.table_row()["warnings"] == 1
     assert report.to_json()["worst"] == "warning"
     assert [one.at for one in report.violations] == sorted(one.at for one in report.violations)
+
+
+@pytest.mark.parametrize(("digit", "expected"), [("5", ["audio-silent"]), ("x", [])])
+def test_a_call_whose_only_sound_may_have_been_masked_tones_is_not_called_silent(
+    digit: str, expected: list[str]
+) -> None:
+    call = CheckedCall()
+    call.frame(0.02, JAMBONZ, TEXT, f'{{"event":"dtmf","dtmf":"{digit}","duration":"800"}}'.encode())
+    for number in range(50 * SECONDS):
+        call.frame((number + 2) * 0.02, JAMBONZ, BINARY, bytes(320))
+    call.close(SECONDS + 0.1)
+
+    assert [one.rule for one in call.found] == expected
 
 
 def test_sessions_that_are_not_listen_calls_have_no_violations_of_sound() -> None:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import requests
 from opentelemetry.context import Context
@@ -117,10 +118,12 @@ class _CountingExporter(SpanExporter):
         self._failing = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self._session.problem = ""
+        problem = "the spans can't be encoded"
         try:
             result = self._exporter.export(spans)
         except Exception as exc:  # noqa: BLE001 - what is lost must be counted, whatever the reason
-            result, self._session.problem = SpanExportResult.FAILURE, f"{type(exc).__name__}: {exc}"
+            result, problem = SpanExportResult.FAILURE, f"{type(exc).__name__}: {exc}"
         if result is SpanExportResult.SUCCESS:
             self.sent += len(spans)
             self._failing = False
@@ -128,8 +131,7 @@ class _CountingExporter(SpanExporter):
         self.failed += len(spans)
         if not self._failing:
             self._failing = True
-            problem = self._session.problem
-            self._mailbox.add_job(lambda: self._report_failure(problem))
+            self._mailbox.add_job(partial(self._report_failure, self._session.problem or problem))
         return result
 
     def shutdown(self) -> None:
@@ -145,13 +147,13 @@ class _Session(requests.Session):
 
     def send(self, request: requests.PreparedRequest, **options: object) -> requests.Response:
         try:
-            response = super().send(request, **options)
+            # A redirect could take a token elsewhere, and newer exporters take it for success.
+            response = super().send(request, **options | {"allow_redirects": False})
         except requests.RequestException as exc:
             self.problem = _describe_cause(exc)
             raise
         self.problem = f"the collector answers {response.status_code} {response.reason}"
         if response.is_redirect:
-            # The exporter would take this for success.
             raise requests.TooManyRedirects(self.problem)
         return response
 

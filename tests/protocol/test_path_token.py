@@ -1,6 +1,8 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from listenctl.protocol.path_token import make_token, take_token
+from listenctl.protocol.path_token import TOKEN_PREFIX, make_token, take_token
 
 
 def test_tokens_differ_and_need_no_encoding_in_a_url() -> None:
@@ -33,3 +35,14 @@ def test_tokens_differ_and_need_no_encoding_in_a_url() -> None:
 )
 def test_a_token_is_taken_out_of_path_and_query(target: str, token: str | None, rest: str) -> None:
     assert take_token(target) == (token, rest)
+
+
+@given(st.lists(st.sampled_from(["/", "?", "&", "#", "token=", "lctok_a", "x", "\udcff"]), max_size=12).map("".join))
+def test_what_is_taken_out_is_all_that_a_server_would_take(target: str) -> None:
+    token, rest = take_token(f"/{target}")
+
+    assert rest.startswith("/")
+    assert token is None or token.startswith(TOKEN_PREFIX)
+    query = rest.partition("#")[0].partition("?")[2]
+    assert not any(parameter.startswith(f"token={TOKEN_PREFIX}") for parameter in query.split("&"))
+    assert (token is not None) == (rest != f"/{target}")

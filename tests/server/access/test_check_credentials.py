@@ -146,6 +146,18 @@ async def test_what_was_wrong_is_not_computed_again_until_the_file_changes(users
     assert access.results == {"wrong": 3, "wrong-again": 3, "accepted": 2}
 
 
+async def test_the_wrong_credentials_that_are_remembered_are_bounded(
+    users: Path, computed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "REMEMBERED_WRONG", 2)
+    check = file_credentials(users)
+
+    for password in ("in use", "1", "in use", "2", "in use", "1"):
+        assert not await allows(check, basic(f"listen:{password}"))
+
+    assert computed == ["in use", "1", "2", "1"]
+
+
 async def test_an_address_that_tries_too_much_has_to_wait(users: Path, computed: list[str]) -> None:
     set_user(users, "bob", hash_password("right"))
     set_user(users, "new", hash_password("right"))

@@ -2,9 +2,13 @@
 
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from listenctl.server.access.client_addresses import AddressRules
 from listenctl.server.access.networks import parse_networks
@@ -172,3 +176,15 @@ async def test_requests_that_are_the_same_but_for_the_client_are_each_checked() 
     async with running(faster(addresses=rules("192.0.2.1,127.0.0.1", "127.0.0.1"))) as run:
         assert await remote_of_call(run, with_headers("X-Forwarded-For: 192.0.2.1")) == "192.0.2.1:0"
         assert (await run.ask(with_headers("X-Forwarded-For: 192.0.2.9"))).startswith(b"HTTP/1.1 403 ")
+
+
+@pytest.mark.simulated_time(False)
+@given(st.text(alphabet='for=Fx";:,[]._-0127 \t\r\n', max_size=80))
+def test_whatever_a_proxy_says_is_an_address_or_an_error(value: str) -> None:
+    known = rules("", "127.0.0.0/8,10.0.0.0/8")
+    for name in ("Forwarded", "X-Forwarded-For"):
+        head = f"GET / HTTP/1.1\r\n{name}: {value}\r\n\r\n".encode()
+        with suppress(ValueError):
+            host, _, port = known.find_client("127.0.0.1:1", head).rpartition(":")
+            ip_address(host)
+            assert port.isdigit()

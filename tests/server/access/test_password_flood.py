@@ -16,7 +16,6 @@ from listenctl.background_task import background_task
 from listenctl.media.files.wav_header import HEADER_BYTES
 from listenctl.server.access.auth_file import set_user
 from listenctl.server.access.check_credentials import THREADS
-from listenctl.server.access.failure_limit import MAX_FAILURES
 from listenctl.server.access.secret_hashes import hash_password
 from listenctl.server.access.verification_queue import MAX_WAITING_OF_CLIENT
 from tests.helpers.capture import END_OF_HEAD
@@ -62,26 +61,30 @@ class NoisyCall:
         self.sent = bytearray()
         self.name = name
         self._noise = Random(name)
+        self._began = 0.0
 
     @asynccontextmanager
     async def talking(self, port: int) -> AsyncIterator[None]:
         async with asking(port, basic("listen:s3cret")) as (reader, writer):
             assert (await reader.readuntil(END_OF_HEAD)).startswith(b"HTTP/1.1 101 ")
             writer.write(text(f'{{"sampleRate":8000,"mixType":"mono","callSid":"{self.name}"}}'))
+            self._began = asyncio.get_running_loop().time()
             async with background_task(self._talk(writer)):
                 yield
+            self._catch_up(writer)
             writer.write(close())
             await reader.read()
 
     async def _talk(self, writer: asyncio.StreamWriter) -> None:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
         while True:
-            while len(self.sent) < (loop.time() - began) * BYTES_A_SECOND:
-                block = self._noise.randbytes(BLOCK)
-                self.sent += block
-                writer.write(binary(block))
+            self._catch_up(writer)
             await asyncio.sleep(0.02)
+
+    def _catch_up(self, writer: asyncio.StreamWriter) -> None:
+        while len(self.sent) < (asyncio.get_running_loop().time() - self._began) * BYTES_A_SECOND:
+            block = self._noise.randbytes(BLOCK)
+            self.sent += block
+            writer.write(binary(block))
 
 
 class Flood:
@@ -132,7 +135,6 @@ async def test_calls_and_right_users_notice_nothing_of_a_flood(sources: list[str
                 # Whoever was never there takes turns with the addresses of the flood.
                 new = await status_of(port, "new:s3cret", "127.0.0.3") if sources is ONE else 101
                 await flooding
-            again = await status_of(port, "listen:another", sources[0])
             counted = await checked_credentials(port)
         reported = [await server.next("recording-saved") for _ in calls]
         await server.end()
@@ -144,10 +146,9 @@ async def test_calls_and_right_users_notice_nothing_of_a_flood(sources: list[str
     assert counted["accepted"] == CALLS + (3 if sources is ONE else 2)
     assert counted.get("unchecked", 0) == flood.statuses[503]
     # Of those that got 408, some had been checked.
-    assert FLOOD - flood.statuses[408] <= sum(counted.values()) - counted["accepted"] - 1 <= FLOOD
+    assert FLOOD - flood.statuses[408] <= sum(counted.values()) - counted["accepted"] <= FLOOD
     if sources is ONE:
-        assert again == 429
-        assert MAX_FAILURES <= counted["wrong"] <= MAX_FAILURES + MAX_WAITING_OF_CLIENT + THREADS
+        assert counted.get("wrong", 0) <= MAX_WAITING_OF_CLIENT + THREADS
     for call, saved in zip(calls, sorted(reported, key=lambda saved: str(saved["call"])), strict=True):
         assert (saved["call"], saved["complete"], saved["unrecorded_samples"]) == (call.name, True, 0)
         assert (tmp_path / saved["path"]).read_bytes()[HEADER_BYTES:] == call.sent

@@ -30,6 +30,10 @@ _OTHERS = (
     (rb"snoop\x00|RTSS|XCP\x00|#BASH|Received |GMBU", "a capture in an unsupported format; convert it with editcap"),
     (rb"\x7fELF|#!", "a program"),
     (rb"(?:CLIENT|SERVER|EXPORTER|EARLY)_|# SSL|RSA ", "a key log of TLS secrets"),
+    (
+        rb"listenctl-encrypted |age-encryption\.org/",
+        "encrypted; `listenctl decrypt` gives the recording and its sidecar",
+    ),
     (rb"[\t\n\r -~]*\Z", "text"),
 )
 

@@ -42,6 +42,7 @@ _OPENINGS: Mapping[bytes, str] = MappingProxyType(
         b"\x30\x26\xb2\x75\x8e\x66\xcf\x11": "WMA",
         b"PK\x03\x04": "ZIP",
         b"\x1f\x8b\x08": "gzip",
+        b"listenctl-encrypted ": "an encrypted recording for `listenctl decrypt`",
     }
 )
 _HEAD_BYTES = len(b"RIFF....WAVE")

@@ -20,18 +20,22 @@ class NewFile(NamedTuple):
 def create_numbered(path: Path) -> NewFile:
     """Create ``path``, or `NAME-2`, `NAME-3`… if the name is taken; folders are created as needed."""
     make_private_folder(path.parent)
-    stem = str(path.with_suffix(""))
+    suffix = path.suffix if path.suffix != ".age" else "".join(path.suffixes[-2:])
+    stem = str(path).removesuffix(suffix)
 
     def create(number: int) -> NewFile:
-        name = f"{numbered(stem, number)}{path.suffix}"
+        name = f"{numbered(stem, number)}{suffix}"
         return NewFile(create_new(name), Path(name))
 
-    return _with_free_number(create, lambda number: os.path.lexists(f"{numbered(stem, number)}{path.suffix}"))
+    return _with_free_number(create, lambda number: os.path.lexists(f"{numbered(stem, number)}{suffix}"))
 
 
-def create_recording_files(path: Path, labels: Sequence[str], final_extension: str = ".wav") -> list[NewFile]:
+def create_recording_files(
+    path: Path, labels: Sequence[str], final_extension: str = ".wav", *, added_extension: str = ""
+) -> list[NewFile]:
     """
-    Create the audio files of a recording, one for each label (`NAME-left.wav`, `NAME-right.wav`), numbered alike.
+    Create the audio files of a recording, one for each label (`NAME-left.wav`, `NAME-right.wav`), numbered alike, with
+    ``added_extension`` after the extension of ``path``.
 
     A name also counts as taken if its sidecar exists, if the recording would have this name in its final format, or if
     another recording has it with other labels, so that no two recordings need the same sidecar.
@@ -42,10 +46,13 @@ def create_recording_files(path: Path, labels: Sequence[str], final_extension: s
     endings = [f"{label}{extension}" for label in labels for extension in {suffix, final_extension}]
     # The sidecar is first: nearly every recording has one, so that most names that are taken cost one look.
     endings = [".json", f"{other}{suffix}", *endings]
+    if added_extension:
+        endings += [ending + added_extension for ending in endings]
 
     def create(number: int) -> list[NewFile]:
-        first = number == 1 and labels == ("",)
-        return _create_all([path] if first else [Path(f"{numbered(stem, number)}{at}{suffix}") for at in labels])
+        first = number == 1 and labels == ("",) and not added_extension
+        names = (f"{numbered(stem, number)}{label}{suffix}{added_extension}" for label in labels)
+        return _create_all([path] if first else [Path(name) for name in names])
 
     def is_taken(number: int) -> bool:
         base = numbered(stem, number)

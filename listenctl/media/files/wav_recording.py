@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from listenctl.media.channel_layout import ChannelLayout, ChannelMap
-from listenctl.media.files.kept_names import keeps_name, restore_name
+from listenctl.media.encryption.age_keys import AgeRecipients
+from listenctl.media.encryption.encrypted_file import EncryptedFile
+from listenctl.media.encryption.encrypted_messages import ENCRYPTED_EXTENSION
+from listenctl.media.files.growing_file import GrowingFile
 from listenctl.media.files.new_files import NewFile, create_recording_files, remove_new_files, write_all
 from listenctl.media.files.wav_header import HEADER_BYTES, GrowingHeader
 from listenctl.protocol.audio import AudioFormat
@@ -18,14 +21,12 @@ HEADER_LAG = 0.25
 """Seconds of audio in the file that the header may not count yet, so that short pieces need no header each."""
 
 
-class WavFile:
+class WavFile(GrowingFile):
     """One WAV on disk. A method that raises OSError leaves the file as valid as it was."""
 
     def __init__(self, new_file: NewFile, audio_format: AudioFormat, header_lag: float = HEADER_LAG) -> None:
-        self.path = new_file.path
-        self._fd = new_file.fd
+        super().__init__(new_file)
         self._overhang = False  # whether a failed write may have left bytes after the audio
-        self.size = 0
         self._header_lag = header_lag
         self._counted = -1  # bytes of audio that the header counts
         self.change_format(audio_format)
@@ -88,35 +89,9 @@ class WavFile:
         self.write_header()
         os.fsync(self._fd)
 
-    def keeps_name(self) -> bool:
-        return keeps_name(self._fd, self.path)
-
     def complete_audio(self) -> None:
         self.write_header()
         self._cut_overhang()
-
-    def finish_file(self) -> bool:
-        """
-        Complete the file, and return whether it had lost its name, which it has again; ``path`` may be another then.
-
-        Raises OSError if that failed; it can be tried again before ``close``.
-        """
-        self.complete_audio()
-        if self.keeps_name():
-            return False
-        self.path = restore_name(self._fd, self.path)
-        return True
-
-    def close(self) -> None:
-        """Complete and close the file; a second time it does nothing, even if the first one raised OSError."""
-        if self._fd < 0:
-            return
-        try:
-            self.complete_audio()
-        finally:
-            # Cleared first: a failed close frees the number, too, and another file may get it.
-            fd, self._fd = self._fd, -1
-            os.close(fd)
 
     def _cut_overhang(self) -> None:
         if self._overhang:
@@ -150,18 +125,21 @@ class Recording:
         layout: ChannelLayout = ChannelLayout.AS_IS,
         final_extension: str = ".wav",
         fill: bool = False,
+        recipients: AgeRecipients | None = None,
     ) -> None:
         self.layout = layout
         self.fill = fill
+        self._added_extension = ENCRYPTED_EXTENSION if recipients else ""
         self.shifts: list[PositionShift] = []
         self.losses: list[UnrecordedAudio] = []
         self._set_format(audio_format)
         self.position = 0
         """How far the call has been recorded, in its own samples per channel."""
-        new_files = create_recording_files(path, self._map.labels, final_extension)
+        new_files = create_recording_files(
+            path, self._map.labels, final_extension, added_extension=self._added_extension
+        )
         try:
-            # What is written here has waited long enough: a crash must not cost it.
-            self.files = [WavFile(new_file, self.output_format, header_lag=0) for new_file in new_files]
+            self.files = [_growing_file(new_file, self.output_format, recipients) for new_file in new_files]
         except OSError:
             remove_new_files(new_files)
             raise
@@ -178,7 +156,13 @@ class Recording:
     @property
     def sidecar_path(self) -> Path:
         path = self.files[0].path
-        return path.with_name(path.stem.removesuffix(self._map.labels[0]) + ".json")
+        stem = Path(self.plain_names[0]).stem.removesuffix(self._map.labels[0])
+        return path.with_name(f"{stem}.json{self._added_extension}")
+
+    @property
+    def plain_names(self) -> list[str]:
+        """The names of the files, those that they have when they are decrypted."""
+        return [path.name.removesuffix(self._added_extension) for path in self.paths]
 
     @property
     def lost_samples(self) -> int:
@@ -282,3 +266,10 @@ class Recording:
                 for written in self.files[:index]:
                     written.remove_last(len(output))
                 raise
+
+
+def _growing_file(new_file: NewFile, audio_format: AudioFormat, recipients: AgeRecipients | None) -> GrowingFile:
+    if recipients is not None:
+        return EncryptedFile(new_file, audio_format, recipients)
+    # What is written here has waited long enough: a crash must not cost it.
+    return WavFile(new_file, audio_format, header_lag=0)

@@ -51,7 +51,7 @@ def describe_recording(log: LiveCallLog, recording: Recording, most_unwritten: i
 def _describe_audio(log: LiveCallLog, recording: Recording, most_unwritten: int) -> SidecarAudio:
     output = recording.output_format
     return SidecarAudio(
-        files=[path.name for path in recording.paths],
+        files=recording.plain_names,
         format="wav",
         sample_rate=output.sample_rate,
         channels=output.channels,

@@ -11,6 +11,7 @@ from listenctl.background_writer import Job
 from listenctl.errors import ListenctlError
 from listenctl.events import EventFields, RecordingFailedEvent, RecordingSavedEvent, WarningEvent
 from listenctl.media.channel_layout import ChannelLayout
+from listenctl.media.encryption.age_keys import AgeRecipients
 from listenctl.media.files.convert_recording import Conversion, ConversionStopped
 from listenctl.media.files.kept_names import replace_file
 from listenctl.media.files.recording_names import CallTimes, RecordingDestination
@@ -40,6 +41,7 @@ class RecordSettings:
     layout: ChannelLayout = ChannelLayout.AS_IS
     fill: bool = False
     sync: str | float = "never"
+    recipients: AgeRecipients | None = None  # who can read it; None writes it for everyone
 
     def fills_gap(self, gap: Gap) -> bool:
         return self.fill and gap.leaves_out_audio
@@ -115,6 +117,7 @@ class RecordingWriter:
                 layout=settings.layout,
                 final_extension=destination.extension,
                 fill=settings.fill,
+                recipients=settings.recipients,
             )
         except OSError as exc:
             self._fail(exc, path)
@@ -268,8 +271,11 @@ class RecordingWriter:
                 )
 
     def _write_sidecar(self, recording: Recording, sidecar: Sidecar) -> Path:
-        path = recording.sidecar_path
-        replace_file(path, sidecar.serialize(), page_in_place=self._has_sidecar)
+        path, data = recording.sidecar_path, sidecar.serialize()
+        if recipients := self._settings.recipients:
+            replace_file(path, recipients.encrypt(data))
+        else:
+            replace_file(path, data, page_in_place=self._has_sidecar)
         self._has_sidecar = True
         return path
 

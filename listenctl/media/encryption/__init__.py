@@ -1,0 +1,1 @@
+"""Encrypted recordings: keys, the format, the file that grows, and its decryption."""

@@ -18,6 +18,7 @@ EXTRAS = {
     "opentelemetry-exporter-otlp-proto-http": "otel",
     "obstore": "s3",
     "boto3": "s3",
+    "pyrage": "encrypt",
 }
 """The extra of each other library."""
 

@@ -59,6 +59,7 @@ HEAVY = {
     "boto3",
     "cryptography",
     "matplotlib",
+    "pyrage",
     "numpy",
     "opentelemetry",
     "requests",

@@ -42,6 +42,7 @@ COMMANDS = {
     "send-dtmf": ("live_calls.send_dtmf", "Send DTMF digits to a live call or to a server"),
     "inspect": ("inspect.command", "Explain captured calls and check them against the protocol"),
     "recover": ("recover", "Repair recordings with a broken header"),
+    "decrypt": ("decrypt", "Decrypt recordings that were made with --encrypt-to"),
     "upload": ("upload.command", "Upload recordings that are left in a spool"),
     "hooks": ("hooks.command", "Send again the events that hooks have not taken"),
     "passwd": ("passwd", "Set the password of a user in an auth file"),

@@ -15,6 +15,7 @@ from listenctl.commands.serve.access_options import (
     read_credentials_check,
     read_tls,
 )
+from listenctl.commands.serve.encryption_options import read_encryption
 from listenctl.commands.serve.hook_options import read_hooks
 from listenctl.commands.serve.limit_options import read_limits, reread_limits
 from listenctl.commands.serve.log_options import log_settings, logging_errors
@@ -284,7 +285,7 @@ def check_recording_options(options: ServeOptions) -> None:
     """Raise UsageError if an option of recordings is given and nothing is recorded."""
     if options.record is not None:
         return
-    of_recordings = ("format", "channels", "pauses", "fsync", "max_recording")
+    of_recordings = ("format", "channels", "pauses", "fsync", "max_recording", "encrypt_to")
     for name in (*of_recordings, "layout", "time_zone", "spool", "backup_store"):
         if getattr(options, name) != getattr(ServerOptions, name):
             raise UsageError(f"--{option_name(name)} needs --record: calls are not recorded without it")
@@ -318,7 +319,13 @@ def record_settings(
             raise UsageError("--max-recording limits files; the reader of stdout can close it at any time")
         if layout is ChannelLayout.SPLIT:
             raise UsageError("stdout can't carry two files; use --channels left, right or mix")
-    return RecordSettings(parsed, layout, fill=options.pauses == "fill", sync=read_sync(options.fsync))
+    return RecordSettings(
+        parsed,
+        layout,
+        fill=options.pauses == "fill",
+        sync=read_sync(options.fsync),
+        recipients=read_encryption(options, parsed, dumping=options.dump is not None),
+    )
 
 
 def read_sync(text: str) -> str | float:

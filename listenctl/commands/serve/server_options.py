@@ -5,6 +5,7 @@ from functools import partial
 from typing import Annotated, Literal
 
 from listenctl.commands.serve.access_options import AccessOptions
+from listenctl.commands.serve.encryption_options import EncryptionOptions
 from listenctl.commands.serve.hook_options import HookOptions
 from listenctl.commands.serve.limit_options import LimitOptions
 from listenctl.commands.serve.log_options import LogOptions
@@ -23,7 +24,9 @@ service = partial(option, panel="Running as a service")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServerOptions(HookOptions, LimitOptions, AccessOptions, WorkerOptions, LogOptions, StorageOptions):
+class ServerOptions(
+    HookOptions, LimitOptions, AccessOptions, WorkerOptions, EncryptionOptions, LogOptions, StorageOptions
+):
     """Options of a server that may record."""
 
     host: Annotated[str, listening("Address to listen on", metavar="ADDRESS")] = defaults.HOST

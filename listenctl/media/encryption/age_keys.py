@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 from listenctl.errors import ListenctlError, UsageError
 
@@ -78,7 +78,7 @@ def read_identities(paths: Iterable[Path], ask_passphrase: Callable[[Path], str]
     return AgeIdentities(keys)
 
 
-def _import_pyrage(wanted_by: str) -> ModuleType:
+def _import_pyrage(wanted_by: str) -> Any:
     try:
         import pyrage
         import pyrage.passphrase
@@ -93,7 +93,7 @@ def _is_key(text: str) -> bool:
     return text.lower().startswith((_SECRET, "age1", "ssh-", "ecdsa-", "sk-")) or "-----BEGIN" in text
 
 
-def _read_recipient(pyrage: ModuleType, text: str, where: str) -> object:
+def _read_recipient(pyrage: Any, text: str, where: str) -> object:
     if _is_secret(text):
         # The key is not repeated, because the text ends up in logs.
         raise UsageError(
@@ -140,7 +140,7 @@ def _key_lines(data: bytes, name: object) -> Iterator[tuple[str, str]]:
             yield text, f"{name}, line {number}"
 
 
-def _read_identities(pyrage: ModuleType, data: bytes, path: Path) -> list[object]:
+def _read_identities(pyrage: Any, data: bytes, path: Path) -> list[object]:
     try:
         if data.lstrip().startswith(b"-----BEGIN"):
             return [pyrage.ssh.Identity.from_buffer(data)]

@@ -64,7 +64,7 @@ class AudioPipe:
             self.append_audio(bytes(block))
             length -= block
 
-    def insert_silence(self, at: int, length: int) -> None:
+    def insert_silence(self, at: int, length: int) -> None:  # noqa: ARG002
         raise ListenctlError(
             "has silence that was inserted before audio that is already written (--pauses fill); decrypt it to a file"
         )
@@ -203,8 +203,10 @@ class _Decryption:
         if missing:
             length = max(0, message.at - target.size)
             seconds = length / self._format.byte_rate
-            numbers = f"messages {self._next - 1 - missing} to {self._next - 2} are" if missing > 1 else (
-                f"message {self._next - 2} is"
+            numbers = (
+                f"messages {self._next - 1 - missing} to {self._next - 2} are"
+                if missing > 1
+                else (f"message {self._next - 2} is")
             )
             self._add_problem(f"{numbers} missing or damaged at {self._place()}; {seconds:.2f} s there are silence")
             self._undecrypted = 0

@@ -1,8 +1,8 @@
 """A recording that is encrypted while it grows: each write is a message that nothing after it can damage."""
 
 import os
-from contextlib import suppress
 from collections.abc import Sequence
+from contextlib import suppress
 
 from listenctl.media.encryption.age_keys import AgeRecipients
 from listenctl.media.encryption.encrypted_messages import (
@@ -49,7 +49,7 @@ class EncryptedFile(GrowingFile):
     def append_silence(self, length: int) -> None:
         self.insert_silence(self.size, length)
 
-    def reserve_space(self, at: int, length: int) -> None:
+    def reserve_space(self, at: int, length: int) -> None:  # noqa: ARG002 - silence takes the space of a message
         self._overhang = True
         os.posix_fallocate(self._fd, self._end, self._recipients.overhead)
 

@@ -118,7 +118,8 @@ class MessageReader:
 
     def _find_message(self) -> None:
         """Skip to the next message whose beginning is there, or to the end of the file."""
-        start = 1
+        here = _MESSAGE.match(self._buffer)
+        start = here.end() if here else 1
         while True:
             if found := _MESSAGE.search(self._buffer, start):
                 self._skip(found.start())

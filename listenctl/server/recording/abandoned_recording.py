@@ -7,6 +7,7 @@ from pathlib import Path
 
 from listenctl.errors import ListenctlError
 from listenctl.events import GapEvent, RecordingSavedEvent
+from listenctl.media.encryption.encrypted_messages import ENCRYPTED_EXTENSION
 from listenctl.media.files.kept_names import replace_file
 from listenctl.media.files.sidecar import MAX_SIDECAR_BYTES, Sidecar, SidecarAudio, SidecarClose
 from listenctl.media.files.wav_header import WavInfo, read_header
@@ -30,6 +31,10 @@ def finish_abandoned_recording(sidecar_path: Path, files: Sequence[Path], call: 
     The audio is what the headers count: it was written completely. What follows is cut off. Raises ListenctlError, or
     OSError, if the recording can't be read.
     """
+    if sidecar_path.name.endswith(ENCRYPTED_EXTENSION):
+        raise ListenctlError(
+            f"{sidecar_path}: only its recipients can complete it; `listenctl decrypt` gives the audio"
+        )
     sidecar = Sidecar.parse(sidecar_path.read_bytes()[:MAX_SIDECAR_BYTES])
     if sidecar is None or sidecar.audio is None:
         raise ListenctlError(f"{sidecar_path}: is no sidecar; the audio may be good")

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ async def record_call(home: Path, recipient: str, *options: str, kill: bool = Fa
             size = path.stat().st_size if path.exists() else 0
             await peer.send(binary(AUDIO[at : at + SECOND]))
             if kill:
-                await until(lambda size=size: path.exists() and path.stat().st_size >= size + SECOND)
+                await until(partial(has_size, path, size + SECOND))
         if kill:
             await server.end(signal.SIGKILL)
         else:
@@ -48,6 +49,10 @@ async def record_call(home: Path, recipient: str, *options: str, kill: bool = Fa
             assert (await server.status())[0] == 0
         await peer.close()
     return path
+
+
+def has_size(path: Path, size: int) -> bool:
+    return path.exists() and path.stat().st_size >= size
 
 
 def files_with(patterns: list[bytes], *folders: Path) -> list[Path]:

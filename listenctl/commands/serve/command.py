@@ -324,7 +324,7 @@ def record_settings(
         layout,
         fill=options.pauses == "fill",
         sync=read_sync(options.fsync),
-        recipients=read_encryption(options, parsed, dumping=options.dump is not None),
+        recipients=read_encryption(options, parsed, dumping=options.dump is not None, uploading=uploads is not None),
     )
 
 

@@ -26,7 +26,7 @@ class EncryptionOptions:
 
 
 def read_encryption(
-    options: EncryptionOptions, destination: "RecordingDestination", *, dumping: bool
+    options: EncryptionOptions, destination: "RecordingDestination", *, dumping: bool, uploading: bool
 ) -> "AgeRecipients | None":
     """Return who can read the recordings, None for all; raises UsageError if audio would be on disk unencrypted."""
     if not options.encrypt_to:
@@ -42,6 +42,11 @@ def read_encryption(
         raise UsageError(
             f"--encrypt-to records WAV only: {destination.kind} is converted from the finished recording, which only "
             "its recipients can read; convert it after `listenctl decrypt`"
+        )
+    if uploading:
+        raise UsageError(
+            "--encrypt-to records to a folder: an upload takes names and metadata of objects from the sidecar, which "
+            "only the recipients can read; copy the encrypted files with another program"
         )
     if dumping:
         raise UsageError("--dump would write the audio that --encrypt-to protects unencrypted; leave out one of them")

@@ -15,6 +15,7 @@ RECIPIENT = str(x25519.Identity.generate().to_public())
         (["record", "-", "--encrypt-to", RECIPIENT], "encrypt stdout with age itself"),
         (["record", "x.flac", "--encrypt-to", RECIPIENT], "flac is converted from the finished recording, which only"),
         (["record", "--format", "raw", "--encrypt-to", RECIPIENT], "raw is converted from the finished recording"),
+        (["record", "s3://calls/", "--encrypt-to", RECIPIENT], "--encrypt-to records to a folder: an upload takes"),
         (["record", "--dump", "d", "--encrypt-to", RECIPIENT], "--dump would write the audio that --encrypt-to"),
         (["record", "--encrypt-to", "age1nonsense"], "'age1nonsense' can't be used as a recipient"),
         (["record", "--encrypt-to", "keys.txt"], "--encrypt-to keys.txt: can't be read: No such file"),

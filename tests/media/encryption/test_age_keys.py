@@ -75,9 +75,9 @@ def test_a_key_with_a_passphrase_asks_for_it(tmp_path: Path, key: Path) -> None:
     protected.write_bytes(passphrase.encrypt(key.read_bytes(), "words"))
     message = read_recipients([public(key)]).encrypt(b"secret")
 
-    assert read_identities([protected], lambda path: "words").decrypt(message) == b"secret"
+    assert read_identities([protected], lambda _: "words").decrypt(message) == b"secret"
     with pytest.raises(ListenctlError, match=r"key\.age: can't be decrypted with this passphrase"):
-        read_identities([protected], lambda path: "others")
+        read_identities([protected], lambda _: "others")
 
 
 def test_a_secret_key_as_recipient_is_refused_and_never_repeated(key: Path) -> None:

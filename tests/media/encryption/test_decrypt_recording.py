@@ -95,7 +95,7 @@ def test_an_encrypted_recording_has_no_audio_in_plain(tmp_path: Path, recipients
     data = record(tmp_path / "a.wav", recipients, audio).read_bytes()
 
     assert not any(audio[at : at + 16] in data for at in range(0, len(audio), 16))
-    assert os.listdir(tmp_path) == ["a.wav.age"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav.age"]
     assert data.startswith(FIRST_LINE)
     assert data.endswith(LAST_LINE)
 
@@ -178,7 +178,7 @@ def test_another_key_decrypts_nothing_and_leaves_nothing(tmp_path: Path, recipie
     with pytest.raises(ListenctlError, match=r"a\.wav\.age: can't be decrypted with this key"):
         decrypt_recording(path, keys, tmp_path / "out.wav")
 
-    assert os.listdir(tmp_path) == ["a.wav.age"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav.age"]
 
 
 def test_nothing_is_overwritten(tmp_path: Path, recipients: AgeRecipients) -> None:

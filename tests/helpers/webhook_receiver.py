@@ -4,7 +4,7 @@ import json
 import ssl
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import SimpleQueue
@@ -63,6 +63,11 @@ def receiving_webhooks(
             assert verified == json.loads(sent)
             receiver.received.put(ReceivedWebhook(self.path, fields, verified))
             receiver.gate.wait(LIMIT)
+            # A sender that was ended waits no more.
+            with suppress(ConnectionError):
+                self._answer()
+
+        def _answer(self) -> None:
             self.send_response(receiver.statuses.pop(0) if receiver.statuses else 204)
             for name, value in receiver.headers.items():
                 self.send_header(name, value)

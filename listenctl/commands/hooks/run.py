@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 from listenctl.background_task import background_task
-from listenctl.commands.serve.hook_options import command_target, read_secrets, webhook_target
+from listenctl.commands.serve.hook_options import read_secrets, webhook_target
+from listenctl.commands.serve.responder_options import split_command
 from listenctl.errors import ExitStatus, ListenctlError, UsageError
 from listenctl.json_lines import json_line
+from listenctl.server.hooks.command_target import CommandTarget
 from listenctl.server.hooks.dead_letter_file import DeadLetterFile
 from listenctl.server.hooks.hook_delivery import HookDelivery, HookKind, HookTarget
 from listenctl.server.hooks.hook_queue import HookQueue
@@ -80,7 +82,10 @@ def _find_targets(
         )
     secrets = read_secrets(secret_file) if HookKind.WEBHOOK in kinds else None
     return {
-        (kind, address): webhook_target(address, secrets) if kind is HookKind.WEBHOOK else command_target(address)
+        (kind, address): webhook_target(address, secrets)
+        if kind is HookKind.WEBHOOK
+        # A program that is missing fails as any other does, and must not keep events from other targets.
+        else CommandTarget(split_command(address, "--on-event"))
         for kind, address in addresses
     }
 

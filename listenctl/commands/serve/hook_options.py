@@ -32,7 +32,7 @@ class HookOptions(GivenOptions):
         Path | None, hooks(f"File with the secret that signs webhooks [default: ${SECRET_VARIABLE}]")
     ] = None
     on_event: Annotated[
-        list[str] | None, hooks("Run this for events of calls; it reads each on stdin; repeatable", metavar="COMMAND")
+        str | None, hooks("Run this for each event of calls, which it reads on stdin", metavar="COMMAND")
     ] = None
     hook_events: Annotated[
         str | None, hooks("Only these events, such as recording-saved,recording-failed", metavar="KIND,...")
@@ -42,20 +42,21 @@ class HookOptions(GivenOptions):
 
 def read_hooks(options: HookOptions) -> "HookSettings | None":
     """Return what gets events, None for nothing; raises UsageError if an option can't be used."""
-    if not options.webhook and not options.on_event:
+    if not options.webhook and options.on_event is None:
         for name in ("webhook_secret_file", "hook_events", "dead_letters"):
             if name in options.given:
                 raise UsageError(f"--{option_name(name)} needs --webhook or --on-event")
         return None
+    from listenctl.commands.serve.responder_options import read_command
+    from listenctl.server.hooks.command_target import CommandTarget
     from listenctl.server.hooks.dead_letter_file import DeadLetterFile
     from listenctl.server.hooks.server_hooks import HookSettings
 
     events = _read_events(options.hook_events)
     secrets = read_secrets(options.webhook_secret_file) if options.webhook else None
-    targets = [
-        *(webhook_target(url, secrets) for url in options.webhook or ()),
-        *(command_target(command) for command in options.on_event or ()),
-    ]
+    targets: list[HookTarget] = [webhook_target(url, secrets) for url in options.webhook or ()]
+    if options.on_event is not None:
+        targets.append(CommandTarget(read_command(options.on_event, "--on-event")))
     dead_letters = DeadLetterFile(options.dead_letters)
     dead_letters.create()
     return HookSettings(
@@ -97,13 +98,6 @@ def webhook_target(url: str, secrets: "SigningSecrets | None") -> "HookTarget":
     from listenctl.server.hooks.webhook_target import WebhookTarget
 
     return WebhookTarget(url, secrets or read_secrets(None))
-
-
-def command_target(command: str) -> "HookTarget":
-    from listenctl.commands.serve.responder_options import read_command
-    from listenctl.server.hooks.command_target import CommandTarget
-
-    return CommandTarget(read_command(command, "--on-event"))
 
 
 def _read_events(text: str | None) -> frozenset[str]:

@@ -118,12 +118,17 @@ def read_command(text: str, option: str) -> list[str]:
     """
     from shutil import which
 
+    command = split_command(text, option)
+    if which(command[0]) is None:
+        raise UsageError(f"{option} {text!r}: there is no executable program {command[0]!r}")
+    return command
+
+
+def split_command(text: str, option: str) -> list[str]:
     try:
         command = shlex.split(text)
     except ValueError as exc:
         raise UsageError(f"{option} {text!r}: {str(exc).lower()}") from exc
     if not command:
         raise UsageError(f"{option} needs a command, such as {option} 'python agent.py'")
-    if which(command[0]) is None:
-        raise UsageError(f"{option} {text!r}: there is no executable program {command[0]!r}")
     return command

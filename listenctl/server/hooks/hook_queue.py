@@ -161,7 +161,8 @@ class HookQueue:
         self._line_up(delivery)
 
     def _note_success(self) -> None:
-        if self._failing:
+        # Not before all that failed was taken: one that fails now and then would be reported for each event.
+        if self._failing and not self._timers:
             self._failing = False
             self._report("hook-recovered", f"{self.target.shown} takes events again")
 
@@ -174,7 +175,7 @@ class HookQueue:
             self._close(failure.problem)
         if not self._failing:
             self._failing = True
-            then = "it gets no more events" if failure.gone else "events for it wait and are sent again"
+            then = "it gets no more events" if failure.gone else "events for it wait and are tried again"
             self._report("hook-failed", f"{self.target.shown}: {failure.problem}; {then}")
 
     def _close(self, reason: str) -> None:

@@ -116,22 +116,19 @@ class ServerHooks:
             self._warn("hook-undelivered", f"{count_noun(written, 'event')} not taken, {self._where}")
 
     def describe_metrics(self) -> Iterator[MetricFamily]:
-        waiting = sum(self.counts("waiting").values())
+        waiting = sum(queue.waiting for queue in self.queues)
         yield Gauge("hooks_waiting", "Events that wait for webhooks and commands", waiting)
-        for name, help_text in (
-            ("delivered", "Events that webhooks and commands have taken"),
-            ("retried", "Further attempts to deliver an event"),
-            ("failed", "Events that became dead letters after they were attempted"),
-            ("dropped", "Events that became dead letters at once, because too many waited"),
-        ):
-            yield LabelledTotal(f"hooks_{name}", help_text, "kind", self.counts(name))
 
-    def counts(self, name: str) -> dict[str, float]:
-        """Return the sum of a count of the queues for each kind of target."""
-        totals = dict.fromkeys((str(kind) for kind in HookKind), 0.0)
-        for queue in self.queues:
-            totals[str(queue.target.kind)] += getattr(queue, name)
-        return totals
+        def total(name: str, help_text: str, count: Callable[[HookQueue], int]) -> LabelledTotal:
+            by_kind = dict.fromkeys(map(str, HookKind), 0.0)
+            for queue in self.queues:
+                by_kind[str(queue.target.kind)] += count(queue)
+            return LabelledTotal(f"hooks_{name}", help_text, "kind", by_kind)
+
+        yield total("delivered", "Events that were taken", lambda queue: queue.delivered)
+        yield total("retried", "Further attempts to deliver an event", lambda queue: queue.retried)
+        yield total("failed", "Events that were attempted and became dead letters", lambda queue: queue.failed)
+        yield total("dropped", "Events that became dead letters at once", lambda queue: queue.dropped)
 
     @property
     def _where(self) -> str:

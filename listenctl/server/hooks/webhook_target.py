@@ -58,7 +58,7 @@ class WebhookTarget:
             try:
                 connection.request("POST", self._resource, delivery.body, headers)
                 response = connection.getresponse()
-            except (OSError, http.client.HTTPException) as exc:
+            except (OSError, http.client.HTTPException, UnicodeError) as exc:
                 return HookFailure(_describe_problem(exc), unreachable=True)
             body = b""
             with suppress(OSError, http.client.HTTPException):

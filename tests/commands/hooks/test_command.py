@@ -113,6 +113,28 @@ def test_a_command_runs_again_but_not_from_a_file_that_others_can_write(tmp_path
     assert run.returncode == 0
 
 
+def test_a_program_that_is_missing_does_not_keep_events_from_others(tmp_path: Path, dead: DeadLetterFile) -> None:
+    add_letters(dead, "/nowhere/notify now", "a", kind=HookKind.COMMAND)
+    with receiving_webhooks() as receiver:
+        add_letters(dead, receiver.url, "b")
+        run = retry(tmp_path)
+
+    assert (run.returncode, run.stdout) == (1, "1 event delivered, 1 left\n")
+    assert run.stderr == "listenctl: /nowhere/notify now: it can't be started: No such file or directory\n"
+
+
+async def test_what_is_interrupted_stays_in_the_file(tmp_path: Path, dead: DeadLetterFile) -> None:
+    with receiving_webhooks() as receiver:
+        receiver.gate.clear()
+        add_letters(dead, receiver.url, "a", "b")
+        async with service("hooks", "retry", "--webhook-secret-file", "secret", home=tmp_path) as run:
+            await asyncio.to_thread(receiver.take, 2)
+            status, _ = await run.end(signal.SIGINT)
+
+    assert status == 130
+    assert [json.loads(line)["attempts"] for line in dead.read()] == [10, 10]
+
+
 def test_nothing_is_sent_without_file_or_secret(tmp_path: Path) -> None:
     missing = refusal("hooks", "retry", "none", home=tmp_path)
     add_letters(DeadLetterFile(tmp_path / "dead"), "http://127.0.0.1:1/", "a")

@@ -26,7 +26,7 @@ def test_without_a_target_there_are_no_hooks_and_no_file() -> None:
 
 
 def test_targets_get_all_events_by_default() -> None:
-    hooks = read_hooks(ServeOptions(webhook=["http://a/", "https://b/?token=x"], on_event=["sh -c 'exit 0'"]))
+    hooks = read_hooks(ServeOptions(webhook=["http://a/", "https://b/?token=x"], on_event="sh -c 'exit 0'"))
 
     assert hooks is not None
     assert [(target.kind, target.shown) for target in hooks.targets] == [
@@ -39,7 +39,7 @@ def test_targets_get_all_events_by_default() -> None:
 
 
 def test_events_can_be_chosen() -> None:
-    hooks = read_hooks(ServeOptions(on_event=["true"], hook_events="recording-saved, recording-failed"))
+    hooks = read_hooks(ServeOptions(on_event="true", hook_events="recording-saved, recording-failed"))
 
     assert hooks is not None
     assert hooks.events == {"recording-saved", "recording-failed"}
@@ -75,11 +75,11 @@ def test_secrets_are_read_again_and_stay_if_they_cannot_be(tmp_path: Path) -> No
     ("options", "problem"),
     [
         (ServeOptions(hook_events="dtmf", given=frozenset({"hook_events"})), "--hook-events needs --webhook or"),
-        (ServeOptions(on_event=["true"], hook_events="saved"), "'saved' is none of call-started, dtmf, "),
-        (ServeOptions(on_event=["no-such-program -x"]), "--on-event 'no-such-program -x': there is no executable"),
-        (ServeOptions(on_event=["'"]), '--on-event "\'": no closing quotation'),
+        (ServeOptions(on_event="true", hook_events="saved"), "'saved' is none of call-started, dtmf, "),
+        (ServeOptions(on_event="no-such-program -x"), "--on-event 'no-such-program -x': there is no executable"),
+        (ServeOptions(on_event="'"), '--on-event "\'": no closing quotation'),
         (ServeOptions(webhook=["http://a/"], webhook_secret_file=Path("none")), "none: can't read the secret of"),
-        (ServeOptions(on_event=["true"], dead_letters=Path("no/dead")), "no/dead: dead letters of hooks can't be"),
+        (ServeOptions(on_event="true", dead_letters=Path("no/dead")), "no/dead: dead letters of hooks can't be"),
     ],
 )
 def test_what_cannot_work_is_refused(options: ServeOptions, problem: str) -> None:
@@ -94,4 +94,4 @@ def test_a_webhook_needs_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(UsageError, match=r"set LISTENCTL_WEBHOOK_SECRET .*openssl rand"):
         read_hooks(ServeOptions(webhook=["http://a/"]))
-    assert read_hooks(ServeOptions(on_event=["true"])) is not None
+    assert read_hooks(ServeOptions(on_event="true")) is not None

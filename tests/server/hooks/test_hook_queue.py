@@ -185,7 +185,7 @@ async def test_what_is_too_much_is_given_up_at_once() -> None:
     assert small.counts["waiting"] == 1
 
 
-async def test_a_target_that_fails_is_reported_once_and_again_when_it_takes_events() -> None:
+async def test_a_target_that_fails_is_reported_once_and_again_when_it_has_taken_all_that_failed() -> None:
     target = ScriptedTarget([FAILED, FAILED, UNREACHABLE])
     async with queued(target) as run:
         run.add("a1", "b1")
@@ -194,7 +194,7 @@ async def test_a_target_that_fails_is_reported_once_and_again_when_it_takes_even
         run.add("c1")
         await asyncio.sleep(HOURS)
 
-    failed = ("hook-failed", f"http://h/: {FAILED.problem}; events for it wait and are sent again")
+    failed = ("hook-failed", f"http://h/: {FAILED.problem}; events for it wait and are tried again")
     recovered = ("hook-recovered", "http://h/ takes events again")
     assert run.warnings == [failed, recovered, failed, recovered]
 

@@ -69,7 +69,7 @@ class StderrLog:
             self._pass_on({name: shorten_numbers(report[name], name) for name in report} if self._redact else report)
 
     @contextmanager
-    def logging(self, reporter: Reporter, kinds: Container[str]) -> Iterator[None]:
+    def logging_events(self, reporter: Reporter, kinds: Container[str]) -> Iterator[None]:
         """Log events of these ``kinds``, and all records, while the block runs."""
         level = self._settings.level
         reporter.add_sink(self.take_event, frozenset(name for name in events_from(level) if name in kinds))
@@ -114,7 +114,7 @@ class _LogRecords(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         raised = record.exc_info and self._traceback.formatException(record.exc_info)
         event = LogEvent(
-            level=record.levelname.lower() if record.levelname in LogLevel.__members__ else "error",
+            level=max((level for level in LogLevel if level <= record.levelno), default=LogLevel.DEBUG).name.lower(),
             logger=record.name,
             detail=record.getMessage()[:MAX_TEXT],
             exception=raised[-MAX_TRACEBACK:] if raised else None,
@@ -126,7 +126,8 @@ class _LogRecords(logging.Handler):
         try:
             self._loop.call_soon_threadsafe(self._take_event, report)
         except RuntimeError:  # The loop has ended.
-            (logging.lastResort or self).handle(record)
+            if logging.lastResort is not None:
+                logging.lastResort.handle(record)
 
 
 @asynccontextmanager
@@ -149,7 +150,7 @@ async def displayed_events(
     if has_view and can_draw(sys.stderr, os.environ):
         view = make_view(TextStyle.of_stream(sys.stderr, os.environ))
         async with view.drawn():
-            with StderrLog(settings, view.add_event).logging(reporter, drawn):
+            with StderrLog(settings, view.add_event).logging_events(reporter, drawn):
                 yield view.close
         return
     with logged_lines(reporter, settings, LOGGED_EVENTS):
@@ -163,7 +164,7 @@ def logged_lines(reporter: Reporter, settings: LogSettings, kinds: Container[str
     writer = LineWriter(sys.stderr.fileno(), sys.stderr.encoding)
     log = StderrLog(settings, lambda report: writer.write(format_log_line(report, settings.format, style)))
     try:
-        with log.logging(reporter, kinds):
+        with log.logging_events(reporter, kinds):
             yield
     finally:
         writer.close()

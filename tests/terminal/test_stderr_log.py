@@ -93,6 +93,17 @@ async def test_records_of_libraries_are_lines_of_the_same_format(capfd: pytest.C
     assert (line["detail"], line["exception"], line["call"]) == ("odd: a\nb", None, None)
 
 
+@pytest.mark.parametrize(("number", "level"), [(50, "error"), (45, "error"), (35, "warning"), (30, "warning")])
+async def test_a_record_has_the_level_that_its_own_reaches(
+    number: int, level: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (line,) = await logged(
+        capfd, LogSettings(LogFormat.JSON), lambda _: logging.getLogger("some.library").log(number, "odd")
+    )
+
+    assert line["level"] == level
+
+
 async def test_a_fault_in_a_call_names_the_call_and_has_its_traceback(capfd: pytest.CaptureFixture[str]) -> None:
     def act(_: Reporter) -> None:
         try:

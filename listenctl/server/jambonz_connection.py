@@ -361,6 +361,7 @@ class JambonzConnection:
 
     def _catch_up(self, data: bytes | None, now: float) -> None:
         """Judge what has arrived by ``now``; ``data`` is the last read."""
+        self._frame_rate.catch_up()
         if (unobserved := self._schedule.catch_up(now)) and self._call is not None:
             self._call.session.ledger.add_unobserved(unobserved)
         if data == b"":
@@ -382,7 +383,7 @@ class JambonzConnection:
         self._schedule.fall_behind(now)
         # What has arrived waits for us, such as for our disk; the peer's pongs may be in it.
         self._keep_alive.note_data(now)
-        if self._call is not None and not self._closing.by and self._frame_rate.is_flooded(now):
+        if self._call is not None and not self._closing.by and self._frame_rate.fall_behind(now):
             self.report_violation("frame-flood", f"the peer sent {FLOOD}; the call is closed")
             self._fail(CloseCode.POLICY_VIOLATION, FLOOD, now)
 

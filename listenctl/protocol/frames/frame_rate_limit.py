@@ -6,6 +6,9 @@ takes ``FRAMES_PER_TURN`` of one peer. Small frames, which carry hardly any audi
 beyond ``FRAME_RATE`` a peer is read more slowly, and a peer that keeps it up for ``FLOOD_AFTER`` floods. Jambonz sends
 at most a hundred frames of audio and fifty marks a second. A replay at higher speed brings more of both in the same
 time, so audio explains some more.
+
+A server that is busy, with other floods as well, reads a peer at less than the rate, and can't know how fast it sends.
+A peer whose frames then never come to an end floods, too.
 """
 
 FRAMES_PER_TURN = 256
@@ -21,6 +24,8 @@ SAVED_SECONDS = 5.0
 MOST_SAVED = FRAME_RATE * SAVED_SECONDS
 FLOOD_AFTER = 5.0
 """Seconds for which a peer may exceed the rate, without a pause, before it floods."""
+BACKLOG_AFTER = 3 * FLOOD_AFTER
+"""Seconds for which more frames may always be waiting, if nearly all of those that were read are small."""
 SMALL_FRAME = 64
 """Bytes below which a binary frame is small: 10 ms of audio have at least 160."""
 
@@ -28,7 +33,7 @@ SMALL_FRAME = 64
 class FrameRateLimit:
     """Bound the small frames of one peer; ``now`` is in seconds on any clock."""
 
-    __slots__ = ("_exceeded_since", "_left", "_most", "_rate", "_updated_at")
+    __slots__ = ("_behind_since", "_exceeded_since", "_left", "_most", "_rate", "_unexplained", "_updated_at")
 
     def __init__(self, now: float, rate: float = FRAME_RATE) -> None:
         self._rate = rate
@@ -36,11 +41,15 @@ class FrameRateLimit:
         self._left = self._most
         self._updated_at = now
         self._exceeded_since: float | None = None
+        self._behind_since: float | None = None
+        self._unexplained = 0.0  # small frames since then that audio doesn't explain
 
     def add_frames(self, frames: int, now: float, audio: int = 0) -> None:
         """Count small frames that arrived with ``audio`` bytes of audio."""
         self._refill(now, audio)
         self._left -= frames
+        if self._behind_since is not None:
+            self._unexplained += frames - audio / AUDIO_OF_FRAME
         if self._left <= 0 and self._exceeded_since is None:
             self._exceeded_since = now
 
@@ -50,6 +59,17 @@ class FrameRateLimit:
             return True
         self._refill(now)
         return self._left > 0
+
+    def fall_behind(self, now: float) -> bool:
+        """Record that more of the peer waits than may be read now; return whether it floods."""
+        if self._behind_since is None:
+            self._behind_since, self._unexplained = now, 0.0
+        endless = now - self._behind_since >= BACKLOG_AFTER and self._unexplained > self._most
+        return endless or self.is_flooded(now)
+
+    def catch_up(self) -> None:
+        """Record that all that has arrived is read."""
+        self._behind_since = None
 
     def is_flooded(self, now: float) -> bool:
         self._refill(now)

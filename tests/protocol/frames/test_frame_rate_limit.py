@@ -2,6 +2,7 @@ import pytest
 
 from listenctl.protocol.frames.frame_rate_limit import (
     AUDIO_OF_FRAME,
+    BACKLOG_AFTER,
     FLOOD_AFTER,
     FRAME_RATE,
     MOST_SAVED,
@@ -40,6 +41,32 @@ def test_a_flood_is_known_after_some_seconds_however_slowly_it_is_read(rate: flo
 
     assert seconds is not None
     assert FLOOD_AFTER < seconds < 3 * FLOOD_AFTER
+
+
+@pytest.mark.parametrize(
+    ("small", "audio", "flooded"),
+    [(500, 0, True), (500, 16_000, False), (100, 0, False)],
+    ids=["only small", "with audio", "few"],
+)
+def test_a_peer_that_a_busy_server_reads_slowly_floods_if_its_small_frames_never_end(
+    small: int, audio: int, flooded: bool
+) -> None:
+    limit = FrameRateLimit(0.0)
+    found = []
+    for second in range(round(BACKLOG_AFTER) + 1):
+        limit.add_frames(small, float(second), audio)
+        found.append(limit.fall_behind(float(second)))
+
+    assert found == [False] * (len(found) - 1) + [flooded]
+
+
+def test_a_peer_that_is_read_to_the_end_now_and_then_does_not_flood() -> None:
+    limit = FrameRateLimit(0.0)
+    for second in range(100):
+        limit.add_frames(900, float(second))
+        assert not limit.fall_behind(float(second))
+        if second % 5 == 0:
+            limit.catch_up()
 
 
 def test_another_rate_can_be_chosen() -> None:

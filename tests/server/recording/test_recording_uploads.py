@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.cli import Service, service
+from tests.helpers.cli import Service, listenctl_beside, service
 from tests.helpers.frames import HANDSHAKE, binary, close, text
 from tests.helpers.object_storage import S3Server, s3_server
 from tests.helpers.server import Event, Peer, until
@@ -122,6 +123,28 @@ async def test_what_is_not_uploaded_at_the_end_is_reported_with_its_place(tmp_pa
     assert failed["path"] == str(tmp_path / "spool" / "CS-1.wav")
     assert failed["reason"].startswith("it is not in object storage: s3://calls: ")
     assert (tmp_path / "spool" / "CS-1.wav").read_bytes()[80:] == AUDIO
+
+
+async def test_the_portal_finds_the_recording_of_a_call_that_jambonz_records(tmp_path: Path, s3: S3Server) -> None:
+    (tmp_path / "credentials").write_text("recorder:pass-word\n")
+    (tmp_path / "credentials").chmod(0o600)
+    env = {**s3.environ, "LISTENCTL_AUTH": "recorder:pass-word"}
+    arguments = record(tmp_path, s3, "--layout", "jambonz", "--once", dest="s3://calls/")
+    async with service(*arguments, home=tmp_path, env=env) as server:
+        url = f"ws://127.0.0.1:{(await server.started())['port']}/record/s3_compatible"
+        caller = ["call", url, "--kind", "record", "--duration", "1", "--dtmf", "0.5:7", "--auth-file", "credentials"]
+        called = await listenctl_beside(*caller, home=tmp_path)
+        event = await server.next("recording-saved")
+        status, _ = await server.status()
+
+    ended = datetime.now(UTC)
+    days = {f"{day:%Y/%m/%d}" for day in (ended - timedelta(minutes=1), ended)}
+    key = event["url"].removeprefix("s3://calls/")
+    sidecar = json.loads(s3.read(key.replace(".wav", ".json")))
+    assert (called.returncode, status) == (0, 0), called.stderr
+    assert key in {f"{day}/{event['call_sid']}.wav" for day in days}
+    assert (sidecar["audio"]["channels"], sidecar["target"]) == (2, "/record/s3_compatible")
+    assert [entry["digit"] for entry in sidecar["events"] if entry["event"] == "dtmf"] == ["7"]
 
 
 async def test_options_of_object_storage_need_it(tmp_path: Path, s3: S3Server) -> None:

@@ -9,6 +9,7 @@ long as a tone may still turn out to have begun in it.
 from typing import TYPE_CHECKING, Self
 
 from listenctl.media.dtmf_windows import DTMF_HERTZ, HOP, WINDOW_HOPS, DigitLimits, DtmfWindows
+from listenctl.media.sources.tones import DTMF_HIGH_HZ
 from listenctl.protocol.audio import AudioFormat
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ _LIMITS = DigitLimits(max_deviation=0.03, twist_db=(-14.0, 10.0), min_level_db=-
 # Windows in a row that show the same digit.
 _NEEDED = 3
 _MARGIN_HOPS = 2
-MIN_MASKED_RATE = 4000
-"""Hz; at lower rates the high tones of the digits can't be represented, so there is no digit."""
+MIN_MASKED_RATE = 2 * min(DTMF_HIGH_HZ)
+"""Hz; at lower rates not even the lowest high tone can be represented, so there is no digit."""
 
 
 class DtmfMask:

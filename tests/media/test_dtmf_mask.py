@@ -85,6 +85,16 @@ def test_no_detector_hears_any_of_the_keys(sample_rate: int, level_db: float, se
     assert heard_by_us(masked, sample_rate) == heard_by_multimon(masked, sample_rate) == ""
 
 
+@pytest.mark.parametrize("sample_rate", [3300, 4000, 11025, 48000])
+def test_keys_at_unusual_rates_are_silenced(sample_rate: int) -> None:
+    audio = keys_in_silence(sample_rate, LOUD)
+    assert heard_by_us(audio, sample_rate) == DTMF_KEYS
+
+    masked = mask(audio, sample_rate)
+
+    assert heard_by_us(masked, sample_rate) == heard_by_multimon(masked, sample_rate) == ""
+
+
 def test_keys_that_are_too_short_or_too_low_for_us_are_silenced_as_well() -> None:
     audio = np.concatenate([keys_in_silence(8000, -41.0), keys_in_silence(8000, LOUD, seconds=0.025)])
     assert heard_by_us(audio, 8000) == ""

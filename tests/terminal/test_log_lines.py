@@ -4,6 +4,8 @@ import json
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from listenctl.events import (
     CallIdentity,
@@ -66,6 +68,17 @@ def test_what_a_peer_sent_is_whole_in_logfmt() -> None:
     fields = fields_of(log_line(MarkEvent(name=HOSTILE, result=""), LogFormat.LOGFMT))
 
     assert (fields["name"], fields["result"], fields["level"]) == (HOSTILE, "", "info")
+
+
+@given(st.text())
+def test_any_text_is_in_one_line_and_can_be_read_back(sent: str) -> None:
+    event = MarkEvent(name=sent, result=sent[::-1])
+
+    logfmt, as_json = log_line(event, LogFormat.LOGFMT), log_line(event, LogFormat.JSON)
+
+    assert len(logfmt.splitlines()) == len(as_json.splitlines()) == 1
+    assert [fields_of(logfmt)[name] for name in ("name", "result")] == [sent, sent[::-1]]
+    assert [json.loads(as_json)[name] for name in ("name", "result")] == [sent, sent[::-1]]
 
 
 @pytest.mark.parametrize(

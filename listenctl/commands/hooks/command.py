@@ -11,7 +11,7 @@ from listenctl.commands.serve.hook_options import DEAD_LETTERS, SECRET_VARIABLE
 from listenctl.commands.shared_options import run_async, with_options
 
 
-class HookAction(StrEnum):
+class DeadLetterAction(StrEnum):
     RETRY = "retry"
 
 
@@ -19,7 +19,7 @@ class HookAction(StrEnum):
 class DeadLetterOptions:
     """What to send again."""
 
-    action: Annotated[HookAction, typer.Argument(help="retry")]
+    action: Annotated[DeadLetterAction, typer.Argument(help="retry")]
     file: Annotated[Path, typer.Argument(help="File of --dead-letters", envvar="LISTENCTL_DEAD_LETTERS")] = DEAD_LETTERS
     webhook_secret_file: Annotated[
         Path | None, typer.Option(help=f"File with the secret that signs webhooks [default: ${SECRET_VARIABLE}]")

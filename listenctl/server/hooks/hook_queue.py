@@ -175,8 +175,12 @@ class HookQueue:
             self._close(failure.problem)
         if not self._failing:
             self._failing = True
-            then = "it gets no more events" if failure.gone else "events for it wait and are tried again"
-            self._report("hook-failed", f"{self.target.shown}: {failure.problem}; {then}")
+            self._report("hook-failed", f"{self.target.shown}: {failure.problem}; {self._describe_future(failure)}")
+
+    def _describe_future(self, failure: HookFailure) -> str:
+        if failure.gone:
+            return "it gets no more events"
+        return "events for it become dead letters" if self._ending else "events for it wait and are tried again"
 
     def _close(self, reason: str) -> None:
         """Attempt nothing any more."""

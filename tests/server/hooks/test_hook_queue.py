@@ -225,6 +225,16 @@ async def test_the_end_does_not_wait_for_a_slow_target() -> None:
     assert run.counts["waiting"] == 0
 
 
+async def test_a_failure_at_the_end_is_not_tried_again() -> None:
+    target = ScriptedTarget(always=FAILED, seconds=1.0)
+    async with queued(target) as run:
+        run.add("a1")
+        await run.queue.finish(10.0)
+
+    assert run.warnings == [("hook-failed", f"http://h/: {FAILED.problem}; events for it become dead letters")]
+    assert run.lost == [("a1", 1, FAILED.problem)]
+
+
 async def test_the_end_waits_only_once_for_a_target_that_cannot_be_reached() -> None:
     target = ScriptedTarget(always=UNREACHABLE, seconds=10.0, at_once=1)
     async with queued(target) as run:

@@ -94,8 +94,13 @@ def write_message(text: str) -> None:
     """Write a message, which may quote a peer or a file, to stderr, if that is possible."""
     from listenctl.terminal.printable_text import printable
 
+    write_to_stderr(wrapped_text(sys.stderr, f"listenctl: {printable(text)}"))
+
+
+def write_to_stderr(line: str) -> None:
+    """Write a line to stderr at once, if that is possible."""
     try:
-        write_text_line(sys.stderr, f"listenctl: {printable(text)}")
+        write_line(sys.stderr, line)
         sys.stderr.flush()
     except OSError:
         _silence(sys.stderr)

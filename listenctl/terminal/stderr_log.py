@@ -25,7 +25,7 @@ from listenctl.terminal.log_lines import LogFormat, format_log_line
 from listenctl.terminal.peer_line_limit import PERIOD, LoggedPeer, PeerLineLimit
 from listenctl.terminal.printable_text import TextStyle
 from listenctl.terminal.screen import can_draw
-from listenctl.terminal.standard_streams import write_line, write_message
+from listenctl.terminal.standard_streams import write_message, write_to_stderr
 
 MAX_TRACEBACK = 16 * 1024
 
@@ -48,8 +48,7 @@ def problem_writer(log_format: LogFormat) -> Callable[[str], None]:
 
     def write(text: str) -> None:
         event = LogEvent(level="error", logger="listenctl", detail=text, exception=None)
-        write_line(sys.stderr, format_log_line(describe_event(event, time()), log_format, TextStyle(color=False)))
-        sys.stderr.flush()
+        write_to_stderr(format_log_line(describe_event(event, time()), log_format, TextStyle(color=False)))
 
     return write
 

@@ -134,7 +134,7 @@ class StatsdLines:
         in_ms = name.removesuffix("_seconds") + "_ms"
         shown, total = (in_ms, round(value * 1000)) if name.endswith("_seconds") else (name, int(value))
         added = self._added(name, tag, total)
-        if added:
+        if added > 0:
             yield self._line(shown, str(added), "c", tag)
 
     def _describe_durations(self, name: str, counts: DurationCounts) -> Iterator[str]:

@@ -1,12 +1,15 @@
 """A server that sends its telemetry, as users run it."""
 
+import re
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.cli import listenctl_beside, refusal, service
 from tests.helpers.otlp_collector import attributes, collecting
+from tests.helpers.statsd_daemon import StatsdDaemon
 
 
 async def test_a_call_is_a_span_in_the_trace_of_jambonz(tmp_path: Path) -> None:
@@ -42,6 +45,22 @@ async def test_a_collector_that_is_gone_costs_no_call(tmp_path: Path) -> None:
     assert (call.returncode, status, said) == (0, 0, "")
     assert warning["rule"] == "otlp-failed"
     assert warning["detail"].startswith("spans can't be sent to http://127.0.0.1:1/v1/traces: Connection refused")
+
+
+async def test_workers_send_spans_and_their_parent_the_metrics_of_all(tmp_path: Path) -> None:
+    with collecting() as collector, closing(StatsdDaemon()) as daemon:
+        options = ["--port", "0", "--json", "--otlp", collector.url, "--statsd", f"127.0.0.1:{daemon.port}"]
+        async with service("serve", "--workers", "2", *options, home=tmp_path) as server:
+            started = await server.started()
+            for _ in range(2):
+                await listenctl_beside("call", started["url"], "--duration", "0.2", "--quiet", home=tmp_path)
+                await server.next("call-ended")
+            status, said = await server.end()
+        lines = await daemon.lines()
+
+    assert (status, said) == (0, "")
+    assert len(collector.spans) == 2
+    assert sum(int(added) for added in re.findall(r"^listenctl\.calls:(\d+)\|c", "\n".join(lines), re.MULTILINE)) == 2
 
 
 @pytest.mark.parametrize("url", ["collector:4318", "grpc://host:4317", "http://", "http://host:x", "http://host:0"])

@@ -1,10 +1,8 @@
 """Metrics for a StatsD daemon: what it receives, and what happens without one."""
 
-import asyncio
 import re
 import socket
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -31,37 +29,12 @@ from listenctl.server.telemetry.statsd import (
 )
 from tests.helpers.cli import refusal, service
 from tests.helpers.frames import binary, close, text
-from tests.helpers.server import LIMIT, running
+from tests.helpers.server import running
 from tests.helpers.simulated_time import simulated_loop
+from tests.helpers.statsd_daemon import StatsdDaemon
 
 METADATA = text('{"sampleRate":8000,"callSid":"secret-sid","from":"+15550001"}')
 LINE = re.compile(r"listenctl\.(\w+):([\d.]+)\|(c|g|ms)(?:\|@([\d.]+))?\|#([\w:.,-]+)")
-
-
-class Daemon:
-    """A socket that receives what a StatsD daemon would."""
-
-    def __init__(self, port: int = 0) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", port))
-        self._socket.setblocking(False)
-        self.port: int = self._socket.getsockname()[1]
-
-    async def lines(self) -> list[str]:
-        """Wait for a datagram, and return the lines of all that have come."""
-        datagrams = [await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self._socket, 65536), LIMIT)]
-        datagrams += self.waiting()
-        return [line for datagram in datagrams for line in datagram.decode().split("\n")]
-
-    def waiting(self) -> Iterator[bytes]:
-        while True:
-            try:
-                yield self._socket.recv(65536)
-            except BlockingIOError:
-                return
-
-    def close(self) -> None:
-        self._socket.close()
 
 
 def described(lines: StatsdLines, *metrics: MetricFamily) -> list[str]:
@@ -145,7 +118,7 @@ def test_lines_are_packed_into_datagrams_that_fit_into_a_packet() -> None:
 
 
 async def test_a_daemon_receives_the_metrics_of_a_server(tmp_path: Path) -> None:
-    with closing(Daemon()) as daemon:
+    with closing(StatsdDaemon()) as daemon:
         async with running(record=tmp_path) as run:
             sender = StatsdSender(run.server.metrics.collect, run.server.reporter, "localhost", daemon.port)
             await sender.send_metrics()
@@ -174,7 +147,7 @@ async def test_a_daemon_receives_the_metrics_of_a_server(tmp_path: Path) -> None
 async def test_metrics_are_sent_at_once_then_at_intervals_and_at_the_end() -> None:
     loop = simulated_loop()
     loop.wait_while(lambda: any(thread.name == "statsd-resolver" for thread in threading.enumerate()))
-    with closing(Daemon()) as daemon:
+    with closing(StatsdDaemon()) as daemon:
         async with running() as run:
             async with sending_statsd(run.server.metrics.collect, run.server.reporter, ("127.0.0.1", daemon.port)):
                 await daemon.lines()
@@ -189,14 +162,14 @@ async def test_metrics_are_sent_at_once_then_at_intervals_and_at_the_end() -> No
 
 
 async def test_a_daemon_that_is_gone_is_reported_once_until_it_is_back() -> None:
-    with closing(Daemon()) as daemon:
+    with closing(StatsdDaemon()) as daemon:
         port = daemon.port
     async with running() as run:
         sender = StatsdSender(run.server.metrics.collect, run.server.reporter, "127.0.0.1", port)
         for _ in range(6):
             await sender.send_metrics()
         gone = run.events.of("warning")
-        with closing(Daemon(port)) as daemon:
+        with closing(StatsdDaemon(port)) as daemon:
             for _ in range(3):
                 await sender.send_metrics()
             lines = await daemon.lines()
@@ -233,7 +206,7 @@ async def test_a_name_that_is_unknown_is_reported_once_and_looked_up_again(
 
 
 async def test_serve_sends_its_metrics(tmp_path: Path) -> None:
-    with closing(Daemon()) as daemon:
+    with closing(StatsdDaemon()) as daemon:
         address = f"127.0.0.1:{daemon.port}"
         async with service("serve", "--port", "0", "--json", "--statsd", address, home=tmp_path) as server:
             await server.started()

@@ -5,6 +5,7 @@ Nothing in it names a caller, a digit or a file. The ids of jambonz have the nam
 spans, so that one search finds both.
 """
 
+import logging
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -54,6 +55,8 @@ _SHOWN: Mapping[str, tuple[str, ...]] = {
 _TRACED = frozenset({CallStartedEvent.event, CallEndedEvent.event, *_SHOWN})
 _TRACE_ID = re.compile("[0-9a-fA-F]{32}")
 
+logger = logging.getLogger(__name__)
+
 Attributes: TypeAlias = dict[str, str | int | float]
 
 
@@ -102,11 +105,19 @@ class CallSpans:
     def _take_event(self, event: EventFields, call: str | None) -> None:
         if call is None:
             return
-        if isinstance(event, CallStartedEvent):
-            logs = (live.log for live in reversed(self._server.live))
-            self._live[call] = _TracedCall(next(log for log in logs if log is not None and log.id == call))
-        elif traced := self._live.get(call) or self._unfinished.get(call):
-            self._add_event(call, traced, event)
+        try:
+            if isinstance(event, CallStartedEvent):
+                self._start_call(call)
+            elif traced := self._live.get(call) or self._unfinished.get(call):
+                self._add_event(call, traced, event)
+        except Exception:
+            # No call may end because of a fault here, or in the library that makes spans.
+            logger.exception("a span failed unexpectedly")
+
+    def _start_call(self, call: str) -> None:
+        logs = (live.log for live in reversed(self._server.live))
+        if log := next((log for log in logs if log is not None and log.id == call), None):
+            self._live[call] = _TracedCall(log)
 
     def _add_event(self, call: str, traced: _TracedCall, event: EventFields) -> None:
         match event:

@@ -194,6 +194,19 @@ async def test_ended_calls_do_not_wait_without_limit(monkeypatch: pytest.MonkeyP
     assert sorted(str(span.attributes["listenctl.call"]) for span in spans) == ["CS-A", "CS-A~2"]
 
 
+async def test_a_span_that_fails_costs_no_call(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    def fail(_: CallSpan) -> None:
+        raise ZeroDivisionError
+
+    async with running(record=tmp_path) as run:
+        CallSpans(run.server, fail)
+        await run.call(METADATA, binary(bytes(320)), close())
+        saved = await run.events.wait_for("recording-saved")
+
+    assert saved["complete"]
+    assert "a span failed unexpectedly" in caplog.text
+
+
 async def test_texts_of_the_peer_are_short_and_unicode() -> None:
     async with tracing() as (run, spans):
         peer = await run.call(METADATA)

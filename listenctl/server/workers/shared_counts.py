@@ -16,14 +16,14 @@ MAX_WORKERS = 64
 AHEAD = 2
 """Connections that a worker may have more than another one and still accept."""
 _SETS, _WAYS = 2048, 8
-"""Of the table of ids: those with the same last bits of the hash share the places of a set, and the newest stay."""
+"""Of the table of ids: those with the same last bits of the hash share the places of a set, the newest first."""
 
 _SLOT = struct.Struct("=II")  # connections, calls
-_CLOCK = struct.Struct("=II")  # calls without a callSid, ids that were claimed
-_ENTRY = struct.Struct("=QII")  # hash of a name, its streams, when it was last claimed
-_SLOTS_AT = _CLOCK.size
+_UNKNOWN = struct.Struct("=Q")  # calls without a callSid
+_SET = struct.Struct("=" + "QI" * _WAYS)  # the hash of a name and the number of its streams
+_SLOTS_AT = _UNKNOWN.size
 _TABLE_AT = _SLOTS_AT + MAX_WORKERS * _SLOT.size
-_SIZE = _TABLE_AT + _SETS * _WAYS * _ENTRY.size
+_SIZE = _TABLE_AT + _SETS * _SET.size
 
 
 class SharedCounts:
@@ -86,28 +86,22 @@ class SharedCounts:
     def count_unknown(self) -> int:
         """Return the number of a call without a callSid, from 1."""
         with self._locked():
-            unknown, claims = _CLOCK.unpack_from(self._memory)
-            _CLOCK.pack_into(self._memory, 0, unknown + 1, claims)
+            (unknown,) = _UNKNOWN.unpack_from(self._memory)
+            _UNKNOWN.pack_into(self._memory, 0, unknown + 1)
         return int(unknown) + 1
 
     def count_stream(self, name: str) -> int:
         """Return the number of a stream of the call ``name``, from 1."""
         wanted = int.from_bytes(hashlib.blake2b(name.encode(errors="replace"), digest_size=8).digest())
-        begin = _TABLE_AT + wanted % _SETS * _WAYS * _ENTRY.size
+        place = _TABLE_AT + wanted % _SETS * _SET.size
         with self._locked():
-            unknown, now = _CLOCK.unpack_from(self._memory)
-            now = (now + 1) % (1 << 32)
-            _CLOCK.pack_into(self._memory, 0, unknown, now)
-            entries = {
-                at: _ENTRY.unpack_from(self._memory, at)
-                for at in range(begin, begin + _WAYS * _ENTRY.size, _ENTRY.size)
-            }
-            at = next((at for at, (taken, streams, _) in entries.items() if streams and taken == wanted), None)
-            streams = 0 if at is None else int(entries[at][1])
-            if at is None:
-                at = max(entries, key=lambda at: (now - entries[at][2]) % (1 << 32) if entries[at][1] else 1 << 32)
-            _ENTRY.pack_into(self._memory, at, wanted, streams + 1, now)
-        return streams + 1
+            names_and_streams = list(_SET.unpack_from(self._memory, place))
+            names = names_and_streams[::2]
+            found = names.index(wanted) if wanted in names else _WAYS - 1
+            streams = names_and_streams[2 * found + 1] if wanted in names else 0
+            del names_and_streams[2 * found : 2 * found + 2]
+            _SET.pack_into(self._memory, place, wanted, streams + 1, *names_and_streams)
+        return int(streams) + 1
 
     def _loads(self) -> list[tuple[int, int]]:
         return [_SLOT.unpack_from(self._memory, _SLOTS_AT + number * _SLOT.size) for number in range(self._workers)]

@@ -83,8 +83,7 @@ class WorkerContext:
             self._send(WorkerEvent(event, at, about))
 
     def report_recording(self, log: "LiveCallLog", recording: "Recording") -> None:
-        files = [str(path.absolute()) for path in recording.paths]
-        self._send(RecordingOpened(log.id, files, str(recording.sidecar_path.absolute())))
+        self._send(RecordingOpened(log.id, list(map(str, recording.paths)), str(recording.sidecar_path)))
 
     async def collect_metrics(self) -> Sequence[MetricFamily]:
         """Return the metrics of all workers, as the parent knows them; none if it doesn't answer."""

@@ -24,7 +24,10 @@ class WorkerLink(asyncio.Protocol):
         self.lost_messages = 0
         self._take = take  # called with each message of the other end
         self._on_end = on_end  # called when the other end has gone
+        self._loop = asyncio.get_running_loop()
         self._received = bytearray()
+        self._unsent: list[bytes] = []
+        self._unsent_bytes = 0
         self._ended = asyncio.Event()
         self._transport: asyncio.Transport
 
@@ -37,16 +40,19 @@ class WorkerLink(asyncio.Protocol):
         return link
 
     def send(self, message: LinkMessage) -> None:
-        if self._ended.is_set():
-            return
-        if self._transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+        """Send a message with the others of this turn of the loop: each write wakes the other end, too."""
+        if self._unsent_bytes + self._transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
             self.lost_messages += 1
-        else:
-            self._transport.write(pack_message(message))
+            return
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append(data := pack_message(message))
+        self._unsent_bytes += len(data)
 
     async def close(self) -> None:
         """Close when the other end has taken everything, or does not read for a while."""
         self._on_end = lambda: None
+        self._flush()
         self._transport.close()
         try:
             async with asyncio.timeout(CLOSE_LIMIT):
@@ -71,6 +77,11 @@ class WorkerLink(asyncio.Protocol):
             begin = end
             self._take(message)
         del received[:begin]
+
+    def _flush(self) -> None:
+        unsent, self._unsent, self._unsent_bytes = self._unsent, [], 0
+        if unsent and not self._transport.is_closing():
+            self._transport.write(b"".join(unsent))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - either way it is the end
         self._ended.set()

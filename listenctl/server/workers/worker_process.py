@@ -1,6 +1,7 @@
 """A worker as its parent sees it: the process, the link to it, and the socket over which tools are handed to it."""
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -12,8 +13,11 @@ from listenctl.server.workers.handed_tools import hand_over
 from listenctl.server.workers.link_messages import LinkMessage, WorkerReady, WorkerStart
 from listenctl.server.workers.worker_link import WorkerLink, pack_message
 
-# With the module path of this process, and without the working directory, as processes that convert recordings.
-_PROGRAM = "import sys; sys.path[:] = sys.argv[3:]; from {module} import run_worker_process; run_worker_process()"
+# With the module path and the threshold of garbage collection of this process, and without the working directory.
+_PROGRAM = (
+    "import gc, sys; gc.set_threshold({threshold}); sys.path[:] = sys.argv[3:]; "
+    "from {module} import run_worker_process; run_worker_process()"
+)
 
 
 class WorkerProcess:
@@ -38,7 +42,7 @@ class WorkerProcess:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-c",
-                _PROGRAM.format(module=module),
+                _PROGRAM.format(module=module, threshold=gc.get_threshold()[0]),
                 f"worker-{start.number + 1}",
                 str(far_link.fileno()),
                 *sys.path,

@@ -7,6 +7,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -206,3 +207,10 @@ def test_a_problem_of_the_command_has_the_format_of_the_log(
     problem_writer(log_format)("no\x1b")
 
     assert line in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("log_format", LogFormat)
+def test_a_problem_that_cant_be_written_is_not_one_more(log_format: LogFormat, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        problem_writer(log_format)("no")

@@ -459,6 +459,19 @@ class RecordingFailedEvent(EventFields):
 
 
 @json_object
+class RecordingDeletedEvent(EventFields):
+    """``reason`` is ``age`` or ``bytes``, the limit that the recording exceeded."""
+
+    event: ClassVar[str] = "recording-deleted"
+    path: str
+    paths: Sequence[str]
+    sidecar: str
+    bytes: int
+    ended: str
+    reason: str
+
+
+@json_object
 class DumpSavedEvent(EventFields):
     event: ClassVar[str] = "dump-saved"
     path: str

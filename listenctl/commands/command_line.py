@@ -45,6 +45,7 @@ COMMANDS = {
     "decrypt": ("decrypt", "Decrypt recordings that were made with --encrypt-to"),
     "upload": ("upload.command", "Upload recordings that are left in a spool"),
     "hooks": ("hooks.command", "Send again the events that hooks have not taken"),
+    "prune": ("prune", "Delete old recordings, or say which ones would be deleted"),
     "passwd": ("passwd", "Set the password of a user in an auth file"),
     "generate": ("generate.command", "Print a systemd unit or a Grafana dashboard"),
 }

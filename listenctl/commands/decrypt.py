@@ -36,9 +36,9 @@ def decrypt(
     ] = None,
 ) -> int:
     """
-    Decrypt recordings that were made with --encrypt-to, with their sidecars.
+    Decrypt recordings that were made with --encrypt-to.
 
-    A recording whose server was killed is decrypted up to its last second. Whatever is missing in a recording is
+    Their sidecars are decrypted with them. A recording whose server was killed is decrypted up to its last second. Whatever is missing in a recording is
     reported, and the exit status is 3 then.
     """
     from listenctl.media.encryption.age_keys import read_identities

@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 DEFAULT_LEAD = f"{STREAM_LEAD * 1000:.0f}ms"
 """The default of --lead."""
 
-_SECONDS_OF = {"ms": 0.001, "s": 1.0, "": 1.0, "min": 60.0, "h": 3600.0}
+_SECONDS_OF = {"ms": 0.001, "s": 1.0, "": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 ProfileName = Literal["ideal", "current", "old", "next"]
 """The names of ``PROFILES``."""
@@ -139,7 +139,7 @@ def parse_lead(text: str) -> float:
 
 def parse_seconds(text: str, option: str, wanted: str = "a time such as 100ms or 2s") -> float:
     """Return the seconds of a time such as ``100ms``, ``2`` or ``4h``; raises UsageError if it is no time, or zero."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|)", text.strip())
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|d|)", text.strip())
     value = float(found[1]) * _SECONDS_OF[found[2]] if found else 0.0
     if not value:
         raise UsageError(f"{option} {text!r} isn't {wanted}")

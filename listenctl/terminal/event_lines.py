@@ -349,6 +349,9 @@ _KINDS = {
     ),
     "recording-saved": _Kind(_recording_saved, lasting=True, success=True),
     "recording-failed": _Kind(_failed_file, LogLevel.ERROR, lasting=True),
+    "recording-deleted": _Kind(
+        lambda report: f"{report['path']}, {report['bytes']} bytes, because of its {report['reason']}"
+    ),
     "dump-saved": _Kind(_dump_saved, lasting=True, success=True),
     "dump-failed": _Kind(_failed_file, LogLevel.ERROR, lasting=True),
     "call-ended": _Kind(_call_ended, lasting=True),

@@ -21,6 +21,7 @@ from listenctl.commands.serve.limit_options import read_limits, reread_limits
 from listenctl.commands.serve.log_options import log_settings, logging_errors
 from listenctl.commands.serve.relay_options import RelayOptions, read_upstream
 from listenctl.commands.serve.responder_options import ResponderOptions, descriptors_per_call, make_responders
+from listenctl.commands.serve.retention_options import read_retention
 from listenctl.commands.serve.server_options import ServerOptions, recording
 from listenctl.commands.serve.storage_options import read_uploads, read_zone
 from listenctl.commands.serve.telemetry_options import telemetry_settings
@@ -97,6 +98,8 @@ def run_with_options(
     log = log_settings(options)
     uploads = None if destination is None else read_uploads(options, destination, options.format, redact=options.redact)
     recording = None if destination is None else record_settings(options, destination, uploads)
+    folder = None if recording is None or uploads is not None else recording.destination
+    retention = read_retention(options, folder)
     manager = ServiceManager(os.environ)
     passed = manager.sockets if worker is None else worker.listening
     hosts = [str(listening.getsockname()[0]) for listening in passed] or [options.host]
@@ -141,6 +144,7 @@ def run_with_options(
                 recording=recording,
                 telemetry=telemetry_settings(options),
                 hooks=read_hooks(options),
+                retention=retention,
                 manager=manager,
                 reload=reload,
                 read_limits=read_limits_again,
@@ -160,6 +164,7 @@ def run_with_options(
             dump=dump,
             telemetry=telemetry_settings(options),
             hooks=read_hooks(options),
+            retention=retention,
             stop_after=stop_after,
             patience=options.timeout,
             drain_timeout=options.drain_timeout or None,
@@ -285,7 +290,7 @@ def check_recording_options(options: ServeOptions) -> None:
     """Raise UsageError if an option of recordings is given and nothing is recorded."""
     if options.record is not None:
         return
-    of_recordings = ("format", "channels", "pauses", "fsync", "max_recording", "encrypt_to")
+    of_recordings = ("format", "channels", "pauses", "fsync", "max_recording", "encrypt_to", "retain", "retain_bytes")
     for name in (*of_recordings, "layout", "time_zone", "spool", "backup_store"):
         if getattr(options, name) != getattr(ServerOptions, name):
             raise UsageError(f"--{option_name(name)} needs --record: calls are not recorded without it")

@@ -21,6 +21,8 @@ from listenctl.server.operations.service_manager import ServiceManager
 from listenctl.server.recording.call_recorder import CallRecorder, FileRecorder
 from listenctl.server.recording.pipe_recorder import PipeRecorder
 from listenctl.server.recording.recording_writer import RecordSettings
+from listenctl.server.retention.delete_recordings import RetentionSettings
+from listenctl.server.retention.retention_schedule import deleting_recordings
 from listenctl.server.server import ListenServer
 from listenctl.server.settings import ServerSettings
 from listenctl.server.shutdown import end_at_once
@@ -59,6 +61,7 @@ async def run_server(
     dump: Path | None = None,
     telemetry: TelemetrySettings = NO_TELEMETRY,
     hooks: HookSettings | None = None,
+    retention: RetentionSettings | None = None,
     stop_after: int | None = None,
     patience: float | None = None,
     drain_timeout: float | None = None,
@@ -81,6 +84,7 @@ async def run_server(
         dump: folder for a dump of each call; None writes none.
         telemetry: what to send about the server, and where.
         hooks: what gets events of calls; None for nothing.
+        retention: which recordings to delete; None for none.
         drain_timeout: seconds that live calls may last after SIGTERM; None closes them at once.
         manager: of this process as a service; None for none.
         reload: called at SIGHUP if there is a manager and no terminal; it raises ListenctlError if it can't.
@@ -139,7 +143,8 @@ async def run_server(
                 service.begin()
                 warn_of_unknown_fields(recording, reporter)
                 on_start(server.url)
-                await wait_for_calls(server, patience)
+                async with deleting_recordings(reporter, retention):
+                    await wait_for_calls(server, patience)
             reporter.emit(server.totals.describe())
     lost = server.lost_audio or server.totals.programs_lost_audio or (recorder is not None and recorder.lost_audio)
     if lost or output.lost_events or (dumper is not None and dumper.lost_frames):

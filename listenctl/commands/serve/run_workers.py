@@ -15,6 +15,8 @@ from listenctl.server.hooks.server_hooks import HookSettings, running_hooks
 from listenctl.server.limits.server_limits import ServerLimits
 from listenctl.server.operations.service_manager import ServiceManager
 from listenctl.server.recording.recording_writer import RecordSettings
+from listenctl.server.retention.delete_recordings import RetentionSettings
+from listenctl.server.retention.retention_schedule import deleting_recordings
 from listenctl.server.settings import ServerSettings
 from listenctl.server.telemetry.sending_telemetry import TelemetrySettings
 from listenctl.server.telemetry.statsd import sending_statsd
@@ -38,6 +40,7 @@ async def run_workers(
     title: str,
     recording: RecordSettings | None,
     telemetry: TelemetrySettings,
+    retention: RetentionSettings | None,
     hooks: HookSettings | None,
     manager: ServiceManager,
     reload: Callable[[], None],
@@ -93,7 +96,10 @@ async def run_workers(
 
             pool.on_ready = begin
             pool.start(manager.sockets)
-            async with sending_statsd(pool.collect_metrics, reporter, telemetry.statsd):
+            async with (
+                sending_statsd(pool.collect_metrics, reporter, telemetry.statsd),
+                deleting_recordings(reporter, retention),
+            ):
                 await wait_for_calls(pool, options.timeout)
         reporter.emit(pool.totals.describe())
     if pool.lost_audio or output.lost_events:

@@ -9,6 +9,7 @@ from listenctl.commands.serve.encryption_options import EncryptionOptions
 from listenctl.commands.serve.hook_options import HookOptions
 from listenctl.commands.serve.limit_options import LimitOptions
 from listenctl.commands.serve.log_options import LogOptions
+from listenctl.commands.serve.retention_options import RetentionOptions
 from listenctl.commands.serve.storage_options import StorageOptions
 from listenctl.commands.serve.worker_options import WorkerOptions
 from listenctl.commands.shared_options import option, output
@@ -25,7 +26,14 @@ service = partial(option, panel="Running as a service")
 
 @dataclass(frozen=True, kw_only=True)
 class ServerOptions(
-    HookOptions, LimitOptions, AccessOptions, WorkerOptions, EncryptionOptions, LogOptions, StorageOptions
+    HookOptions,
+    LimitOptions,
+    AccessOptions,
+    WorkerOptions,
+    EncryptionOptions,
+    RetentionOptions,
+    LogOptions,
+    StorageOptions,
 ):
     """Options of a server that may record."""
 

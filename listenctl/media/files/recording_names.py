@@ -144,6 +144,13 @@ class RecordingDestination:
         assert isinstance(fixed, str)
         return Path(fixed[: fixed.rfind("/") + 1] or ".")
 
+    @property
+    def folder_depth(self) -> int:
+        """How many folders are between ``fixed_folder`` and the recordings."""
+        text = "".join(piece if isinstance(piece, str) else "{}" for piece in self.pieces)
+        folders = text[: text.rfind("/") + 1].removeprefix(text[: text.split("{}")[0].rfind("/") + 1])
+        return sum(bool(name) for name in folders.split("/"))
+
     def check_folder(self) -> None:
         """Create the folder, as far as it is fixed; raises UsageError if files can't be created there."""
         fixed = self.fixed_folder

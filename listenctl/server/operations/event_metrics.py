@@ -9,6 +9,7 @@ from listenctl.events import (
     EventFields,
     GapEvent,
     MarkEvent,
+    RecordingDeletedEvent,
     RecordingFailedEvent,
     RecordingSavedEvent,
     Reporter,
@@ -24,6 +25,7 @@ _COUNTED = frozenset(
         ConnectionRefusedEvent,
         GapEvent,
         MarkEvent,
+        RecordingDeletedEvent,
         RecordingFailedEvent,
         RecordingSavedEvent,
         WarningEvent,
@@ -48,6 +50,7 @@ class EventMetrics:
         self._warnings: Counter[str] = Counter()
         self._saved: Counter[str] = Counter()
         self._failed_recordings = 0
+        self._deleted: Counter[str] = Counter()
         self._round_trips = DurationCounts(_ROUND_TRIPS)
         reporter.add_counter(self._take_event, _COUNTED)
 
@@ -71,6 +74,9 @@ class EventMetrics:
                 "recordings_saved", "Saved recordings, by whether they are complete", "complete", self._saved
             )
             yield Total("recordings_failed", "Failures to write or convert recordings", self._failed_recordings)
+            yield LabelledTotal(
+                "recordings_deleted", "Deleted recordings, by what they exceeded", "reason", self._deleted
+            )
 
     def _take_event(self, event: EventFields, call: str | None) -> None:  # noqa: ARG002 - no metric names a call
         match event:
@@ -87,12 +93,19 @@ class EventMetrics:
             case MarkEvent():
                 if isinstance(event.round_trip, float):
                     self._round_trips.add(event.round_trip)
-            case RecordingSavedEvent():
-                self._saved["true" if event.complete else "false"] += 1
-            case RecordingFailedEvent():
-                self._failed_recordings += 1
             case WarningEvent():
                 self._warnings[event.rule] += 1
+            case _:
+                self._count_recording(event)
+
+    def _count_recording(self, event: EventFields) -> None:
+        match event:
+            case RecordingSavedEvent():
+                self._saved["true" if event.complete else "false"] += 1
+            case RecordingDeletedEvent():
+                self._deleted[event.reason] += 1
+            case RecordingFailedEvent():
+                self._failed_recordings += 1
 
 
 def _close_label(code: int | None) -> str:

@@ -38,8 +38,8 @@ def decrypt(
     """
     Decrypt recordings that were made with --encrypt-to.
 
-    Their sidecars are decrypted with them. A recording whose server was killed is decrypted up to its last second. Whatever is missing in a recording is
-    reported, and the exit status is 3 then.
+    Their sidecars are decrypted with them. A recording whose server was killed is decrypted up to its last second.
+    Whatever is missing in a recording is reported, and the exit status is 3 then.
     """
     from listenctl.media.encryption.age_keys import read_identities
 

@@ -107,9 +107,7 @@ def _read_recording(
         described = _describe(folder_fd, name, stem, names, own)
         if described is None:
             return None
-        found = {
-            file: os.stat(file, dir_fd=folder_fd, follow_symlinks=False) for file in described.files if file in names
-        }
+        found = dict(_stat_files(folder_fd, [file for file in described.files if file in names]))
     except OSError:  # Deleted meanwhile, or not readable.
         return None
     written = max(info.st_mtime for info in (own, *found.values()))
@@ -134,6 +132,12 @@ def _read_recording(
         size=own.st_size + sum(info.st_size for info in found.values()),
         kept_because=kept,
     )
+
+
+def _stat_files(folder_fd: int, files: Sequence[str]) -> Iterator[tuple[str, os.stat_result]]:
+    for file in files:
+        with suppress(FileNotFoundError):
+            yield file, os.stat(file, dir_fd=folder_fd, follow_symlinks=False)
 
 
 def _belongs_to(file: str, stem: str) -> bool:

@@ -177,6 +177,10 @@ class JambonzConnection:
         return self._handshake.target
 
     @property
+    def user(self) -> str:
+        return self._handshake.user
+
+    @property
     def subprotocol(self) -> str | None:
         return self._protocol.subprotocol
 

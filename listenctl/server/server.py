@@ -190,7 +190,7 @@ class ListenServer:
             call.dump = self.start_dump()
         self.live.append(call)
         self._connection_of[call] = connection
-        self.admission.start_call(connection.remote)
+        self.admission.start_call(connection.remote, connection.user)
         self._without_call.pop(connection, None)
         self._note_load()
         return call
@@ -262,7 +262,8 @@ class ListenServer:
     def forget_call(self, call: LiveCall) -> None:
         """Remove a call that has ended, and count how it went."""
         self.live.remove(call)
-        self.admission.end_call(self._connection_of.pop(call).remote)
+        connection = self._connection_of.pop(call)
+        self.admission.end_call(connection.remote, connection.user)
         self._note_load()
         if call.log is not None:
             self.gap_seconds += call.log.gap_seconds

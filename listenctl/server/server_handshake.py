@@ -92,6 +92,7 @@ class ServerHandshake:
     ) -> None:
         self.target: str | None = None  # path and query of the request, None before they are known
         self.refused = False
+        self.user = ""  # whose credentials the request has; empty without any
         self._socket = connection
         self.remote = remote
         self._server = server
@@ -170,7 +171,7 @@ class ServerHandshake:
         answered = self._server.answered_requests if credentials is None and upstream is None else None
         if answered is not None and (known := answered.answer(head, self.protocol)) is not None:
             assert self.target is not None
-            self._answer(self._server.admission.check_call(self.target, self.remote) or known, None)
+            self._answer(self._server.admission.check_call(self.target, self.remote, self.user) or known, None)
             return
         self.protocol.receive_data(head)
         requests = self.protocol.events_received()
@@ -186,7 +187,7 @@ class ServerHandshake:
             # A token that is for us is not for the application behind a relay.
             target = public_target
             client = client_network(host_of(self.remote))
-            refused = credentials.check_credentials(_authorization(request), token, client)
+            refused = credentials.check_credentials(_authorization(request), token, client, self._note_user)
         if (refused is None or isinstance(refused, HandshakeRefusal)) and upstream is None:
             answer = self._examine(request, refused)
             if answered is not None and isinstance(answer, Response):
@@ -195,6 +196,9 @@ class ServerHandshake:
         else:
             deciding = partial(self._decide, request, refused, upstream=upstream, target=target)
             self._deciding = self._server.tasks.create_task(log_failure(deciding, "a handshake", self._fail))
+
+    def _note_user(self, name: str) -> None:
+        self.user = name
 
     def _find_client(self, head: bytes) -> HandshakeRefusal | None:
         """Take the address of the client from what proxies have added; return why it can't have a call."""
@@ -249,7 +253,7 @@ class ServerHandshake:
         keys = request.headers.get_all("Sec-WebSocket-Key")
         if upstream is not None and any(map(upstream.has_requested_with, keys)):
             return UPSTREAM_LOOP
-        refusal = refusal or self._server.admission.check_call(self.target, self.remote)
+        refusal = refusal or self._server.admission.check_call(self.target, self.remote, self.user)
         if refusal is not None:
             return refusal
         response = self.protocol.accept(request)
@@ -262,7 +266,7 @@ class ServerHandshake:
     def _examine_again(self, response: Response, upstream: "UpstreamConnection") -> Response | HandshakeRefusal:
         """Check again after the application has answered: other calls may have come meanwhile."""
         assert self.target is not None
-        refusal = self._server.admission.check_call(self.target, self.remote)
+        refusal = self._server.admission.check_call(self.target, self.remote, self.user)
         if refusal is not None:
             upstream.drop()
             return refusal

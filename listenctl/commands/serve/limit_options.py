@@ -24,6 +24,9 @@ class LimitOptions:
     max_calls_per_address: Annotated[
         int | None, limit("Maximum number of live calls from one address [default: no limit]", min=1)
     ] = None
+    max_calls_per_user: Annotated[
+        int | None, limit("Maximum number of live calls with the credentials of one user [default: no limit]", min=1)
+    ] = None
     max_handshakes: Annotated[
         int, limit("Handshakes a second from one address; 0 is no limit", metavar="NUMBER", min=0)
     ] = defaults.MAX_HANDSHAKES
@@ -72,6 +75,7 @@ def read_limits(options: LimitOptions, descriptors_per_call: int, processes: int
     return ServerLimits(
         max_calls=options.max_calls or possible_calls,
         max_calls_per_address=options.max_calls_per_address,
+        max_calls_per_user=options.max_calls_per_user,
         max_handshakes=options.max_handshakes or None,
         max_header=options.max_header,
         first_frame_timeout=options.first_frame_timeout or None,

@@ -77,41 +77,54 @@ class CredentialsCheck:
         self._nobody = hash_password(secrets.token_hex(), cost)
 
     def check_credentials(
-        self, authorization: str | None, token: str | None, client: str
+        self,
+        authorization: str | None,
+        token: str | None,
+        client: str,
+        note_user: Callable[[str], object] = lambda _: None,
     ) -> HandshakeRefusal | Coroutine[None, None, HandshakeRefusal | None] | None:
         """
         Return why a request of ``client`` is refused, None if it isn't; a coroutine if that takes time. A token takes
         precedence, as jambonz may send the credentials of an earlier listen.
+
+        Args:
+            note_user: called with the name of the user if it isn't refused.
         """
         self._note_changes()
         if token is not None:
-            return self._check_token(token, client)
+            return self._check_token(token, client, note_user)
         credentials = decode_basic(authorization)
         if credentials is None:
             return self._refuse("missing", UNAUTHORIZED)
         digest = self._digest(credentials)
         if (user := self._right.get(digest)) is not None:
-            return self._admit(user, client)
+            return self._admit(user, client, note_user)
         name, _, password = credentials.decode(errors="surrogateescape").partition(":")
         standing = self._standing_of(name, client)
         if standing is Standing.FAILED and (limited := self._refuse_limited(client)) is not None:
             return limited
         if digest in self._wrong:
             return self._refuse_wrong(digest, client)
-        return self._verify(name, password, digest, client, standing)
+        return self._verify(name, password, digest, client, standing, note_user)
 
     def _check_token(
-        self, token: str, client: str
+        self, token: str, client: str, note_user: Callable[[str], object]
     ) -> HandshakeRefusal | Coroutine[None, None, HandshakeRefusal | None] | None:
         # A search by keyed digest takes a time that says nothing about the tokens that there are.
         digest = self._digest(hash_token(token).encode())
         user = self._tokens.get(digest)
         if user is not None:
-            return self._admit(user, client)
+            return self._admit(user, client, note_user)
         return self._refuse_limited(client) or self._refuse_wrong(digest, client)
 
     async def _verify(
-        self, name: str, password: str, digest: bytes, client: str, standing: Standing
+        self,
+        name: str,
+        password: str,
+        digest: bytes,
+        client: str,
+        standing: Standing,
+        note_user: Callable[[str], object],
     ) -> HandshakeRefusal | None:
         users = self._users
         user = users.get(name)
@@ -123,7 +136,7 @@ class CredentialsCheck:
         now = self._users.get(name)
         if right and now is not None and now.hashed == hashed:
             _remember(self._right, digest, now, REMEMBERED)
-            return self._admit(now, client)
+            return self._admit(now, client, note_user)
         # A change of the file meanwhile may have made them right.
         return await self._refuse_wrong(digest, client, remember=users is self._users)
 
@@ -133,12 +146,13 @@ class CredentialsCheck:
         failed = self._failures.has_failed(client, asyncio.get_running_loop().time())
         return Standing.FAILED if failed else Standing.NEW
 
-    def _admit(self, user: User, client: str) -> HandshakeRefusal | None:
+    def _admit(self, user: User, client: str, note_user: Callable[[str], object]) -> HandshakeRefusal | None:
         _remember(self._let_in, (user.name, client), None, REMEMBERED)
         if Right.RECORD not in user.rights:
             reason = f"the user {user.name} may not connect calls: the right {Right.RECORD} is missing in the auth file"
             return self._refuse("forbidden", HandshakeRefusal(HTTPStatus.FORBIDDEN, reason))
         self.results["accepted"] += 1
+        note_user(user.name)
         return None
 
     def _refuse(self, result: str, refusal: HandshakeRefusal) -> HandshakeRefusal:

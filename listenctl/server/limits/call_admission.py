@@ -24,6 +24,7 @@ class CallAdmission:
         self._loop = asyncio.get_running_loop()
         self._rates = HandshakeRates()
         self._calls_of_address: Counter[str] = Counter()
+        self._calls_of_user: Counter[str] = Counter()
 
     def check_rate(self, remote: str) -> HandshakeRefusal | None:
         """Count a handshake request of ``remote``; return why it can't be answered now, None if it can."""
@@ -34,12 +35,15 @@ class CallAdmission:
             "max-handshakes", f"--max-handshakes allows {rate:g} handshakes a second from one address", RETRY_RATE_AFTER
         )
 
-    def check_call(self, target: str, remote: str) -> HandshakeRefusal | None:
-        """Return why a request of ``remote`` for ``target`` can't become a call now, None if it can."""
+    def check_call(self, target: str, remote: str, user: str) -> HandshakeRefusal | None:
+        """
+        Return why a request of ``remote`` for ``target`` can't become a call now, None if it can. ``user`` is empty
+        without credentials.
+        """
         path, wanted = unquote(target.partition("?")[0]), self._server.settings.path
         if wanted is not None and path != wanted:
             return HandshakeRefusal(HTTPStatus.NOT_FOUND, f"calls go to {wanted}, not to {shown_target(path)}")
-        return self.check_server() or self._check_address(remote) or self._claim_call()
+        return self.check_server() or self._check_address(remote) or self._check_user(user) or self._claim_call()
 
     def check_server(self) -> HandshakeRefusal | None:
         """Return why no request can become a call now, None if one can."""
@@ -56,14 +60,15 @@ class CallAdmission:
             )
         return server.resources.check_server()
 
-    def start_call(self, remote: str) -> None:
+    def start_call(self, remote: str, user: str) -> None:
         self._calls_of_address[_client(remote)] += 1
+        self._calls_of_user[user] += 1
 
-    def end_call(self, remote: str) -> None:
-        address = _client(remote)
-        self._calls_of_address[address] -= 1
-        if not self._calls_of_address[address]:
-            del self._calls_of_address[address]
+    def end_call(self, remote: str, user: str) -> None:
+        for calls, key in ((self._calls_of_address, _client(remote)), (self._calls_of_user, user)):
+            calls[key] -= 1
+            if not calls[key]:
+                del calls[key]
 
     def _claim_call(self) -> HandshakeRefusal | None:
         """Count the call that begins; workers may all have found room for the same one."""
@@ -78,6 +83,14 @@ class CallAdmission:
             return None
         return _too_many(
             "max-calls-per-address", f"this address has {most} live calls, and --max-calls-per-address allows no more"
+        )
+
+    def _check_user(self, user: str) -> HandshakeRefusal | None:
+        most = self._server.limits.max_calls_per_user
+        if most is None or not user or self._calls_of_user[user] < most:
+            return None
+        return _too_many(
+            "max-calls-per-user", f"this user has {most} live calls, and --max-calls-per-user allows no more"
         )
 
 

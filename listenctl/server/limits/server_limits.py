@@ -11,6 +11,7 @@ class ServerLimits:
 
     max_calls: int = 1000
     max_calls_per_address: int | None = None
+    max_calls_per_user: int | None = None
     max_handshakes: float | None = None  # a second, from one address
     max_header: int = defaults.MAX_HEADER  # bytes of a handshake request
     min_free: int | None = None  # bytes of the disk of the recordings; 0 is no limit, None one that fits the disk

@@ -2,10 +2,15 @@
 
 import asyncio
 import re
+from base64 import b64encode
+from pathlib import Path
 
 import pytest
 
+from listenctl.server.access.auth_file import set_user
+from listenctl.server.access.check_credentials import file_credentials
 from listenctl.server.access.client_addresses import AddressRules
+from listenctl.server.access.secret_hashes import hash_password
 from listenctl.server.limits.server_limits import ServerLimits
 from tests.helpers.frames import HANDSHAKE, binary, close, text
 from tests.helpers.server import Running, faster, running
@@ -43,6 +48,31 @@ async def test_calls_of_one_address_are_limited_and_those_of_others_are_not() ->
     assert refused["remote"] == "192.0.2.1:5000"
     assert refused["limit"] == "max-calls-per-address"
     assert refused["reason"] == "this address has 2 live calls, and --max-calls-per-address allows no more"
+
+
+async def test_calls_of_one_user_are_limited_and_those_of_others_are_not(tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    for name in ("anna", "bert"):
+        set_user(users, name, hash_password(name))
+
+    def request(name: str) -> bytes:
+        return HANDSHAKE[:-2] + b"Authorization: Basic " + b64encode(f"{name}:{name}".encode()) + b"\r\n\r\n"
+
+    async with running(faster(max_calls_per_user=2, credentials=file_credentials(users))) as run:
+        first = await run.open(request("anna"))
+        answers = [await first.read_head()]
+        for name in ("anna", "anna", "bert"):
+            peer = await run.open(request(name))
+            answers.append(await peer.read_head())
+        await first.send(METADATA, close())
+        await run.events.wait_for("call-ended")
+        again = await run.open(request("anna"))
+        answers.append(await again.read_head())
+
+    assert [head(answer) for answer in answers] == [(101, None), (101, None), (429, "10"), (101, None), (101, None)]
+    (refused,) = run.events.of("connection-refused")
+    assert refused["limit"] == "max-calls-per-user"
+    assert refused["reason"] == "this user has 2 live calls, and --max-calls-per-user allows no more"
 
 
 async def test_handshakes_of_one_address_that_come_too_fast_are_refused_for_a_moment() -> None:

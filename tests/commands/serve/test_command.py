@@ -146,7 +146,7 @@ async def test_a_server_that_drains_closes_its_calls_at_the_second_signal(tmp_pa
         rules = [(await server.next("warning"))["rule"]]
         await peer.send(binary(AUDIO))
         admin = await Peer.open(int(started["admin"].rpartition(":")[2]))
-        await admin.send(b"GET /readyz HTTP/1.1\r\n\r\n")
+        await admin.send(b"GET /readyz HTTP/1.1\r\nConnection: close\r\n\r\n")
         answer = await admin.read_to_end()
         await admin.close()
         server.process.send_signal(signal.SIGTERM)

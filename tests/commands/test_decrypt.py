@@ -96,6 +96,9 @@ async def test_a_finished_recording_is_decrypted_with_its_sidecar(tmp_path: Path
     sidecar = json.loads((tmp_path / "calls" / "CS-A.json").read_text())
     assert "".join(event["digit"] for event in sidecar["events"]) == DIGITS
     assert {mode_of(tmp_path / "calls" / name) for name in ("CS-A.wav", "CS-A.json")} == {0o600}
+    elsewhere = listenctl_here("decrypt", "-i", "key.txt", "-o", "new/folder/", str(path), home=tmp_path)
+    assert elsewhere.returncode == 0
+    assert sorted(found.name for found in (tmp_path / "new" / "folder").iterdir()) == ["CS-A.json", "CS-A.wav"]
     again = listenctl_here("decrypt", "-i", "key.txt", str(path), home=tmp_path)
     assert again.returncode == 1
     assert "already exists" in again.stderr

@@ -16,7 +16,7 @@ from listenctl.errors import ListenctlError
 from listenctl.json_lines import json_document
 from listenctl.media.encryption.age_keys import AGE_MAGIC, AgeIdentities
 from listenctl.media.encryption.encrypted_messages import ENCRYPTED_EXTENSION, AudioMessage, MessageReader
-from listenctl.media.files.new_files import NewFile, create_new, remove_new_file, write_all
+from listenctl.media.files.new_files import NewFile, create_new, make_private_folder, remove_new_file, write_all
 from listenctl.media.files.sidecar import MAX_SIDECAR_BYTES
 from listenctl.media.files.wav_header import stream_header
 from listenctl.media.files.wav_recording import WavFile
@@ -252,6 +252,7 @@ def _open(path: Path) -> BinaryIO:
 
 def _create(path: Path) -> int:
     try:
+        make_private_folder(path.parent)
         return create_new(path)
     except FileExistsError as exc:
         raise ListenctlError(f"{path}: already exists; remove it, or name another file with --output") from exc

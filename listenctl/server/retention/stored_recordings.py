@@ -60,8 +60,11 @@ def visit_recordings(folder: Path, depth: int, now: float, visit: Callable[[Stor
     Call ``visit`` with each recording ``depth`` folders below ``folder``; it returns whether it deleted it. A folder
     that is empty then is removed, but never ``folder`` itself. Raises OSError if that can't be read.
     """
-    with _opened(folder) as folder_fd:
+    folder_fd = _open_folder(folder)
+    try:
         _visit(folder_fd, folder, depth, now, visit)
+    finally:
+        os.close(folder_fd)
 
 
 def _visit(folder_fd: int, folder: Path, depth: int, now: float, visit: Callable[[StoredRecording], bool]) -> bool:
@@ -74,21 +77,24 @@ def _visit(folder_fd: int, folder: Path, depth: int, now: float, visit: Callable
             deleted |= recording is not None and visit(recording)
         return deleted
     for name in names:
-        with suppress(OSError), _opened(name, folder_fd) as inner_fd:
-            if _visit(inner_fd, folder / name, depth - 1, now, visit):
-                deleted = True
-                os.rmdir(name, dir_fd=folder_fd)  # It fails unless the folder is empty.
+        try:
+            inner_fd = _open_folder(name, folder_fd)
+        except OSError:  # It is no folder, or not ours to read.
+            continue
+        try:
+            emptied = _visit(inner_fd, folder / name, depth - 1, now, visit)
+        finally:
+            os.close(inner_fd)
+        if emptied:
+            deleted = True
+            with suppress(OSError):  # The folder is not empty.
+                os.rmdir(name, dir_fd=folder_fd)
     return deleted
 
 
-@contextmanager
-def _opened(folder: Path | str, folder_fd: int | None = None) -> Iterator[int]:
+def _open_folder(folder: Path | str, folder_fd: int | None = None) -> int:
     nofollow = 0 if folder_fd is None else os.O_NOFOLLOW
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | nofollow, dir_fd=folder_fd)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | nofollow, dir_fd=folder_fd)
 
 
 @dataclass(frozen=True, slots=True)

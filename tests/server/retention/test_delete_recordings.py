@@ -207,6 +207,20 @@ def test_audio_that_is_gone_leaves_a_sidecar_to_delete(tmp_path: Path) -> None:
     assert files_of(tmp_path) == []
 
 
+def test_nothing_more_is_deleted_once_nobody_takes_the_reports(tmp_path: Path) -> None:
+    for stem in "abc":
+        store(tmp_path / "day", stem, 99)
+
+    def report(deletion: Deletion) -> None:
+        raise BrokenPipeError
+
+    settings = RetentionSettings(tmp_path, 1, RetentionPolicy(30 * DAY))
+    with pytest.raises(BrokenPipeError):
+        delete_recordings(settings, NOW, report)
+
+    assert len(files_of(tmp_path / "day")) == 4
+
+
 def test_what_can_not_be_deleted_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store(tmp_path, "a", 99)
 

@@ -8,6 +8,7 @@ import socket
 import ssl
 import struct
 import termios
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields, replace
@@ -210,6 +211,7 @@ async def running(
     *,
     record: Path | RecordSettings | None = None,
     stop_after: int | None = None,
+    unix_clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[Running]:
     """Run a server, to the end of its recordings; an exception in a callback of the event loop fails the test."""
     surprises: list[dict[str, Any]] = []
@@ -218,7 +220,7 @@ async def running(
     reporter = Reporter(events)
     recording = RecordSettings(RecordingDestination.parse(f"{record}/")) if isinstance(record, Path) else record
     recorder: CallRecorder | None = None if recording is None else FileRecorder(recording, reporter)
-    server = ListenServer(settings, reporter, recorder=recorder, stop_after=stop_after)
+    server = ListenServer(settings, reporter, recorder=recorder, stop_after=stop_after, unix_clock=unix_clock)
     if isinstance(recorder, FileRecorder):
         wait_for_writer(recorder._writer)
         if isinstance(loop := asyncio.get_running_loop(), SimulatedTimeLoop):

@@ -18,7 +18,7 @@ from listenctl.server.handshake_refusal import TOO_MANY
 from listenctl.server.recording.call_recorder import FileRecorder
 from listenctl.server.server import ListenServer
 from tests.helpers.frames import HANDSHAKE, binary, close, text
-from tests.helpers.server import faster, running
+from tests.helpers.server import STARTED_AT, faster, read_sidecar, recorded_audio, running
 
 pytestmark = pytest.mark.simulated_time
 
@@ -159,6 +159,28 @@ async def test_a_fault_of_ours_in_one_call_ends_that_call_only(
     assert "a bug of ours" in caplog.text
     assert [event["closed_by"] for event in run.events.of("call-ended")] == ["nobody", "jambonz"]
     assert sorted(event["samples"] for event in run.events.of("recording-saved")) == [160, 320]
+
+
+@pytest.mark.parametrize("jump", [-86_400.0, 86_400.0], ids=["back", "forward"])
+async def test_a_system_clock_that_jumps_by_a_day_costs_no_audio_and_no_call(jump: float, tmp_path: Path) -> None:
+    unix_time = STARTED_AT
+    async with running(record=tmp_path, unix_clock=lambda: unix_time) as run:
+        peer = await run.call(METADATA, binary(AUDIO))
+        await run.events.wait_for("call-started")
+        unix_time += jump
+        await asyncio.sleep(1.0)
+        await run.call(METADATA, binary(AUDIO))
+        await run.events.wait_for("call-started", 2)
+        await peer.send(binary(AUDIO), close())
+        ended = await run.events.wait_for("call-ended")
+        saved = await run.events.wait_for("recording-saved")
+
+    assert recorded_audio(saved) == AUDIO * 2
+    assert (ended["closed_by"], ended["lost_samples"], ended["unrecorded_samples"]) == ("jambonz", 0, 0)
+    assert 1.0 <= ended["duration"] < 2.0
+    sidecar = read_sidecar(saved)
+    assert sidecar["started"].startswith("2026-11-18T11:06:40.")
+    assert sidecar["ended"][8:10] == ("17" if jump < 0 else "19")
 
 
 async def test_running_out_of_descriptors_is_told_and_survived() -> None:

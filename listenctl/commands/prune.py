@@ -57,6 +57,8 @@ def prune(options: PruneOptions) -> int:
 
     try:
         delete_recordings(settings, time.time(), report, dry_run=options.dry_run)
+    except BrokenPipeError:  # The reader of stdout is gone; it is not a problem of the folder.
+        raise
     except OSError as exc:
         raise ListenctlError(f"{settings.folder}: can't be read: {exc.strerror or exc}") from exc
     typer.echo(f"{deleted} recordings, {size} bytes {'would be deleted' if options.dry_run else 'deleted'}")

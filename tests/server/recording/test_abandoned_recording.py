@@ -5,9 +5,11 @@ import struct
 from pathlib import Path
 
 import pytest
+from pyrage import x25519
 
 from listenctl.errors import ListenctlError
 from listenctl.events import GapEvent
+from listenctl.media.encryption.age_keys import read_recipients
 from listenctl.media.files.wav_header import HEADER_BYTES
 from listenctl.media.files.wav_recording import Recording
 from listenctl.protocol.audio import AudioFormat
@@ -45,6 +47,19 @@ def test_the_audio_stays_and_the_sidecar_says_how_the_call_ended(tmp_path: Path)
     assert (sidecar["received_samples"], sidecar["lost_samples"], sidecar["paused_samples"]) == (8000, 4000, 80)
     assert [(gap["kind"], gap["position"], gap["missing"]) for gap in sidecar["gaps"]] == [("hole", 4000, 4000)]
     assert sidecar["metadata"]["callSid"] == "a"
+
+
+def test_an_encrypted_recording_is_left_as_it_is(tmp_path: Path) -> None:
+    recipients = read_recipients([str(x25519.Identity.generate().to_public())])
+    recording = Recording(tmp_path / "a.wav", AudioFormat(8000, 1), recipients=recipients)
+    recording.write_audio(0, AUDIO)
+    recording.sidecar_path.write_bytes(recipients.encrypt(b"{}"))
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+    with pytest.raises(ListenctlError, match=r"a\.json\.age: only its recipients can complete it; `listenctl decrypt`"):
+        finish_abandoned_recording(recording.sidecar_path, recording.paths, CALL)
+
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_what_the_header_does_not_count_is_cut_off(tmp_path: Path) -> None:

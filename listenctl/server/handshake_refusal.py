@@ -39,8 +39,8 @@ class HandshakeRefusal:
         return Response(status.value, status.phrase, headers, body).serialize()
 
 
-def full_server(limit: str, reason: str) -> HandshakeRefusal:
-    return HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, reason, limit=limit)
+def full_server(limit: str, reason: str, public_reason: str = "") -> HandshakeRefusal:
+    return HandshakeRefusal(HTTPStatus.SERVICE_UNAVAILABLE, reason, public_reason, limit=limit)
 
 
 UPSTREAM_LOOP = HandshakeRefusal(

@@ -64,12 +64,15 @@ class ResourceWatch:
                 "min-free",
                 f"only {format_size(self._space.free)} are free for recordings, "
                 f"and --min-free wants {format_size(self._disk.wanted)}",
+                "the server has no space for more recordings",
             )
         most = self._max_memory
         # Memory that is free again doesn't always return to the system; a server without calls is never full.
         if most is not None and self._memory > most and self._server.live:
             return full_server(
-                "max-memory", f"the server has {format_size(self._memory)}, and --max-memory is {format_size(most)}"
+                "max-memory",
+                f"the server has {format_size(self._memory)}, and --max-memory is {format_size(most)}",
+                "the server has no memory for more calls",
             )
         return None
 

@@ -1,6 +1,7 @@
 """A server whose disk or memory runs short."""
 
 import asyncio
+import re
 import struct
 from pathlib import Path
 
@@ -26,6 +27,9 @@ async def refusal(run: Running) -> tuple[bytes, bytes, str]:
     """Return the first line of a refused call, that of a probe, and the limit that was reached."""
     answers = [await run.ask(request) for request in (HANDSHAKE, READYZ)]
     assert b"\r\nRetry-After: 10\r\n" in answers[0]
+    # What the machine has is for the administrator.
+    reason = run.events.of("connection-refused")[-1]["reason"].encode()
+    assert [bool(re.search(rb"\d [kM]B", said)) for said in (answers[0], answers[1], reason)] == [False, True, True]
     call, probe = (answer.partition(b"\r\n")[0] for answer in answers)
     return call, probe, run.events.of("connection-refused")[-1]["limit"]
 

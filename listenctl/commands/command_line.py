@@ -62,16 +62,22 @@ _WRONG_NUMBERS = (
 )
 
 
-_SECTION_PLACES = {
-    "Arguments": -2,
-    "Listening": -1,
-    "Server": 1,
-    "Connection": 1,
-    "Waiting": 2,
-    "Output": 3,
-    "Options": 4,
-}
-"""Where sections of the help are that aren't between these."""
+_FIRST_SECTIONS = (
+    "Arguments",
+    "Listening",
+    "Recording",
+    "Answering the caller",
+    "Relay",
+    "Calls",
+    "Access and TLS",
+    "Limits",
+    "Running as a service",
+    "Hooks",
+    "Object storage",
+    "Logs and privacy",
+)
+_LAST_SECTIONS = ("Server", "Connection", "Waiting", "Output", "Options")
+"""Sections of the help in their order; others are between these, in the order of their options."""
 _METAVARS = {"int": "NUMBER", "float": "SECONDS", "path": "FILE"}
 
 
@@ -120,7 +126,8 @@ class SectionedCommand(TyperCommand):
             if record := parameter.get_help_record(ctx):
                 usual = "Arguments" if isinstance(parameter, TyperArgument) else "Options"
                 sections.setdefault(getattr(parameter, "rich_help_panel", None) or usual, []).append(record)
-        for title in sorted(sections, key=lambda title: _SECTION_PLACES.get(title, 0)):
+        middle = [title for title in sections if title not in (*_FIRST_SECTIONS, *_LAST_SECTIONS)]
+        for title in filter(sections.get, (*_FIRST_SECTIONS, *middle, *_LAST_SECTIONS)):
             with formatter.section(title):
                 formatter.write_dl(sections[title])
 

@@ -26,7 +26,7 @@ from listenctl.server.answered_requests import AnsweredRequests
 from listenctl.server.calls.call_counts import CallCounts, OwnCounts
 from listenctl.server.calls.live_call import LevelWatcher, LiveCall
 from listenctl.server.calls.live_call_log import CallIds, LiveCallLog
-from listenctl.server.control_api.control_socket import ControlSocket, no_control
+from listenctl.server.control_api.control_socket import ControlSocket, taking_over, try_open
 from listenctl.server.handshake_refusal import HandshakeRefusal
 from listenctl.server.jambonz_connection import JambonzConnection
 from listenctl.server.limits.call_admission import CallAdmission
@@ -140,8 +140,8 @@ class ListenServer:
         admin: list[socket.socket] = []
         try:
             self._check_upstream(sockets)
-            admin += listen(*settings.admin) if settings.admin is not None else []
-            without_control = self._open_control()
+            admin += listen(*settings.admin, shared=settings.reuse_port) if settings.admin is not None else []
+            without_control = try_open(self.control, required=settings.control_required)
         except ListenctlError:
             for listening in (*sockets, *admin):
                 listening.close()
@@ -158,9 +158,19 @@ class ListenServer:
     async def run(self) -> None:
         """Take calls until the server ends: see ``stop_after`` and ``shutdown``."""
         watching = log_failure(self.resources.run, "the watch of disk and memory")
-        async with asyncio.TaskGroup() as self.tasks, self._admin.serving(), background_task(watching):
+        async with (
+            asyncio.TaskGroup() as self.tasks,
+            self._admin.serving(),
+            background_task(watching),
+            taking_over(self.control, self.reporter, wanted=self.settings.reuse_port),
+        ):
             await self.shutdown.wait()
         self._refusals.end_window()
+
+    def make_way(self) -> None:
+        """Leave ports that are shared to the server that replaces this one."""
+        if self.settings.reuse_port:
+            self._admin.stop_listening()
 
     def why_not_ready(self) -> str:
         """Return why a new call would be refused, empty if it would not."""
@@ -256,7 +266,7 @@ class ListenServer:
         from listenctl.server.responders.call_responders import CallResponders
 
         self.call_responders = self.call_responders or CallResponders(self.reporter, self.tasks)
-        control = None if self.control is None else self.control.path
+        control = None if self.control is None else self.control.open_path
         self.call_responders.start_call(self.responders, log, tools, control=control)
 
     def forget_call(self, call: LiveCall) -> None:
@@ -310,19 +320,6 @@ class ListenServer:
         if upstream is not None and place is not None and is_own_address(sockets, *place):
             raise UsageError(f"{upstream.url}: --upstream leads back to this server; give the URL of the application")
 
-    def _open_control(self) -> WarningEvent | None:
-        """Open the control socket, or return the warning that there is none if the server can do without it."""
-        try:
-            if self.control is not None:
-                self.control.open()
-        except ListenctlError as exc:
-            if self.settings.control_required:
-                raise
-            # Taking calls matters more than being found by other commands.
-            self.control = None
-            return no_control(exc)
-        return None
-
     def _open_connection(self, accepted: socket.socket, remote: str) -> None:
         limit, addresses, tls = MAX_UNSENT_BYTES, self.settings.addresses, self.settings.tls
         if addresses.refuses_peer(host_of(remote)):
@@ -357,6 +354,6 @@ class ListenServer:
             self.port,
             max_calls=self.limits.max_calls,
             recording=self.recording,
-            control=None if self.control is None else self.control.path,
+            control=None if self.control is None else self.control.open_path,
             admin=self._admin.address,
         )

@@ -49,6 +49,7 @@ class Shutdown:
         self.draining = True
         self._server.acceptor.accept_waiting()
         self._server.acceptor.close()
+        self._server.make_way()
         if calls := len(self._server.live):
             warning = WarningEvent(rule="draining", detail=describe_draining(timeout), calls=calls)
             self._server.reporter.emit(warning)

@@ -226,7 +226,7 @@ def server_settings(
         metadata_timeout=options.metadata_timeout,
         ping_interval=options.ping_interval or float("inf"),
         control=None if options.no_control else socket_path(options.name or DEFAULT_NAME, os.environ, os.getuid()),
-        control_required=options.name is not None,
+        control_required=options.name is not None and not options.reuse_port,
     )
 
 

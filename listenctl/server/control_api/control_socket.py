@@ -4,13 +4,13 @@ import asyncio
 import fcntl
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from listenctl.background_task import log_failure
+from listenctl.background_task import background_task, log_failure
 from listenctl.errors import ListenctlError
 from listenctl.events import Reporter, WarningEvent
 from listenctl.net.runtime_folder import listen_privately, prepare_folder
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 BACKLOG = 128
 PROBE_TIMEOUT = 1.0
+CLAIM_INTERVAL = 1.0
+"""Seconds between two tries to claim a path that another server has."""
 
 
 class ControlOwner(Protocol):
@@ -78,6 +80,11 @@ class ControlSocket:
             self._socket = self._claimed.socket
         self._loop.add_reader(self._socket, self._start_server, self._socket)
 
+    @property
+    def open_path(self) -> Path | None:
+        """The path if tools can reach us there."""
+        return None if self._socket is None else self.path
+
     async def close(self) -> None:
         if self._socket is None:
             return
@@ -107,6 +114,47 @@ class ControlSocket:
     def _remove_file(self) -> None:
         if self._claimed is not None:
             self._claimed.remove_file()
+
+
+class Claimable(Protocol):
+    """A control socket whose path another server may have."""
+
+    @property
+    def open_path(self) -> Path | None: ...
+
+    def open(self) -> None:
+        """Claim the path; raises ListenctlError if that fails."""
+
+
+def try_open(control: Claimable | None, *, required: bool) -> WarningEvent | None:
+    """Open a control socket, or return the warning that there is none; raises ListenctlError instead if it must be."""
+    try:
+        if control is not None:
+            control.open()
+    except ListenctlError as exc:
+        if required:
+            raise
+        # Taking calls matters more than being found by other commands.
+        return no_control(exc)
+    return None
+
+
+@asynccontextmanager
+async def taking_over(control: Claimable | None, reporter: Reporter, *, wanted: bool) -> AsyncIterator[None]:
+    """While the block runs, wait for the path of a server that this one replaces, if that is ``wanted``."""
+    if control is None or control.open_path is not None or not wanted:
+        yield
+        return
+    async with background_task(_open_when_free(control, reporter)):
+        yield
+
+
+async def _open_when_free(control: Claimable, reporter: Reporter) -> None:
+    while control.open_path is None:
+        await asyncio.sleep(CLAIM_INTERVAL)
+        with suppress(ListenctlError):
+            control.open()
+    reporter.emit(WarningEvent(rule="control-opened", detail="other commands find this server now"))
 
 
 def no_control(reason: object) -> WarningEvent:

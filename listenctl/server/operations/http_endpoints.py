@@ -98,6 +98,7 @@ class AdminPort:
     def __init__(self, endpoints: HttpEndpoints, sockets: list[socket.socket]) -> None:
         self._endpoints = endpoints
         self._sockets = sockets
+        self._servers: list[asyncio.Server] = []
         self._open = 0
         self._idle: dict[asyncio.StreamWriter, None] = {}  # connections that wait for another request, oldest first
 
@@ -111,14 +112,17 @@ class AdminPort:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        servers = [await asyncio.start_server(self._take, sock=one, limit=MAX_HEAD) for one in self._sockets]
+        self._servers = [await asyncio.start_server(self._take, sock=one, limit=MAX_HEAD) for one in self._sockets]
         try:
             yield
         finally:
-            for server in servers:
-                server.close()
-            while self._close_idle():
-                pass
+            self.stop_listening()
+
+    def stop_listening(self) -> None:
+        for server in self._servers:
+            server.close()
+        while self._close_idle():
+            pass
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open += 1

@@ -52,6 +52,11 @@ class PoolControl:
         self._answering.open()
         self._loop.add_reader(self._claimed.socket, self._accept, self._claimed.socket)
 
+    @property
+    def open_path(self) -> Path | None:
+        """The path if tools can reach the server there."""
+        return None if self._claimed is None else self.path
+
     async def close(self) -> None:
         if self._claimed is not None:
             self._loop.remove_reader(self._claimed.socket)

@@ -35,7 +35,7 @@ from listenctl.events import (
     WarningEvent,
 )
 from listenctl.net.listening_sockets import listen
-from listenctl.server.control_api.control_socket import no_control
+from listenctl.server.control_api.control_socket import taking_over, try_open
 from listenctl.server.limits.call_admission import describe_full
 from listenctl.server.limits.server_limits import ServerLimits
 from listenctl.server.operations.http_endpoints import AdminPort, HttpEndpoints
@@ -150,20 +150,17 @@ class WorkerPool:
         settings = self.settings
         self._listening = list(passed) or listen(settings.host, settings.port, shared=settings.reuse_port)
         self.port = self._listening[0].getsockname()[1]
-        admin = listen(*settings.admin) if settings.admin is not None else []
+        admin = listen(*settings.admin, shared=settings.reuse_port) if settings.admin is not None else []
         self._admin = AdminPort(HttpEndpoints(self), admin)
-        try:
-            if self.control is not None:
-                self.control.open()
-        except ListenctlError as exc:
-            if settings.control_required:
-                raise
-            self.control = None
-            self._without_control = no_control(exc)
+        self._without_control = try_open(self.control, required=settings.control_required)
 
     async def run(self) -> None:
         """Keep the workers until the server ends; raises ListenctlError if a worker can't be started."""
-        async with asyncio.TaskGroup() as self.tasks, self._admin.serving():
+        async with (
+            asyncio.TaskGroup() as self.tasks,
+            self._admin.serving(),
+            taking_over(self.control, self.reporter, wanted=self.settings.reuse_port),
+        ):
             beside = [self.tasks.create_task(self._announce()), self.tasks.create_task(self._ask_metrics())]
             async with asyncio.TaskGroup() as keepers:
                 for number in range(len(self._workers)):
@@ -174,6 +171,11 @@ class WorkerPool:
                 await self.control.close()
         if self._failure is not None:
             raise self._failure
+
+    def make_way(self) -> None:
+        """Leave ports that are shared to the server that replaces this one."""
+        if self.settings.reuse_port:
+            self._admin.stop_listening()
 
     async def _announce(self) -> None:
         await self._all_ready.wait()
@@ -344,7 +346,7 @@ class WorkerPool:
             self.port,
             max_calls=self.limits.max_calls,
             recording=self.recording,
-            control=None if self.control is None else self.control.path,
+            control=None if self.control is None else self.control.open_path,
             admin=self._admin.address,
         )
 
@@ -388,6 +390,7 @@ class PoolShutdown:
         self.draining = True
         if calls := len(self._pool.live):
             self._warn("draining", describe_draining(timeout), calls)
+        self._pool.make_way()
         self._tell(Order.DRAIN)
 
     def begin_after_calls(self) -> None:

@@ -21,7 +21,16 @@ from listenctl.commands.serve.command import ServeOptions, read_sync, server_set
 from listenctl.errors import UsageError
 from listenctl.media.files.wav_header import stream_header
 from listenctl.protocol.audio import AudioFormat
-from tests.helpers.cli import COMMAND, Service, environment, listenctl, process_service, refusal, service
+from tests.helpers.cli import (
+    COMMAND,
+    Service,
+    environment,
+    listenctl,
+    listenctl_beside,
+    process_service,
+    refusal,
+    service,
+)
 from tests.helpers.frames import HANDSHAKE, binary, close, text
 from tests.helpers.server import Event, Peer, until
 
@@ -161,10 +170,20 @@ async def test_a_server_that_drains_closes_its_calls_at_the_second_signal(tmp_pa
     assert answer.startswith(b"HTTP/1.1 503 ")
 
 
+async def ready_at(port: int) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /readyz HTTP/1.0\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    return answer.partition(b"\r\n\r\n")[2]
+
+
 async def test_a_server_is_replaced_without_a_call_being_refused_or_cut(tmp_path: Path) -> None:
     """One server drains while another takes the same port, and calls come and go all the time."""
     names = [f"CS-{number:02}" for number in range(30)]
-    options = ("--json", "--reuse-port", "--drain-timeout", "900")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        admin = probe.getsockname()[1]
+    options = ("--json", "--reuse-port", "--drain-timeout", "900", "--name", "one", "--admin", f"127.0.0.1:{admin}")
 
     async def calls(port: int, wanted: slice) -> list[Peer]:
         metadata = [
@@ -176,18 +195,26 @@ async def test_a_server_is_replaced_without_a_call_being_refused_or_cut(tmp_path
         port = (await old.started())["port"]
         peers = await calls(port, slice(10))
         async with service("record", "out", "--port", str(port), *options, home=tmp_path) as new:
-            await new.started()
+            started = await new.started()
             peers += await calls(port, slice(10, 20))
             old.process.send_signal(signal.SIGTERM)
             assert (await old.next("warning"))["rule"] == "draining"
             peers += await calls(port, slice(20, 30))
+            ready = [await ready_at(admin) for _ in range(5)]
             for peer in peers:
                 await peer.send(binary(AUDIO), close())
                 await peer.read_to_end()
                 await peer.close()
-            statuses = [await old.status(), await new.end()]
+            status = await old.status()
+            while (await new.next("warning"))["rule"] != "control-opened":
+                pass
+            listed = await listenctl_beside("calls", "--name", "one", home=tmp_path)
+            statuses = [status, await new.end()]
 
     assert statuses == [(0, ""), (0, "")]
+    assert started["control"] is None
+    assert ready == [b"ready\n"] * 5
+    assert listed.returncode == 0
     recorded = [soundfile.read(tmp_path / "out" / f"{name}.wav", dtype="int16")[0] for name in names]
     assert {samples.astype("<i2").tobytes() for samples in recorded} == {AUDIO * 2}
 

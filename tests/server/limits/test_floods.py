@@ -182,18 +182,16 @@ async def test_handshakes_beyond_the_rate_are_refused(tmp_path: Path) -> None:
     heard: Counter[bytes] = Counter()
 
     def flood(port: int) -> None:
-        for _ in range(3):
-            peers = connect(port, 200)
-            say(peers, HANDSHAKE.replace(b"/calls", b"/other"))
-            heard.update(answer[9:12] for answer in answers(peers))
-            hang_up(peers)
+        peers = connect(port, 300)
+        say(peers, HANDSHAKE.replace(b"/calls", b"/other"))
+        heard.update(answer[9:12] for answer in answers(peers))
+        hang_up(peers)
 
-    # From 127.0.0.1, as the calls are; the last of these comes when some time has passed.
-    after = await flooded(flood, tmp_path, "--max-handshakes", "400", "--path", "/calls")
+    # They come from the address of the calls, the last of which is refused, too, until some time has passed.
+    after = await flooded(flood, tmp_path, "--max-handshakes", "5", "--path", "/calls")
 
     assert heard.keys() <= {b"404", b"429"}
-    assert heard[b"404"] >= 400
-    assert after.count("limits_reached", limit="max-handshakes") == heard[b"429"] > 0
+    assert after.count("limits_reached", limit="max-handshakes") >= heard[b"429"] > 0
 
 
 async def test_garbage_is_refused(tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ from listenctl.server.operations.service_manager import ServiceManager
 from listenctl.server.recording.call_recorder import CallRecorder, FileRecorder
 from listenctl.server.recording.pipe_recorder import PipeRecorder
 from listenctl.server.recording.recording_writer import RecordSettings
-from listenctl.server.retention.delete_recordings import RetentionSettings
 from listenctl.server.retention.retention_schedule import deleting_recordings
 from listenctl.server.server import ListenServer
 from listenctl.server.settings import ServerSettings
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from listenctl.server.recording.recording_uploads import RecordingUploads, UploadSettings
     from listenctl.server.responders.call_responders import Responder
     from listenctl.server.responders.local_monitor import LocalMonitor
+    from listenctl.server.retention.delete_recordings import RetentionSettings
     from listenctl.server.workers.worker_pool import WorkerPool
 
 
@@ -61,7 +61,7 @@ async def run_server(
     dump: Path | None = None,
     telemetry: TelemetrySettings = NO_TELEMETRY,
     hooks: HookSettings | None = None,
-    retention: RetentionSettings | None = None,
+    retention: "RetentionSettings | None" = None,
     stop_after: int | None = None,
     patience: float | None = None,
     drain_timeout: float | None = None,

@@ -15,7 +15,6 @@ from listenctl.server.hooks.server_hooks import HookSettings, running_hooks
 from listenctl.server.limits.server_limits import ServerLimits
 from listenctl.server.operations.service_manager import ServiceManager
 from listenctl.server.recording.recording_writer import RecordSettings
-from listenctl.server.retention.delete_recordings import RetentionSettings
 from listenctl.server.retention.retention_schedule import deleting_recordings
 from listenctl.server.settings import ServerSettings
 from listenctl.server.telemetry.sending_telemetry import TelemetrySettings
@@ -28,6 +27,7 @@ from listenctl.terminal.stop_signals import has_terminal, stop_at_signals
 
 if TYPE_CHECKING:
     from listenctl.commands.serve.server_options import ServerOptions
+    from listenctl.server.retention.delete_recordings import RetentionSettings
 
 _WORKER = "listenctl.commands.serve.worker_process_main"
 
@@ -40,7 +40,7 @@ async def run_workers(
     title: str,
     recording: RecordSettings | None,
     telemetry: TelemetrySettings,
-    retention: RetentionSettings | None,
+    retention: "RetentionSettings | None",
     hooks: HookSettings | None,
     manager: ServiceManager,
     reload: Callable[[], None],

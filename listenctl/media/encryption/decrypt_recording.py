@@ -15,8 +15,9 @@ from typing import BinaryIO, Protocol
 from listenctl.errors import ListenctlError
 from listenctl.json_lines import json_document
 from listenctl.media.encryption.age_keys import AGE_MAGIC, AgeIdentities
-from listenctl.media.encryption.encrypted_messages import ENCRYPTED_EXTENSION, AudioMessage, MessageReader
+from listenctl.media.encryption.encrypted_messages import AudioMessage, MessageReader
 from listenctl.media.files.new_files import NewFile, create_new, make_private_folder, remove_new_file, write_all
+from listenctl.media.files.recording_names import ENCRYPTED_EXTENSION
 from listenctl.media.files.sidecar import MAX_SIDECAR_BYTES
 from listenctl.media.files.wav_header import stream_header
 from listenctl.media.files.wav_recording import WavFile

@@ -19,8 +19,6 @@ from listenctl.protocol.peer_json import decode
 FIRST_LINE = b"listenctl-encrypted 1\n"
 LAST_LINE = b"end\n"
 """It says that the recording is complete, also to those who have no key; its last message says it to the others."""
-ENCRYPTED_EXTENSION = ".age"
-"""What the names of encrypted files end with, after the extension of what is in them."""
 MAX_AUDIO = 1 << 20
 """Bytes of audio in one message."""
 MAX_MESSAGE = 4 << 20

@@ -15,6 +15,8 @@ from listenctl.protocol.call_metadata import KNOWN_FIELDS
 from listenctl.protocol.shorten_numbers import shorten_numbers
 
 FORMATS_BY_EXTENSION = {".wav": "wav", ".flac": "flac", ".ogg": "ogg", ".opus": "ogg", ".mp3": "mp3", ".raw": "raw"}
+ENCRYPTED_EXTENSION = ".age"
+"""What the names of encrypted files end with, after the extension of what is in them."""
 UNKNOWN = "unknown"
 
 _DEFAULT_NAME = "{callSid}.wav"

@@ -7,15 +7,17 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from listenctl.media.channel_layout import ChannelLayout, ChannelMap
-from listenctl.media.encryption.age_keys import AgeRecipients
-from listenctl.media.encryption.encrypted_file import EncryptedFile
-from listenctl.media.encryption.encrypted_messages import ENCRYPTED_EXTENSION
 from listenctl.media.files.growing_file import GrowingFile
 from listenctl.media.files.new_files import NewFile, create_recording_files, remove_new_files, write_all
+from listenctl.media.files.recording_names import ENCRYPTED_EXTENSION
 from listenctl.media.files.wav_header import HEADER_BYTES, GrowingHeader
 from listenctl.protocol.audio import AudioFormat
+
+if TYPE_CHECKING:
+    from listenctl.media.encryption.age_keys import AgeRecipients
 
 HEADER_LAG = 0.25
 """Seconds of audio in the file that the header may not count yet, so that short pieces need no header each."""
@@ -125,7 +127,7 @@ class Recording:
         layout: ChannelLayout = ChannelLayout.AS_IS,
         final_extension: str = ".wav",
         fill: bool = False,
-        recipients: AgeRecipients | None = None,
+        recipients: "AgeRecipients | None" = None,
     ) -> None:
         self.layout = layout
         self.fill = fill
@@ -268,8 +270,10 @@ class Recording:
                 raise
 
 
-def _growing_file(new_file: NewFile, audio_format: AudioFormat, recipients: AgeRecipients | None) -> GrowingFile:
+def _growing_file(new_file: NewFile, audio_format: AudioFormat, recipients: "AgeRecipients | None") -> GrowingFile:
     if recipients is not None:
+        from listenctl.media.encryption.encrypted_file import EncryptedFile
+
         return EncryptedFile(new_file, audio_format, recipients)
     # What is written here has waited long enough: a crash must not cost it.
     return WavFile(new_file, audio_format, header_lag=0)

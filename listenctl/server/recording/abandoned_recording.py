@@ -7,8 +7,8 @@ from pathlib import Path
 
 from listenctl.errors import ListenctlError
 from listenctl.events import GapEvent, RecordingSavedEvent
-from listenctl.media.encryption.encrypted_messages import ENCRYPTED_EXTENSION
 from listenctl.media.files.kept_names import replace_file
+from listenctl.media.files.recording_names import ENCRYPTED_EXTENSION
 from listenctl.media.files.sidecar import MAX_SIDECAR_BYTES, Sidecar, SidecarAudio, SidecarClose
 from listenctl.media.files.wav_header import WavInfo, read_header
 

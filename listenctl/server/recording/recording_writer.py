@@ -5,13 +5,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from listenctl.background_writer import Job
 from listenctl.errors import ListenctlError
 from listenctl.events import EventFields, RecordingFailedEvent, RecordingSavedEvent, WarningEvent
 from listenctl.media.channel_layout import ChannelLayout
-from listenctl.media.encryption.age_keys import AgeRecipients
 from listenctl.media.files.convert_recording import Conversion, ConversionStopped
 from listenctl.media.files.kept_names import replace_file
 from listenctl.media.files.recording_names import CallTimes, RecordingDestination
@@ -23,6 +22,9 @@ from listenctl.protocol.gaps.gap import Gap
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.recording.conversion_pool import ConversionPool
 from listenctl.server.recording.describe_recording import describe_recording
+
+if TYPE_CHECKING:
+    from listenctl.media.encryption.age_keys import AgeRecipients
 
 RETRY_AFTER = 1.0
 # Seconds of audio after which the sidecar, written when the call begins and when it ends, is also written in between:
@@ -41,7 +43,7 @@ class RecordSettings:
     layout: ChannelLayout = ChannelLayout.AS_IS
     fill: bool = False
     sync: str | float = "never"
-    recipients: AgeRecipients | None = None  # who can read it; None writes it for everyone
+    recipients: "AgeRecipients | None" = None  # who can read it; None writes it for everyone
 
     def fills_gap(self, gap: Gap) -> bool:
         return self.fill and gap.leaves_out_audio

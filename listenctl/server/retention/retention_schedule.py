@@ -6,13 +6,15 @@ from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 from listenctl.background_task import background_task, log_failure
 from listenctl.events import RecordingDeletedEvent, Reporter, WarningEvent
 from listenctl.json_lines import timestamp
 from listenctl.protocol.peer_json import count_in, decode, list_in, number_in, string_in
-from listenctl.server.retention.delete_recordings import RetentionSettings
-from listenctl.server.retention.retention_worker import describe_settings
+
+if TYPE_CHECKING:
+    from listenctl.server.retention.delete_recordings import RetentionSettings
 
 INTERVAL = 600.0
 """Seconds between two looks at all recordings."""
@@ -27,7 +29,7 @@ _WORKER = (
 
 
 @asynccontextmanager
-async def deleting_recordings(reporter: Reporter, settings: RetentionSettings | None) -> AsyncIterator[None]:
+async def deleting_recordings(reporter: Reporter, settings: "RetentionSettings | None") -> AsyncIterator[None]:
     """Delete recordings while the block runs; None deletes none."""
     if settings is None:
         yield
@@ -36,14 +38,16 @@ async def deleting_recordings(reporter: Reporter, settings: RetentionSettings | 
         yield
 
 
-async def _delete_regularly(reporter: Reporter, settings: RetentionSettings) -> None:
+async def _delete_regularly(reporter: Reporter, settings: "RetentionSettings") -> None:
     while True:
         await log_failure(partial(delete_once, reporter, settings), "the deletion of old recordings")
         await asyncio.sleep(INTERVAL)
 
 
-async def delete_once(reporter: Reporter, settings: RetentionSettings) -> None:
+async def delete_once(reporter: Reporter, settings: "RetentionSettings") -> None:
     """Delete what the policy doesn't keep, in a process of its own, and report it."""
+    from listenctl.server.retention.retention_worker import describe_settings
+
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-c", _WORKER, describe_settings(settings), *sys.path),
         stdin=DEVNULL,

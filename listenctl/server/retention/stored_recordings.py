@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from listenctl.media.encryption.age_keys import AGE_MAGIC
-from listenctl.media.encryption.encrypted_messages import ENCRYPTED_EXTENSION, FIRST_LINE, LAST_LINE
-from listenctl.media.files.recording_names import FORMATS_BY_EXTENSION
+from listenctl.media.encryption.encrypted_messages import FIRST_LINE, LAST_LINE
+from listenctl.media.files.recording_names import ENCRYPTED_EXTENSION, FORMATS_BY_EXTENSION
 from listenctl.media.files.sidecar import MAX_SIDECAR_BYTES, Sidecar
 
 SETTLE_TIME = 600.0

@@ -36,7 +36,7 @@ def passwd(
     On a terminal it asks for the password twice; otherwise it reads the first line of stdin. With --token it makes a
     token instead. `serve` and `record` use the file.
     """
-    from listenctl.protocol.path_token import make_token
+    from listenctl.protocol.privacy.path_token import make_token
     from listenctl.server.access.auth_file import DEFAULT_RIGHTS, User, parse_rights, set_user
     from listenctl.server.access.secret_hashes import hash_password, hash_token
 

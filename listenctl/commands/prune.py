@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from listenctl.commands.serve.retention_options import RetentionOptions, read_retention
+from listenctl.commands.serve.options.retention_options import RetentionOptions, read_retention
 from listenctl.commands.shared_options import with_options
 from listenctl.errors import ListenctlError, UsageError
 from listenctl.json_lines import timestamp

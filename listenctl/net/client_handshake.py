@@ -13,8 +13,8 @@ from websockets.utils import accept_key
 from listenctl.errors import RefusedError, UsageError
 from listenctl.net.server_address import CallTarget
 from listenctl.net.websocket_url import WebSocketUrl, resolve_websocket_url
-from listenctl.protocol.hide_secrets import shown_subprotocols
 from listenctl.protocol.opening_handshake import SUBPROTOCOLS, basic_authorization
+from listenctl.protocol.privacy.hide_secrets import shown_subprotocols
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_HEAD_BYTES = 64 * 1024

@@ -10,7 +10,7 @@ from ipaddress import AddressValueError, IPv6Address
 from urllib.parse import urljoin
 
 from listenctl.errors import UsageError
-from listenctl.protocol.hide_secrets import shown_target, shown_url
+from listenctl.protocol.privacy.hide_secrets import shown_target, shown_url
 
 MAX_HOST_CHARACTERS = 512
 MAX_PATH_CHARACTERS = 4096

@@ -33,7 +33,7 @@ from listenctl.protocol.listen_session import (
     Sender,
     SessionEvent,
 )
-from listenctl.protocol.mask_digits import mask_digits
+from listenctl.protocol.privacy.mask_digits import mask_digits
 from listenctl.server.audio_arrivals import AudioArrivals
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import LiveCallEnd

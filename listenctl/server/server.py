@@ -17,8 +17,8 @@ from listenctl.media.dtmf_mask import DtmfMask
 from listenctl.net.listening_sockets import is_own_address, listen
 from listenctl.net.nonblocking_socket import NonblockingSocket, TlsSocket, TlsStream
 from listenctl.protocol.audio import AudioFormat
-from listenctl.protocol.hide_secrets import shown_subprotocols, shown_target
 from listenctl.protocol.listen_session import CallStarted, ListenSession
+from listenctl.protocol.privacy.hide_secrets import shown_subprotocols, shown_target
 from listenctl.server.accept_connections import ConnectionAcceptor, refuse_accepted
 from listenctl.server.access.client_addresses import NOT_ALLOWED, host_of
 from listenctl.server.access.refusal_reports import RefusalReports

@@ -23,7 +23,7 @@ from listenctl.background_task import log_failure
 from listenctl.net.nonblocking_socket import NonblockingSocket
 from listenctl.net.tls_failures import failure_seen_by_server
 from listenctl.protocol.opening_handshake import SUBPROTOCOLS
-from listenctl.protocol.path_token import take_token
+from listenctl.protocol.privacy.path_token import take_token
 from listenctl.protocol.proxy_protocol import NotProxyProtocolError
 from listenctl.server.access.client_addresses import NOT_ALLOWED, AddressRefusedError, host_of
 from listenctl.server.access.failure_limit import client_network

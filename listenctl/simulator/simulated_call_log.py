@@ -23,12 +23,12 @@ from listenctl.net.client_handshake import ClientHandshake
 from listenctl.percentiles import Histogram
 from listenctl.protocol.application_commands import Command
 from listenctl.protocol.call_metadata import CallMetadata
-from listenctl.protocol.hide_secrets import shown_subprotocols, shown_url
 from listenctl.protocol.jambonz_messages import Dtmf, Mark, PlayDone
 from listenctl.protocol.jambonz_model.command_verdicts import Verdict
 from listenctl.protocol.jambonz_model.rule_catalogue import remedy_of
 from listenctl.protocol.jambonz_model.send_buffer import HEADER_SLIP
 from listenctl.protocol.opening_handshake import basic_authorization
+from listenctl.protocol.privacy.hide_secrets import shown_subprotocols, shown_url
 from listenctl.simulator.action_hook import HookAnswer
 from listenctl.simulator.injected_faults import Fault
 from listenctl.simulator.plan import CallPlan

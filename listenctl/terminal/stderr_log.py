@@ -17,7 +17,7 @@ from time import time
 
 from listenctl.events import LogEvent, Reporter, WarningEvent, describe_event
 from listenctl.json_lines import MAX_TEXT, ReportedEvent
-from listenctl.protocol.shorten_numbers import shorten_numbers
+from listenctl.protocol.privacy.shorten_numbers import shorten_numbers
 from listenctl.terminal.event_lines import LOGGED_EVENTS, REPEATED_EVENTS, LogLevel, events_from
 from listenctl.terminal.line_writer import LineWriter
 from listenctl.terminal.live_view import LiveView

@@ -21,8 +21,8 @@ from listenctl.capture.formats.read_dump import DumpItem, UnreadableLine, read_d
 from listenctl.capture.packets.packet_batches import CaptureNotice
 from listenctl.capture.packets.tcp_events import StreamEnding
 from listenctl.capture.websocket.is_listen_call import ListenCallDetector
-from listenctl.protocol.hide_secrets import shown_subprotocols, shown_target
 from listenctl.protocol.listen_session import Sender
+from listenctl.protocol.privacy.hide_secrets import shown_subprotocols, shown_target
 from listenctl.protocol.timeline import TimedFrame
 
 

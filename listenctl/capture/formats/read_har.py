@@ -28,9 +28,9 @@ from listenctl.capture.websocket.is_listen_call import ListenCallDetector
 from listenctl.json_lines import parse_timestamp
 from listenctl.protocol import peer_json
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.hide_secrets import shown_subprotocols, shown_target
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.peer_json import UNBOUNDED, JsonFields, list_in, number_in, object_in, string_in
+from listenctl.protocol.privacy.hide_secrets import shown_subprotocols, shown_target
 
 MAX_HAR = 256 * 1024 * 1024
 """Bytes that are read; HAR files also have everything that the pages loaded."""

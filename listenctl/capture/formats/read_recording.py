@@ -31,10 +31,10 @@ from listenctl.media.files.sidecar import MAX_SIDECAR_BYTES, MIXED, Sidecar
 from listenctl.protocol import peer_json
 from listenctl.protocol.audio import MIX_CHANNELS, SAMPLE_BYTES
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
-from listenctl.protocol.hide_secrets import shown_subprotocols, shown_target
 from listenctl.protocol.jambonz_messages import Dtmf, Mark, PlayDone
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.peer_json import JsonFields, count_in
+from listenctl.protocol.privacy.hide_secrets import shown_subprotocols, shown_target
 
 BLOCK = 16_384
 MAX_SECONDS = 1e9

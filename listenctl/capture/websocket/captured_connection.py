@@ -34,8 +34,8 @@ from listenctl.capture.websocket.inflate_frames import InflationBudget
 from listenctl.capture.websocket.is_listen_call import ListenCallDetector
 from listenctl.capture.websocket.join_audio import join_audio_data, join_audio_frames
 from listenctl.protocol.frames.raw_frame_reader import RawFrameReader
-from listenctl.protocol.hide_secrets import shown_subprotocols, shown_target
 from listenctl.protocol.listen_session import Sender
+from listenctl.protocol.privacy.hide_secrets import shown_subprotocols, shown_target
 from listenctl.protocol.timeline import TimedFrame
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from listenctl.commands.serve.hook_options import DEAD_LETTERS, SECRET_VARIABLE
+from listenctl.commands.serve.options.hook_options import DEAD_LETTERS, SECRET_VARIABLE
 from listenctl.commands.shared_options import run_async, with_options
 
 

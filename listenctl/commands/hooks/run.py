@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from listenctl.background_task import background_task
-from listenctl.commands.serve.hook_options import read_secrets, webhook_target
-from listenctl.commands.serve.responder_options import split_command
+from listenctl.commands.serve.options.hook_options import read_secrets, webhook_target
+from listenctl.commands.serve.options.responder_options import split_command
 from listenctl.errors import ExitStatus, ListenctlError, UsageError
 from listenctl.json_lines import json_line
 from listenctl.server.hooks.command_target import CommandTarget

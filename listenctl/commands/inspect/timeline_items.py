@@ -13,7 +13,6 @@ from listenctl.inspection.call_observers import CallObserver
 from listenctl.inspection.call_report import CallReport
 from listenctl.inspection.rule_violations import Culprit, Violation
 from listenctl.protocol.frames.websocket_messages import ControlFrame
-from listenctl.protocol.hide_secrets import shown_subprotocols, shown_target
 from listenctl.protocol.jambonz_model.rule_catalogue import Severity
 from listenctl.protocol.listen_session import (
     AudioReceived,
@@ -25,6 +24,7 @@ from listenctl.protocol.listen_session import (
     MetadataArrived,
     Sender,
 )
+from listenctl.protocol.privacy.hide_secrets import shown_subprotocols, shown_target
 from listenctl.protocol.timeline import TimelineEntry
 
 LONGEST_RUN = 60.0

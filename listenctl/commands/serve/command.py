@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 
 from listenctl.commands.config_sources import option_name
 from listenctl.commands.connection_options import check_subprotocol
-from listenctl.commands.serve.access_options import (
+from listenctl.commands.serve.options.access_options import (
     address_rules,
     check_protection,
     read_credentials_check,
     read_tls,
 )
-from listenctl.commands.serve.encryption_options import read_encryption
-from listenctl.commands.serve.hook_options import read_hooks
-from listenctl.commands.serve.limit_options import read_limits, reread_limits
-from listenctl.commands.serve.log_options import log_settings, logging_errors
-from listenctl.commands.serve.relay_options import RelayOptions, read_upstream
-from listenctl.commands.serve.responder_options import ResponderOptions, descriptors_per_call, make_responders
-from listenctl.commands.serve.retention_options import read_retention
-from listenctl.commands.serve.server_options import ServerOptions, recording
-from listenctl.commands.serve.storage_options import read_uploads, read_zone
-from listenctl.commands.serve.telemetry_options import telemetry_settings
+from listenctl.commands.serve.options.encryption_options import read_encryption
+from listenctl.commands.serve.options.hook_options import read_hooks
+from listenctl.commands.serve.options.limit_options import read_limits, reread_limits
+from listenctl.commands.serve.options.log_options import log_settings, logging_errors
+from listenctl.commands.serve.options.relay_options import RelayOptions, read_upstream
+from listenctl.commands.serve.options.responder_options import ResponderOptions, descriptors_per_call, make_responders
+from listenctl.commands.serve.options.retention_options import read_retention
+from listenctl.commands.serve.options.server_options import ServerOptions, recording
+from listenctl.commands.serve.options.storage_options import read_uploads, read_zone
+from listenctl.commands.serve.options.telemetry_options import telemetry_settings
 from listenctl.commands.shared_options import (
     check_contradictions,
     check_finite,

@@ -7,8 +7,8 @@ import typer
 
 from listenctl.commands.config_sources import option_name
 from listenctl.commands.serve.command import ServeOptions, run_with_options
-from listenctl.commands.serve.log_options import logging_errors
-from listenctl.commands.serve.server_options import ServerOptions
+from listenctl.commands.serve.options.log_options import logging_errors
+from listenctl.commands.serve.options.server_options import ServerOptions
 from listenctl.commands.shared_options import with_options
 from listenctl.server.server_defaults import RECORD_READ_INTERVAL
 

@@ -26,7 +26,7 @@ from listenctl.terminal.stderr_log import LogSettings, displayed_events, problem
 from listenctl.terminal.stop_signals import has_terminal, stop_at_signals
 
 if TYPE_CHECKING:
-    from listenctl.commands.serve.server_options import ServerOptions
+    from listenctl.commands.serve.options.server_options import ServerOptions
     from listenctl.server.retention.delete_recordings import RetentionSettings
 
 _WORKER = "listenctl.commands.serve.worker_process_main"

@@ -13,7 +13,7 @@ from typing import TextIO
 
 from listenctl.json_lines import ReportedEvent
 from listenctl.media.measure_levels import LevelMeasurer, Levels
-from listenctl.protocol.shorten_numbers import shorten_number
+from listenctl.protocol.privacy.shorten_numbers import shorten_number
 from listenctl.server.calls.live_call import LiveCall
 from listenctl.server.calls.live_call_log import LiveCallLog
 from listenctl.server.server import ListenServer

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from listenctl.commands.serve.storage_options import KeyLayout, read_zone, storage
+from listenctl.commands.serve.options.storage_options import KeyLayout, read_zone, storage
 from listenctl.commands.shared_options import run_async, with_options
 from listenctl.errors import ListenctlError, UsageError
 

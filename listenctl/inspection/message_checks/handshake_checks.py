@@ -10,9 +10,9 @@ from listenctl.capture.capture_events import CapturedSession
 from listenctl.capture.websocket.http_heads import SWITCHING, HttpHead
 from listenctl.inspection.rule_violations import Culprit, FoundViolation
 from listenctl.json_lines import JsonObject
-from listenctl.protocol.hide_secrets import shown_authorization, shown_subprotocols
 from listenctl.protocol.listen_session import Sender
 from listenctl.protocol.opening_handshake import SUBPROTOCOLS
+from listenctl.protocol.privacy.hide_secrets import shown_authorization, shown_subprotocols
 
 _BASIC = re.compile(r"[Bb]asic [A-Za-z0-9+/]+={0,2}")
 _MAX_SHOWN = 60

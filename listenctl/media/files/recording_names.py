@@ -12,7 +12,7 @@ from listenctl.errors import UsageError
 from listenctl.json_lines import moment
 from listenctl.media.files.new_files import check_writable
 from listenctl.protocol.call_metadata import KNOWN_FIELDS
-from listenctl.protocol.shorten_numbers import shorten_numbers
+from listenctl.protocol.privacy.shorten_numbers import shorten_numbers
 
 FORMATS_BY_EXTENSION = {".wav": "wav", ".flac": "flac", ".ogg": "ogg", ".opus": "ogg", ".mp3": "mp3", ".raw": "raw"}
 ENCRYPTED_EXTENSION = ".age"

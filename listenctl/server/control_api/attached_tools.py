@@ -20,7 +20,7 @@ from listenctl.protocol.call_sharing.stream_rate import StreamRate, metadata_str
 from listenctl.protocol.call_sharing.tool_messages import PREFIX, RefusalReason, ToolRefusal
 from listenctl.protocol.frames.websocket_messages import BinaryMessages, TextMessage
 from listenctl.protocol.jambonz_messages import JambonzMessage
-from listenctl.protocol.mask_digits import mask_digits
+from listenctl.protocol.privacy.mask_digits import mask_digits
 
 MAX_UNSENT = 4 * 1024 * 1024
 """Bytes that may wait for jambonz; messages of tools beyond that wait, and are refused after ``BUSY_TIMEOUT``."""

@@ -15,7 +15,7 @@ from listenctl.media.dtmf_mask import DtmfMask
 from listenctl.protocol.audio import AudioFormat
 from listenctl.protocol.frames.raw_frame_reader import RawFrame
 from listenctl.protocol.listen_session import Sender
-from listenctl.protocol.mask_digits import mask_digits
+from listenctl.protocol.privacy.mask_digits import mask_digits
 from listenctl.protocol.timeline import TimedFrame
 from listenctl.server.dump.dump_file import Item
 

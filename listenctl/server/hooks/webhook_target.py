@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from listenctl import __version__
 from listenctl.background_task import in_daemon_thread
 from listenctl.errors import UsageError
-from listenctl.protocol.hide_secrets import shown_url
+from listenctl.protocol.privacy.hide_secrets import shown_url
 from listenctl.server.hooks.hook_delivery import HookDelivery, HookFailure, HookKind
 from listenctl.server.hooks.webhook_signature import SigningSecrets
 

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from listenctl.protocol.hide_secrets import shown_target
+from listenctl.protocol.privacy.hide_secrets import shown_target
 from listenctl.server.access.failure_limit import client_network
 from listenctl.server.handshake_refusal import NO_MORE_CALLS, RETRY_AFTER, HandshakeRefusal, full_server
 from listenctl.server.limits.handshake_rates import HandshakeRates

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from listenctl.commands.serve.command import ServeOptions
-from listenctl.commands.serve.hook_options import read_hooks
+from listenctl.commands.serve.options.hook_options import read_hooks
 from listenctl.errors import UsageError
 from listenctl.server.hooks.server_hooks import HOOK_EVENTS
 from listenctl.server.hooks.webhook_target import WebhookTarget

@@ -47,7 +47,7 @@ def read_hooks(options: HookOptions) -> "HookSettings | None":
             if name in options.given:
                 raise UsageError(f"--{option_name(name)} needs --webhook or --on-event")
         return None
-    from listenctl.commands.serve.responder_options import read_command
+    from listenctl.commands.serve.options.responder_options import read_command
     from listenctl.server.hooks.command_target import CommandTarget
     from listenctl.server.hooks.dead_letter_file import DeadLetterFile
     from listenctl.server.hooks.server_hooks import HookSettings

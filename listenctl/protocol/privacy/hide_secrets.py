@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from urllib.parse import unquote
 
 from listenctl.protocol.opening_handshake import SUBPROTOCOLS
-from listenctl.protocol.path_token import TOKEN_PREFIX
+from listenctl.protocol.privacy.path_token import TOKEN_PREFIX
 
 HIDDEN = "***"
 MAX_TARGET = 8192

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal
 
-from listenctl.commands.serve.access_options import AccessOptions
-from listenctl.commands.serve.encryption_options import EncryptionOptions
-from listenctl.commands.serve.hook_options import HookOptions
-from listenctl.commands.serve.limit_options import LimitOptions
-from listenctl.commands.serve.log_options import LogOptions
-from listenctl.commands.serve.retention_options import RetentionOptions
-from listenctl.commands.serve.storage_options import StorageOptions
-from listenctl.commands.serve.worker_options import WorkerOptions
+from listenctl.commands.serve.options.access_options import AccessOptions
+from listenctl.commands.serve.options.encryption_options import EncryptionOptions
+from listenctl.commands.serve.options.hook_options import HookOptions
+from listenctl.commands.serve.options.limit_options import LimitOptions
+from listenctl.commands.serve.options.log_options import LogOptions
+from listenctl.commands.serve.options.retention_options import RetentionOptions
+from listenctl.commands.serve.options.storage_options import StorageOptions
+from listenctl.commands.serve.options.worker_options import WorkerOptions
 from listenctl.commands.shared_options import option, output
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.net.runtime_folder import DEFAULT_NAME

@@ -4,7 +4,7 @@ import pytest
 
 from listenctl.protocol.dtmf_digits import DTMF_KEYS, MASKED_DIGIT
 from listenctl.protocol.jambonz_messages import Dtmf, Mark, parse_texts
-from listenctl.protocol.mask_digits import mask_digits
+from listenctl.protocol.privacy.mask_digits import mask_digits
 
 
 @pytest.mark.parametrize("digit", [*DTMF_KEYS, *"abcd"])

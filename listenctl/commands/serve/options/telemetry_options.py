@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
-from listenctl.commands.serve.server_options import ServerOptions
+from listenctl.commands.serve.options.server_options import ServerOptions
 from listenctl.errors import UsageError
-from listenctl.protocol.hide_secrets import shown_url
+from listenctl.protocol.privacy.hide_secrets import shown_url
 
 if TYPE_CHECKING:
     from listenctl.server.telemetry.sending_telemetry import TelemetrySettings

@@ -2,7 +2,7 @@
 
 import pytest
 
-from listenctl.protocol.shorten_numbers import shorten_number, shorten_numbers
+from listenctl.protocol.privacy.shorten_numbers import shorten_number, shorten_numbers
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenctl.protocol.path_token import TOKEN_PREFIX, make_token, take_token
+from listenctl.protocol.privacy.path_token import TOKEN_PREFIX, make_token, take_token
 
 
 def test_tokens_differ_and_need_no_encoding_in_a_url() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from listenctl.protocol.hide_secrets import shown_authorization, shown_subprotocols, shown_target, shown_url
+from listenctl.protocol.privacy.hide_secrets import shown_authorization, shown_subprotocols, shown_target, shown_url
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from listenctl.commands.serve.command import ServeOptions
-from listenctl.commands.serve.log_options import log_settings
+from listenctl.commands.serve.options.log_options import log_settings
 from listenctl.errors import ExitStatus, UsageError
 from listenctl.terminal.event_lines import LogLevel
 from tests.helpers.cli import listenctl_here

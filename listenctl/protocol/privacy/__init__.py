@@ -1,0 +1,1 @@
+"""What must not be shown: secrets in URLs, DTMF digits, phone numbers."""

@@ -73,7 +73,7 @@ class DeadLetterFile:
         fd = self._open_locked()
         try:
             lines = [changed for line in _read_lines(fd) if (changed := change(line)) is not None]
-            replace_file(self.path, "".join(f"{line}\n" for line in lines).encode())
+            replace_file(self.path, "".join(f"{line}\n" for line in lines).encode(errors="surrogateescape"))
         finally:
             os.close(fd)
 

@@ -59,8 +59,10 @@ class HookDelivery:
         name, event, attempts = found.get("id"), found.get("event"), found.get("attempts")
         if kind is None or not isinstance(name, str) or not isinstance(event, dict) or not isinstance(attempts, int):
             return None
-        body = json_line(event).encode()
-        return cls(name, kind, found[kind], event.get("call"), body, attempts, str(found.get("error", "")))
+        call = event.get("call")
+        if not isinstance(call, str | None):
+            return None
+        return cls(name, kind, found[kind], call, json_line(event).encode(), attempts, str(found.get("error", "")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,15 +77,19 @@ def test_a_receiver_that_is_down_costs_one_attempt_and_others_get_theirs(tmp_pat
     assert sum(json.loads(line)["attempts"] - 9 for line in dead.read()) <= 16
 
 
-def test_lines_that_cannot_be_read_are_left(tmp_path: Path, dead: DeadLetterFile) -> None:
-    dead.append(['{"cut": '])
+UNREADABLE = [b'{"cut": ', b"\xff", b'{"id":"m","webhook":"http://h","attempts":1,"event":{"call":[]}}']
+
+
+@pytest.mark.parametrize("line", UNREADABLE, ids=["cut", "not UTF-8", "a call of another type"])
+def test_lines_that_cannot_be_read_are_left(tmp_path: Path, dead: DeadLetterFile, line: bytes) -> None:
+    dead.path.write_bytes(line + b"\n")
     with receiving_webhooks() as receiver:
         add_letters(dead, receiver.url, "a")
         run = retry(tmp_path)
 
     assert (run.returncode, run.stdout) == (1, "1 event delivered, 1 left\n")
     assert run.stderr == "listenctl: dead-letters.jsonl: 1 line can't be read, and left as it is\n"
-    assert dead.read() == ['{"cut": ']
+    assert dead.path.read_bytes() == line + b"\n"
 
 
 def test_what_a_server_appends_meanwhile_stays(tmp_path: Path, dead: DeadLetterFile) -> None:

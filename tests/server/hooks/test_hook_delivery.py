@@ -39,8 +39,16 @@ def test_no_two_deliveries_share_an_id_and_no_id_has_a_dot() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["", "{", "[]", '{"id":"m","event":{}}', '{"id":"m","webhook":"http://h","event":1,"attempts":1}', "[" * 100_000],
-    ids=range(6),
+    [
+        "",
+        "{",
+        "[]",
+        '{"id":"m","event":{}}',
+        '{"id":"m","webhook":"http://h","event":1,"attempts":1}',
+        '{"id":"m","webhook":"http://h","event":{"call":[]},"attempts":1}',
+        "[" * 100_000,
+    ],
+    ids=range(7),
 )
 def test_a_line_that_is_no_dead_letter_is_none(line: str) -> None:
     assert HookDelivery.parse(line) is None

@@ -10,10 +10,12 @@ from listenctl.net.listening_sockets import BACKLOG
 from listenctl.server.handshake_refusal import HandshakeRefusal
 
 _PAUSE = 1.0
-NEXT_TURN = 0.05
-"""Seconds that a worker leaves connections to others that have fewer; a busy one needs some to be scheduled."""
+LOOK_AGAIN = 0.005
+"""Seconds after which a worker that left connections to others looks whether it is its turn."""
+PATIENCE = 0.05
+"""Seconds for which it leaves them to others: those may be busy, but then they are stuck."""
 TURN = 16
-"""Connections that it accepts after that, even if others still have fewer: they are stuck."""
+"""Connections that it accepts after that, even if others still have fewer."""
 # Out of descriptors or memory: the waiting connection would wake us again and again.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -68,15 +70,20 @@ class ConnectionAcceptor:
         for _ in range(BACKLOG):
             if not self._may_accept():
                 self._loop.remove_reader(listening)
-                self._loop.call_later(NEXT_TURN, self._accept_turn, listening)
+                self._wait_for_turn(listening, self._loop.time() + PATIENCE)
                 return
             if not self._has_time() or not self._accept_up_to(1, listening):
                 return
 
-    def _accept_turn(self, listening: socket.socket) -> None:
-        if listening in self._sockets:
+    def _wait_for_turn(self, listening: socket.socket, until: float) -> None:
+        if listening not in self._sockets:
+            return
+        late = self._loop.time() >= until
+        if late or self._may_accept():
             self._loop.add_reader(listening, self._accept, listening)
-            self._accept_up_to(TURN, listening)
+            self._accept_up_to(TURN if late else 1, listening)
+        else:
+            self._loop.call_later(LOOK_AGAIN, self._wait_for_turn, listening, until)
 
     def _accept_up_to(self, number: int, listening: socket.socket) -> bool:
         """Accept connections that wait; return whether there were so many."""

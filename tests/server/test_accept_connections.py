@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from listenctl.net.listening_sockets import listen
-from listenctl.server.accept_connections import NEXT_TURN, TURN, ConnectionAcceptor
+from listenctl.server.accept_connections import LOOK_AGAIN, PATIENCE, TURN, ConnectionAcceptor
 from tests.helpers.server import until
 
 pytestmark = pytest.mark.simulated_time
@@ -81,5 +81,26 @@ async def test_connections_are_left_to_others_for_a_moment_and_then_taken_if_tho
     acceptor.close()
 
     assert peers[0] == began
-    assert peers[1 : TURN + 1] == pytest.approx([began + NEXT_TURN] * TURN, abs=0.011)
-    assert peers[-1] == pytest.approx(began + 2 * NEXT_TURN, abs=0.022)
+    assert peers[1 : TURN + 1] == pytest.approx([began + PATIENCE] * TURN, abs=2 * LOOK_AGAIN)
+    assert peers[-1] == pytest.approx(began + 2 * PATIENCE, abs=4 * LOOK_AGAIN)
+
+
+async def test_connections_that_were_left_to_others_are_taken_as_soon_as_it_is_our_turn() -> None:
+    peers: list[float] = []
+    loop = asyncio.get_running_loop()
+    turn_at = loop.time() + PATIENCE / 2
+
+    def take(connection: socket.socket, peer: str) -> None:
+        connection.close()
+        peers.append(loop.time())
+
+    acceptor = ConnectionAcceptor(loop, take, lambda _: None, may_accept=lambda: loop.time() >= turn_at)
+    sockets = listen("127.0.0.1", 0, shared=True)
+    acceptor.start(sockets)
+    with ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(socket.create_connection(sockets[0].getsockname()))
+        await until(lambda: len(peers) == 3)
+    acceptor.close()
+
+    assert peers == pytest.approx([turn_at] * 3, abs=LOOK_AGAIN + 0.01)

@@ -19,7 +19,7 @@ from listenctl.server.operations.metric_families import (
 if TYPE_CHECKING:
     from listenctl.server.workers.worker_pool import WorkerPool
 
-ASK_EVERY = 5.0
+ASK_EVERY = 15.0
 """Seconds between two questions for the metrics of workers, so that little is lost with one that dies."""
 
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 MAX_WORKERS = 64
-AHEAD = 2
-"""Connections that a worker may have more than another one and still accept."""
+AHEAD, AHEAD_SHARE = 2, 32
+"""Connections that a worker may have more than another one and still accept: so many, and one of so many."""
 _SETS, _WAYS = 2048, 8
 """Of the table of ids: those with the same last bits of the hash share the places of a set, the newest first."""
 
@@ -81,7 +81,8 @@ class SharedCounts:
         that wait.
         """
         loads = [connections for connections, _ in self._loads()]
-        return self._number is None or loads[self._number] < min(loads) + AHEAD
+        least = min(loads)
+        return self._number is None or loads[self._number] < least + AHEAD + least // AHEAD_SHARE
 
     def count_unknown(self) -> int:
         """Return the number of a call without a callSid, from 1."""

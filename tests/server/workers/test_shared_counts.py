@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from listenctl.server.workers.shared_counts import AHEAD, MAX_WORKERS, SharedCounts
+from listenctl.server.workers.shared_counts import AHEAD, AHEAD_SHARE, MAX_WORKERS, SharedCounts
 from tests.helpers.cli import ROOT
 
 CLAIM = """
@@ -86,6 +86,11 @@ def test_a_worker_leaves_connections_to_one_that_has_clearly_fewer(workers: tupl
     assert other.may_accept()
 
     other.note_load(connections=1, calls=0)
+
+    assert one.may_accept()
+
+    one.note_load(connections=10 * AHEAD_SHARE + AHEAD, calls=0)
+    other.note_load(connections=10 * AHEAD_SHARE, calls=0)
 
     assert one.may_accept()
 

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from collections.abc import Callable
 from typing import TextIO
 
 from listenctl.commands.serve.view import CallRow, ServerSnapshot, render_server
@@ -15,7 +16,16 @@ from listenctl.terminal.scrolled_rows import ScrolledRows
 
 
 class WorkersView(LiveView):
-    def __init__(self, pool: WorkerPool, stream: TextIO, style: TextStyle, title: str, *, redact: bool = False) -> None:
+    def __init__(
+        self,
+        pool: WorkerPool,
+        stream: TextIO,
+        style: TextStyle,
+        title: str,
+        *,
+        redact: bool = False,
+        unix_clock: Callable[[], float] = time.time,
+    ) -> None:
         keys = None
         if can_read_keys(sys.stdin):
             keys = KeypressReader(sys.stdin.fileno(), lambda _: None, lambda: None, self._press_key)
@@ -27,7 +37,7 @@ class WorkersView(LiveView):
         self._title = title
         self._redact = redact
         # Rows count on the clock of the event loop, calls in Unix time.
-        self._unix_offset = time.time() - asyncio.get_running_loop().time()
+        self._unix_offset = unix_clock() - asyncio.get_running_loop().time()
 
     def _snapshot(self) -> ServerSnapshot:
         calls = self._pool.calls

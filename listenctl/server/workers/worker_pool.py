@@ -3,10 +3,10 @@ The parent of a server's workers: it opens the port, starts the workers and repl
 server that users, tools and the service manager see. It touches no audio.
 
 All workers accept from one listening socket, each as long as no other has clearly fewer connections
-(`shared_counts`): of 200 connections in a row each of two got 100, of 200 at once 105 and 95. Without these turns it
-was 96 and 104 at best and 9 and 191 at worst. With a socket of its own for each (SO_REUSEPORT), the kernel balances
-as well as chance does, but what it deals out to a dead worker waits for the next one: half of the connections that
-were opened while that started. Also, a service manager passes on one socket.
+(`shared_counts`): of 200 connections, in a row or at once, two got 101 and 99. Without these turns it was 96 and 104
+at best and 9 and 191 at worst. With a socket of its own for each (SO_REUSEPORT), the kernel balances as well as
+chance does, but what it deals out to a dead worker waits for the next one: half of the connections that were opened
+while that started. Also, a service manager passes on one socket.
 """
 
 import asyncio

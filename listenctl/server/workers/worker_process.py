@@ -50,7 +50,7 @@ class WorkerProcess:
                 stdin=DEVNULL,
                 stdout=DEVNULL,
                 # A Ctrl-C is for the parent, which tells the workers.
-                start_new_session=True,
+                process_group=0,
             )
             link.sendall(pack_message(replace(start, tools=far_tools.fileno())))
         tools.setblocking(False)

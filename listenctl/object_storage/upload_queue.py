@@ -13,7 +13,7 @@ from listenctl.errors import ListenctlError
 from listenctl.object_storage.object_store import ObjectStore, StorageError
 from listenctl.object_storage.recording_spool import SpooledRecording
 from listenctl.object_storage.storage_destination import StorageDestination
-from listenctl.object_storage.upload_recording import StoredRecording, upload_recording
+from listenctl.object_storage.upload_recording import UploadedRecording, upload_recording
 
 UPLOADS_AT_ONCE = 4
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0
@@ -27,7 +27,7 @@ class Upload:
 
     recording: SpooledRecording
     size: int
-    on_stored: Callable[[StoredRecording], None]
+    on_stored: Callable[[UploadedRecording], None]
     on_given_up: Callable[[str], None]
     problem: str = "it is not uploaded yet"
     tries: int = field(default=0)
@@ -133,7 +133,7 @@ class UploadQueue:
         self._end(upload)
         upload.on_stored(stored)
 
-    async def _put(self, upload: Upload) -> StoredRecording:
+    async def _put(self, upload: Upload) -> UploadedRecording:
         stores = self._stores if upload.tries >= TRIES_BEFORE_BACKUP else self._stores[:1]
         for destination, store in stores[:-1]:
             try:

@@ -18,14 +18,14 @@ _TAG_FIELDS = ("callSid", "accountSid")
 
 
 @dataclass(frozen=True, slots=True)
-class StoredRecording:
+class UploadedRecording:
     urls: Sequence[str]  # of the audio, in the order of the files
     sidecar_url: str
 
 
 async def upload_recording(
     recording: SpooledRecording, destination: StorageDestination, store: ObjectStore
-) -> StoredRecording:
+) -> UploadedRecording:
     """
     Put all files of a recording into a store. What is there already, from a time before, isn't sent again.
 
@@ -39,7 +39,7 @@ async def upload_recording(
         name = await _free_name(recording, key, digests, store)
         await _put(recording, name, digests, store)
         urls = [destination.url_of(name + recording.suffix_of(path)) for path in recording.paths]
-        stored = stored or StoredRecording(urls[:-1], urls[-1])
+        stored = stored or UploadedRecording(urls[:-1], urls[-1])
     assert stored is not None
     return stored
 

@@ -8,7 +8,7 @@ import pytest
 from listenctl.object_storage.recording_spool import SpooledRecording
 from listenctl.object_storage.storage_destination import StorageDestination
 from listenctl.object_storage.upload_queue import LAST_RETRY, Upload, UploadQueue
-from listenctl.object_storage.upload_recording import StoredRecording
+from listenctl.object_storage.upload_recording import UploadedRecording
 from tests.helpers.object_storage import MemoryStore, make_recording
 
 pytestmark = pytest.mark.simulated_time
@@ -18,7 +18,7 @@ DEST = StorageDestination.parse("s3://calls")
 
 class Outcome:
     def __init__(self) -> None:
-        self.stored: list[StoredRecording] = []
+        self.stored: list[UploadedRecording] = []
         self.given_up: list[str] = []
         self.problems: list[str | None] = []
 
@@ -36,7 +36,7 @@ async def test_a_stored_recording_leaves_the_spool(tmp_path: Path) -> None:
         queue.add(outcome.upload(recording))
 
     assert store.objects == {"CS-1.wav": content[".wav"], "CS-1.json": content[".json"]}
-    assert outcome.stored == [StoredRecording(["s3://calls/CS-1.wav"], "s3://calls/CS-1.json")]
+    assert outcome.stored == [UploadedRecording(["s3://calls/CS-1.wav"], "s3://calls/CS-1.json")]
     assert not any(path.exists() for path in recording.paths)
     assert (queue.uploaded, queue.waiting, queue.waiting_bytes) == (1, 0, 0)
 
@@ -81,7 +81,7 @@ async def test_a_store_that_stays_away_is_replaced_by_the_next_one(tmp_path: Pat
     async with queue.running(patience=60):
         queue.add(outcome.upload(make_recording(tmp_path)))
 
-    assert outcome.stored == [StoredRecording(["s3://backup/x/CS-1.wav"], "s3://backup/x/CS-1.json")]
+    assert outcome.stored == [UploadedRecording(["s3://backup/x/CS-1.wav"], "s3://backup/x/CS-1.json")]
     assert sorted(backup.objects) == ["x/CS-1.json", "x/CS-1.wav"]
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from listenctl.object_storage.object_store import ObjectStore
     from listenctl.object_storage.recording_spool import SpooledRecording
     from listenctl.object_storage.storage_destination import StorageDestination
-    from listenctl.object_storage.upload_recording import StoredRecording
+    from listenctl.object_storage.upload_recording import UploadedRecording
 
 TRIES = 5
 """Of each recording; the last one comes about 15 seconds after the first."""
@@ -81,7 +81,7 @@ async def _upload_folder(folder: Path, destination: "StorageDestination", store:
         raise ListenctlError(f"{left} in {folder}: {'; '.join(dict.fromkeys(problems))}")
 
 
-def _print_stored(recording: "SpooledRecording", stored: "StoredRecording") -> None:
+def _print_stored(recording: "SpooledRecording", stored: "UploadedRecording") -> None:
     from listenctl.terminal.printable_text import printable
 
     for path, url in zip(recording.audio_paths, stored.urls, strict=True):

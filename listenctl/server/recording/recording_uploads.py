@@ -16,7 +16,7 @@ from listenctl.object_storage.object_store import ObjectStore
 from listenctl.object_storage.recording_spool import SpooledRecording, SpoolLock, find_recordings
 from listenctl.object_storage.storage_destination import StorageDestination
 from listenctl.object_storage.upload_queue import Upload, UploadQueue
-from listenctl.object_storage.upload_recording import StoredRecording
+from listenctl.object_storage.upload_recording import UploadedRecording
 
 PATIENCE = 10.0
 """Seconds that a server which ends gives its uploads; what is left stays in the spool for the next start."""
@@ -84,7 +84,7 @@ class RecordingUploads:
         )
         self.queue.add(upload)
 
-    def _report_stored(self, saved: RecordingSavedEvent, identity: CallIdentity, stored: StoredRecording) -> None:
+    def _report_stored(self, saved: RecordingSavedEvent, identity: CallIdentity, stored: UploadedRecording) -> None:
         event = replace(saved, urls=stored.urls, url=stored.urls[0], sidecar_url=stored.sidecar_url)
         self._reporter.emit(event, **identity)
 

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 from urllib.parse import quote
+from weakref import WeakValueDictionary
 
 from listenctl.background_task import in_daemon_thread
 from listenctl.errors import ListenctlError, UsageError
@@ -74,6 +75,7 @@ class ObjectStore:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.name_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # held while a name is used
         self._folder = Path(url.removeprefix("file://")) if url.startswith("file://") else None
         try:
             self._store = _open(url, self._folder)

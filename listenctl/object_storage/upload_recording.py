@@ -1,9 +1,9 @@
 """One recording goes to a store: its audio, then its sidecar, under a name that nothing else has there."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 from listenctl.object_storage.object_store import FileDigests, ObjectStore, StorageError
@@ -36,25 +36,27 @@ async def upload_recording(
     digests = {path: await asyncio.to_thread(FileDigests.of, path) for path in recording.paths}
     stored = None
     for key in destination.keys(recording.sidecar):
-        name = await _free_name(recording, key, digests, store)
-        await _put(recording, name, digests, store)
+        async with _free_name(recording, key, digests, store) as name:
+            await _put(recording, name, digests, store)
         urls = [destination.url_of(name + recording.suffix_of(path)) for path in recording.paths]
         stored = stored or UploadedRecording(urls[:-1], urls[-1])
     assert stored is not None
     return stored
 
 
+@asynccontextmanager
 async def _free_name(
     recording: SpooledRecording, key: str, digests: dict[Path, FileDigests], store: ObjectStore
-) -> str:
-    """Return the key, with a number if another recording has it."""
-    for number in count(1):
+) -> AsyncIterator[str]:
+    """Yield the key, with a number if another recording has it; no other upload gets the name during the block."""
+    for number in range(1, MAX_NUMBER + 1):
         name = key if number == 1 else f"{key}-{number}"
-        found = [await store.find(name + recording.suffix_of(path), digests[path]) for path in recording.paths]
-        if "other" not in found:
-            return name
-        if number == MAX_NUMBER:
-            break
+        # Recordings of one call end together, and one would overwrite the other.
+        async with store.name_locks.setdefault(name, asyncio.Lock()):
+            found = [await store.find(name + recording.suffix_of(path), digests[path]) for path in recording.paths]
+            if "other" not in found:
+                yield name
+                return
     raise StorageError(f"{store.url}/{key}: there are {MAX_NUMBER} recordings of this name")
 
 

@@ -1,6 +1,7 @@
 """Recordings in a spool, and stores for them: a real S3 server, and one in memory that fails when it should."""
 
 import asyncio
+import hashlib
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 from urllib.request import Request, urlopen
+from weakref import WeakValueDictionary
 
 from listenctl.events import Completeness
 from listenctl.media.files.sidecar import Sidecar, SidecarAudio
@@ -65,6 +67,7 @@ class MemoryStore(ObjectStore):
 
     def __init__(self) -> None:
         self.url = "s3://memory"
+        self.name_locks = WeakValueDictionary()
         self.objects: dict[str, bytes] = {}
         self.problem = ""
         self.attempts = 0
@@ -75,7 +78,7 @@ class MemoryStore(ObjectStore):
             raise StorageError(self.problem)
         if key not in self.objects:
             return "nothing"
-        return "same" if len(self.objects[key]) == digests.size else "other"
+        return "same" if hashlib.sha256(self.objects[key]).hexdigest() == digests.sha256 else "other"
 
     async def put_file(
         self, path: Path, key: str, _: FileDigests, *, metadata: Mapping[str, str], tags: Mapping[str, str]

@@ -111,6 +111,24 @@ async def test_a_name_that_another_recording_has_gets_a_number(tmp_path: Path) -
     assert store.objects["CS-1.wav"] == b"another"
 
 
+async def test_recordings_of_one_call_that_end_together_are_both_stored(tmp_path: Path) -> None:
+    store, outcome = MemoryStore(), Outcome()
+    recordings = [make_recording(tmp_path / str(number), audio=bytes([number, 0]) * 800) for number in range(4)]
+    audio = {recording.audio_paths[0].read_bytes() for recording in recordings}
+    queue = UploadQueue([(DEST, store)])
+
+    async with queue.running(patience=10):
+        for recording in recordings:
+            queue.add(outcome.upload(recording))
+
+    stored = [store.objects[url.removeprefix("s3://calls/")] for one in outcome.stored for url in one.urls]
+    assert sorted(store.objects) == [
+        f"CS-1{number}.{kind}" for number in ("-2", "-3", "-4", "") for kind in ("json", "wav")
+    ]
+    assert len(stored) == 4
+    assert {*stored} == audio
+
+
 async def test_a_recording_that_was_stored_before_a_crash_is_not_stored_twice(tmp_path: Path) -> None:
     store, outcome = MemoryStore(), Outcome()
     recording = make_recording(tmp_path)

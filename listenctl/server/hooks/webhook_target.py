@@ -75,7 +75,8 @@ class WebhookTarget:
         if 200 <= status < 300:
             return None
         text = body.decode(errors="replace").strip().partition("\n")[0][:SHOWN_CHARACTERS]
-        problem = f"it answered {status} {response.reason}".rstrip() + (f": {text}" if text else "")
+        reason = response.reason[:SHOWN_CHARACTERS]
+        problem = f"it answered {status} {reason}".rstrip() + (f": {text}" if text else "")
         if 300 <= status < 400:
             problem += "; redirects are not followed, so give the final URL"
         retry_after = parse_retry_after(response.headers.get("Retry-After", ""), self._unix_clock())
@@ -115,6 +116,8 @@ def _describe_problem(exc: Exception) -> str:
     match exc:
         case TimeoutError():
             return f"no answer within {TIMEOUT:g} s"
+        case ConnectionResetError() | BrokenPipeError():
+            return "it closed the connection without an answer"
         case ssl.SSLCertVerificationError(verify_message=message):
             return f"its certificate isn't trusted: {message.rstrip('.')}; SSL_CERT_FILE can name the file of its CA"
         case ssl.SSLError(reason=str(reason)):

@@ -105,24 +105,57 @@ async def test_a_receiver_that_does_not_answer_is_given_up(silent: str, monkeypa
     assert failure == HookFailure("no answer within 0.05 s", unreachable=True)
 
 
-async def test_what_is_not_there_or_speaks_no_http_is_unreachable() -> None:
+async def test_what_is_not_there_is_unreachable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        thread = threading.Thread(target=_say_hello, args=(server,))
+
+    failure = await WebhookTarget(f"http://127.0.0.1:{port}/", SECRETS).attempt(delivery())
+
+    assert failure == HookFailure("can't connect: Connection refused", unreachable=True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (b"220 hello\r\n", "it didn't answer in HTTP (BadStatusLine)"),
+        (b"", "it closed the connection without an answer"),
+        (None, "it closed the connection without an answer"),
+    ],
+    ids=["another protocol", "closed", "reset"],
+)
+async def test_what_speaks_no_http_is_unreachable(answer: bytes | None, problem: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=_answer, args=(server, answer))
         thread.start()
-        strange = await WebhookTarget(f"http://127.0.0.1:{port}/", SECRETS).attempt(delivery())
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        failure = await WebhookTarget(url, SECRETS).attempt(delivery())
         thread.join()
-    missing = await WebhookTarget(f"http://127.0.0.1:{port}/", SECRETS).attempt(delivery())
 
-    assert strange == HookFailure("it didn't answer in HTTP (BadStatusLine)", unreachable=True)
-    assert missing == HookFailure("can't connect: Connection refused", unreachable=True)
+    assert failure == HookFailure(problem, unreachable=True)
 
 
-def _say_hello(server: socket.socket) -> None:
+async def test_a_long_answer_is_cut() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=_answer, args=(server, b"HTTP/1.1 500 %b\r\n\r\n" % (b"x" * 60_000)))
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        failure = await WebhookTarget(url, SECRETS).attempt(delivery())
+        thread.join()
+
+    assert failure == HookFailure(f"it answered 500 {'x' * 200}")
+
+
+def _answer(server: socket.socket, answer: bytes | None) -> None:
+    """Answer a request with these bytes; None resets the connection."""
     connected, _ = server.accept()
     with connected:
-        connected.recv(65536)
-        connected.sendall(b"220 hello\r\n")
+        connected.recv(1, socket.MSG_PEEK)
+        if answer is not None:
+            connected.sendall(answer)
+            connected.shutdown(socket.SHUT_WR)
+            # Closed with something unread, it would be reset.
+            while connected.recv(65536):
+                pass
 
 
 async def test_a_certificate_is_verified(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:

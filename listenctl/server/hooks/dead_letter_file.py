@@ -11,6 +11,7 @@ import os
 import stat
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 
 from listenctl.background_writer import BackgroundWriter
@@ -19,6 +20,8 @@ from listenctl.media.files.kept_names import replace_file
 
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 """Bytes of lines that may wait for a disk that is full or slow."""
+MAX_LINES = 100
+"""Lines that are written at once; while the disk is full, each new one costs another try with so many."""
 CLOSE_LIMIT = 2.0
 MAX_FILE_BYTES = 100 * 1024 * 1024
 """More than the events of a hundred thousand calls; beyond that the disk is left to recordings."""
@@ -140,18 +143,16 @@ class DeadLetterWriter:
         self._waiting.clear()
 
     def _write_waiting(self) -> None:
-        lines = list(self._waiting)
-        if not lines:
-            return
-        try:
-            self._file.append(lines)
-        except OSError as exc:
-            waited = bool(self.problem)
-            self.problem = exc.strerror or str(exc)
-            if not waited:
-                self._on_problem(self.problem)
-            return
-        self.problem = ""
-        self.written += len(lines)
-        for _ in lines:
-            self._writer.release_bytes(len(self._waiting.popleft()))
+        while lines := list(islice(self._waiting, MAX_LINES)):
+            try:
+                self._file.append(lines)
+            except OSError as exc:
+                waited = bool(self.problem)
+                self.problem = exc.strerror or str(exc)
+                if not waited:
+                    self._on_problem(self.problem)
+                return
+            self.problem = ""
+            self.written += len(lines)
+            for _ in lines:
+                self._writer.release_bytes(len(self._waiting.popleft()))

@@ -1,15 +1,17 @@
 """The file of dead letters: private, whole lines, and safe while others append to it."""
 
+import errno
 import fcntl
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from listenctl.errors import UsageError
 from listenctl.server.hooks import dead_letter_file
-from listenctl.server.hooks.dead_letter_file import DeadLetterFile, DeadLetterWriter
+from listenctl.server.hooks.dead_letter_file import MAX_LINES, DeadLetterFile, DeadLetterWriter
 from tests.helpers.server import LIMIT, mode_of
 
 
@@ -121,6 +123,39 @@ def test_letters_wait_for_a_disk_that_is_full(tiny: Path) -> None:
     assert (problems, waiting) == (["No space left on device"], [])
     assert file.read() == ["one", "two"]
     assert (writer.written, writer.lost) == (2, 0)
+
+
+def test_a_letter_costs_the_same_however_many_wait(tmp_path: Path) -> None:
+    # Given a disk that takes nothing, and many letters that wait for it.
+    file = RefusingFile(tmp_path / "dead")
+    writer = DeadLetterWriter(file)
+    for number in range(3 * MAX_LINES):
+        writer.write(str(number))
+    writer._writer.wait_until_done(LIMIT)
+
+    # When it takes them again.
+    refused, file.refuses = max(file.sizes), False
+    writer.close()
+
+    # Then no try had all of them, and none was lost.
+    assert refused == MAX_LINES
+    assert file.read() == [str(number) for number in range(3 * MAX_LINES)]
+    assert (writer.written, writer.lost) == (3 * MAX_LINES, 0)
+
+
+class RefusingFile(DeadLetterFile):
+    """Refuses lines like a full disk, and remembers how many it was given."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.refuses = True
+        self.sizes: list[int] = []
+
+    def append(self, lines: Sequence[str]) -> None:
+        self.sizes.append(len(lines))
+        if self.refuses:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        super().append(lines)
 
 
 def test_letters_that_no_disk_takes_are_counted(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 
-from listenctl.background_task import background_task, in_daemon_thread
+from listenctl.background_task import background_task, in_daemon_thread, log_failure
 from listenctl.events import Reporter, WarningEvent
 from listenctl.server.operations.metric_families import (
     DurationCounts,
@@ -38,12 +38,14 @@ async def sending_statsd(
         yield
         return
     sender = StatsdSender(collect, reporter, *address)
-    async with background_task(sender.run()):
-        yield
-    with suppress(TimeoutError):
-        async with asyncio.timeout(LAST_TIMEOUT):
-            await sender.send_metrics()
-    sender.close()
+    try:
+        async with background_task(sender.run()):
+            yield
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_TIMEOUT):
+                await sender.try_to_send()
+    finally:
+        sender.close()
 
 
 class StatsdSender:
@@ -62,8 +64,12 @@ class StatsdSender:
 
     async def run(self) -> None:
         while True:
-            await self.send_metrics()
+            await self.try_to_send()
             await asyncio.sleep(INTERVAL)
+
+    async def try_to_send(self) -> None:
+        """Send metrics; no call ends because that fails unexpectedly."""
+        await log_failure(self.send_metrics, "StatsD")
 
     async def send_metrics(self) -> None:
         metrics = await self._collect()

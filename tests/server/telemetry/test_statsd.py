@@ -1,5 +1,6 @@
 """Metrics for a StatsD daemon: what it receives, and what happens without one."""
 
+import asyncio
 import re
 import socket
 import threading
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from listenctl.events import MarkEvent
+from listenctl.events import MarkEvent, Reporter
 from listenctl.server.operations.metric_families import (
     MAX_RECENT,
     DurationCounts,
@@ -159,6 +160,21 @@ async def test_metrics_are_sent_at_once_then_at_intervals_and_at_the_end() -> No
 
     assert passed == pytest.approx(INTERVAL, abs=0.1)
     assert any(line.startswith("listenctl.calls:1|c") for line in last)
+
+
+@pytest.mark.simulated_time
+async def test_a_fault_of_ours_ends_no_call(caplog: pytest.LogCaptureFixture) -> None:
+    collected: list[float] = []
+
+    async def fail() -> list[MetricFamily]:
+        collected.append(asyncio.get_running_loop().time())
+        raise RuntimeError("can't start new thread")
+
+    async with sending_statsd(fail, Reporter(), ("127.0.0.1", 8125)):
+        await asyncio.sleep(1.5 * INTERVAL)
+
+    assert len(collected) == 3
+    assert caplog.messages == ["StatsD failed unexpectedly"] * 3
 
 
 async def test_a_daemon_that_is_gone_is_reported_once_until_it_is_back() -> None:

@@ -3,13 +3,14 @@ The recordings of a server go to object storage: what is saved to the spool is r
 and as failed, with where it is now, when the server ends before that.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from listenctl.background_task import background_task, log_failure
+from listenctl.background_task import background_task, in_daemon_thread, log_failure
 from listenctl.errors import ListenctlError
 from listenctl.events import CallIdentity, RecordingFailedEvent, RecordingSavedEvent, Reporter, WarningEvent
 from listenctl.object_storage.object_store import ObjectStore
@@ -49,9 +50,9 @@ class RecordingUploads:
             checking = log_failure(self._check_buckets, "the check of buckets")
             async with background_task(checking), self.queue.running(PATIENCE):
                 if lock.lock_alone():
-                    self._resume()
-                # What belongs to another live server is uploaded by that.
-                lock.share()
+                    await self._resume()
+                # What belongs to another live server is uploaded by that; `listenctl upload` may take long.
+                await in_daemon_thread(lock.share, "spool-lock")
                 yield
         finally:
             lock.release()
@@ -65,8 +66,8 @@ class RecordingUploads:
                 )
                 self._reporter.emit(WarningEvent(rule="no-lifecycle-rule", detail=detail))
 
-    def _resume(self) -> None:
-        left = list(find_recordings(self._settings.spool))
+    async def _resume(self) -> None:
+        left = await asyncio.to_thread(lambda: list(find_recordings(self._settings.spool)))
         for recording in left:
             if isinstance(recording, ListenctlError):
                 self._reporter.emit(WarningEvent(rule="upload-left", detail=f"{recording}; it stays in the spool"))

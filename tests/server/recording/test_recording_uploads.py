@@ -1,16 +1,23 @@
 """A real server whose recordings go to a real S3 server, which goes away, or whose server is killed."""
 
+import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from listenctl.background_task import background_task
+from listenctl.events import Reporter
+from listenctl.object_storage.recording_spool import SpoolLock
+from listenctl.object_storage.storage_destination import StorageDestination
+from listenctl.server.recording.recording_uploads import RecordingUploads, UploadSettings
 from tests.helpers.cli import Service, listenctl_beside, service
 from tests.helpers.frames import HANDSHAKE, binary, close, text
-from tests.helpers.object_storage import S3Server, s3_server
-from tests.helpers.server import Event, Peer, until
+from tests.helpers.object_storage import MemoryStore, S3Server, s3_server
+from tests.helpers.server import LIMIT, Event, Peer, until
 
 AUDIO = bytes(range(256)) * 125  # two seconds
 
@@ -145,6 +152,32 @@ async def test_the_portal_finds_the_recording_of_a_call_that_jambonz_records(tmp
     assert key in {f"{day}/{event['call_sid']}.wav" for day in days}
     assert (sidecar["audio"]["channels"], sidecar["target"]) == (2, "/record/s3_compatible")
     assert [entry["digit"] for entry in sidecar["events"] if entry["event"] == "dtmf"] == ["7"]
+
+
+async def test_a_server_waits_for_its_spool_without_blocking_the_event_loop(tmp_path: Path) -> None:
+    # Given somebody who has the spool alone, such as `listenctl upload`.
+    other = SpoolLock(tmp_path)
+    other.lock_alone()
+    blocked = threading.Timer(LIMIT, other.release)
+    blocked.start()
+    store = MemoryStore()
+    store.url = "memory://"  # whose lifecycle rules nobody asks S3 for
+    uploads = RecordingUploads(UploadSettings(tmp_path, [(StorageDestination.parse("s3://calls"), store)]), Reporter())
+    started = asyncio.Event()
+
+    async def upload() -> None:
+        async with uploads.running():
+            started.set()
+            await asyncio.Event().wait()
+
+    async with background_task(upload()):
+        await asyncio.sleep(0)
+        waited = not started.is_set()
+        blocked.cancel()
+        other.release()
+        await started.wait()
+
+    assert waited
 
 
 async def test_options_of_object_storage_need_it(tmp_path: Path, s3: S3Server) -> None:

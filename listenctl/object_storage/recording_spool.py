@@ -8,7 +8,7 @@ again by whoever uses the folder next.
 import fcntl
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from listenctl.errors import ListenctlError, UsageError
@@ -20,7 +20,7 @@ _FOLDER_MODE = 0o700
 @dataclass(frozen=True, slots=True)
 class SpooledRecording:
     sidecar_path: Path
-    sidecar: Sidecar
+    sidecar: Sidecar  # without its events, gaps and warnings
     audio_paths: tuple[Path, ...]
 
     @classmethod
@@ -38,7 +38,8 @@ class SpooledRecording:
         paths = tuple(sidecar_path.with_name(name) for name in names)
         if missing := [path for path in paths if not path.is_file()]:
             raise ListenctlError(f"{missing[0]}: the audio of {sidecar_path.name} is missing")
-        return cls(sidecar_path, sidecar, paths)
+        # These are megabytes for a long call, and thousands of recordings may wait for hours.
+        return cls(sidecar_path, replace(sidecar, events=(), gaps=(), warnings=()), paths)
 
     @property
     def finished(self) -> bool:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,16 @@ def test_a_sidecar_names_no_file_elsewhere(tmp_path: Path) -> None:
 
     with pytest.raises(ListenctlError, match=r"a/secret\.wav: the audio of CS-1\.json is missing"):
         SpooledRecording.read(made.sidecar_path)
+
+
+def test_a_recording_that_waits_takes_no_memory_for_the_events_of_its_call(tmp_path: Path) -> None:
+    made = make_recording(tmp_path)
+    sidecar = replace(made.sidecar, events=[{"event": "dtmf"}], gaps=[{"kind": "hole"}], warnings=[{"rule": "x"}])
+    made.sidecar_path.write_bytes(sidecar.serialize())
+
+    read = SpooledRecording.read(made.sidecar_path).sidecar
+
+    assert read == replace(sidecar, events=(), gaps=(), warnings=())
 
 
 def test_only_one_has_a_spool_alone(tmp_path: Path) -> None:

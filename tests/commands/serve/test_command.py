@@ -136,14 +136,16 @@ async def test_a_second_signal_ends_at_once_and_leaves_a_playable_file(tmp_path:
     async with service(*RECORD, home=tmp_path) as server:
         peer = await call((await server.started())["port"], binary(bytes(16000)))
         await server.next("call-started")
-        await until((tmp_path / "out" / "CS-A.wav").exists)
+        wav = tmp_path / "out" / "CS-A.wav"
+        # A file has its header a moment after it has its name.
+        await until(lambda: wav.exists() and wav.stat().st_size > 0)
         server.process.send_signal(signal.SIGTERM)
         await peer.read_frame()
         status, _ = await server.end(signal.SIGTERM)
         await peer.close()
 
     assert status == 143
-    assert soundfile.info(tmp_path / "out" / "CS-A.wav").samplerate == 8000
+    assert soundfile.info(wav).samplerate == 8000
 
 
 async def test_a_server_that_drains_closes_its_calls_at_the_second_signal(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from tests.helpers.frames import HANDSHAKE, binary, close, text
 from tests.helpers.server import Event, Peer, until
 from tests.helpers.webhook_receiver import SECRET, receiving_webhooks
 
-RECORD = ("record", "out", "--port", "0", "--json", "--workers", "2", "--admin", "127.0.0.1:0")
+# Without pings, which a busy machine would mix with the frames that a test waits for.
+RECORD = ("record", "out", "--port", "0", "--json", "--ping-interval", "0", "--workers", "2", "--admin", "127.0.0.1:0")
 BLOCK = 800
 """Samples in each message of a call."""
 

@@ -94,6 +94,11 @@ class PoolCalls:
         if call is None:
             return
         call.about = about  # Late metadata can change it.
+        self._note_event(call, event)
+        if self._is_over(call, event):
+            del self._calls[call_id]
+
+    def _note_event(self, call: PoolCall, event: EventFields) -> None:
         match event:
             case GapEvent():
                 call.take_gap(event)
@@ -105,19 +110,19 @@ class PoolCalls:
                 call.ended = True
                 self.broken += event.closed_by == "nobody"
                 self._ended_gap_seconds += call.gap_seconds
-                if not self._recording:
-                    del self._calls[call_id]
-            case RecordingSavedEvent() | RecordingFailedEvent():
-                self._take_recording(call, event)
+            case RecordingFailedEvent():
+                call.recording_failed = True
+            case RecordingSavedEvent():
+                self.recorded_bytes += event.bytes
+                self.recorded_seconds += event.seconds
 
-    def _take_recording(self, call: PoolCall, event: RecordingSavedEvent | RecordingFailedEvent) -> None:
-        if isinstance(event, RecordingSavedEvent):
-            self.recorded_bytes += event.bytes
-            self.recorded_seconds += event.seconds
-        else:
-            call.recording_failed = True
-        if call.ended:
-            del self._calls[call.id]
+    def _is_over(self, call: PoolCall, event: EventFields) -> bool:
+        """Return whether nothing is left to do for a call after an event about it."""
+        if isinstance(event, RecordingSavedEvent | RecordingFailedEvent):
+            return call.ended
+        # Nothing more is said of a recording whose files could not be created.
+        lacks_recording = not self._recording or (call.recording_failed and not call.files)
+        return isinstance(event, CallEndedEvent) and lacks_recording
 
     def of_worker(self, worker: int) -> list[PoolCall]:
         return [call for call in self._calls.values() if call.worker == worker]

@@ -1,5 +1,7 @@
 """What the parent of workers knows of their calls."""
 
+from pathlib import Path
+
 from listenctl.events import (
     CallEndedEvent,
     CallStartedEvent,
@@ -112,6 +114,20 @@ def test_a_recorded_call_is_known_until_its_recording_is_finished() -> None:
     assert [call.id for call in calls.of_worker(0)] == ["a", "b"]
     assert [call.recording_failed for call in calls.live] == [True]
     assert (calls.recorded_bytes, calls.recorded_seconds) == (16_044, 1.0)
+
+
+def test_a_call_whose_files_could_not_be_created_is_known_until_it_ends() -> None:
+    calls = PoolCalls(recording=True)
+    failed = RecordingFailedEvent(path="a.wav", reason="the disk is full")
+    for name in ("without files", "with files"):
+        take(calls, name, STARTED, failed)
+    with_files = calls.find_call("with files")
+    assert with_files is not None
+    with_files.files = [Path("a.wav")]
+    for name in ("without files", "with files"):
+        take(calls, name, ENDED)
+
+    assert [call.id for call in calls.of_worker(0)] == ["with files"]
 
 
 def test_what_is_about_no_known_call_is_ignored() -> None:

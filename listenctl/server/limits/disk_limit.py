@@ -24,9 +24,9 @@ class DiskSpace:
 
 def read_disk_space(folder: Path) -> DiskSpace | None:
     """Return the bytes of the disk of a folder, None if they aren't known; a network file system may hang."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent  # A template such as {date}/ names folders that the first call makes.
     try:
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent  # A template such as {date}/ names folders that the first call makes.
         found = os.statvfs(folder)
     except OSError:
         return None

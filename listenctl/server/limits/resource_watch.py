@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 INTERVAL = 1.0
 DISK_PATIENCE = 0.5
-"""Seconds for which metrics wait for the disk."""
+"""Seconds for which metrics, and the look at memory, wait for the disk."""
 
 
 class ResourceWatch:
@@ -40,8 +40,8 @@ class ResourceWatch:
         while True:
             self._look_at_memory()
             if self._folder is not None:
-                # What was known before counts while a network file system hangs.
-                space = await asyncio.shield(self._look_at_disk(self._folder))
+                # While a network file system hangs, what was known before counts, and memory fills up.
+                space = await _wait_for_space(self._look_at_disk(self._folder))
                 if space is not None:
                     self._take_space(self._folder, space)
             await asyncio.sleep(INTERVAL)
@@ -51,10 +51,7 @@ class ResourceWatch:
         if self._folder is None:
             return None
         # A thread for each request would cost as much as all the rest of its answer.
-        looking = self._looking or self._look_at_disk(self._folder)
-        if not looking.done():
-            await asyncio.wait({looking}, timeout=DISK_PATIENCE)
-        space = looking.result() if looking.done() else None
+        space = await _wait_for_space(self._looking or self._look_at_disk(self._folder))
         return None if space is None else space.free
 
     def check_server(self) -> HandshakeRefusal | None:
@@ -124,3 +121,10 @@ class ResourceWatch:
 
     def _warn(self, rule: str, detail: str) -> None:
         self._server.reporter.emit(WarningEvent(rule=rule, detail=detail))
+
+
+async def _wait_for_space(looking: asyncio.Future[DiskSpace | None]) -> DiskSpace | None:
+    """Return the space, None if it isn't known, or if the disk does not answer for a while."""
+    if not looking.done():
+        await asyncio.wait({looking}, timeout=DISK_PATIENCE)
+    return looking.result() if looking.done() else None

@@ -1,5 +1,6 @@
 """What follows from the free space of a disk."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,14 @@ def test_a_folder_that_is_yet_to_be_made_is_on_the_disk_of_the_one_above(tiny: P
     there, not_yet = read_disk_space(tiny), read_disk_space(tiny / "2026" / "calls")
 
     assert there == not_yet == DiskSpace(200 * 1024, 200 * 1024)
+
+
+def test_the_space_of_a_network_file_system_that_is_gone_is_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stat_stale(*_: object, **__: object) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(Path, "stat", stat_stale)
+
+    assert read_disk_space(tmp_path) is None

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from listenctl.background_task import background_task
+from listenctl.events import Reporter
 from listenctl.server.limits import resource_watch
+from listenctl.server.limits.resource_watch import ResourceWatch
 from listenctl.server.limits.server_limits import ServerLimits
+from listenctl.server.server import ListenServer
 from tests.helpers.frames import HANDSHAKE, binary, close, text
-from tests.helpers.server import Running, faster, read_sidecar, recorded_audio, running
+from tests.helpers.server import Events, Running, faster, read_sidecar, recorded_audio, running
 
 pytestmark = pytest.mark.simulated_time
 
@@ -119,3 +123,16 @@ async def test_a_server_with_too_much_memory_takes_no_new_calls_while_it_has_liv
     assert refused == (b"HTTP/1.1 503 Service Unavailable", b"HTTP/1.1 503 Service Unavailable", "max-memory")
     assert unlimited.startswith(b"HTTP/1.1 200 ")
     assert empty.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_memory_is_watched_while_the_disk_hangs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    memory = [50_000_000]
+    monkeypatch.setattr(resource_watch, "read_memory_use", lambda: memory[0])
+    monkeypatch.setattr(resource_watch, "in_daemon_thread", lambda *_: asyncio.get_running_loop().create_future())
+    events = Events()
+    server = ListenServer(faster(max_memory=100_000_000), Reporter(events))
+    async with background_task(ResourceWatch(server, tmp_path).run()):
+        await asyncio.sleep(10.0)
+        memory[0] = 150_000_000
+        async with asyncio.timeout(10.0):
+            await events.wait_for_warning("memory-high")

@@ -34,9 +34,11 @@ class HandedTools(socket.socket):
 
     def accept(self) -> tuple[socket.socket, str]:
         name, descriptors, _, _ = socket.recv_fds(self, MAX_NAME, 1)
-        if not descriptors:
+        if not name:
             # The parent is gone: without it no tool comes, and this end stays readable.
             asyncio.get_running_loop().remove_reader(self)
+        if not descriptors:
+            # A process that may not open more files gets the name only, and its tool finds the connection closed.
             raise BlockingIOError
         os.set_inheritable(descriptors[0], False)
         return socket.socket(fileno=descriptors[0]), name.decode(errors="surrogatepass").removesuffix("\n")

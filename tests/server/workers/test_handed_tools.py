@@ -1,6 +1,7 @@
 """Connections that one process accepts and another one serves."""
 
 import asyncio
+import resource
 import socket
 
 import pytest
@@ -33,6 +34,28 @@ def test_each_connection_arrives_with_the_call_that_its_tool_wants() -> None:
         assert not connection.get_inheritable()
         assert connection.recv(10) == call[:1].encode(errors="replace")
         connection.close()
+
+
+async def test_tools_arrive_again_after_the_process_could_open_no_more_files() -> None:
+    tools, handed = pair()
+    loop = asyncio.get_running_loop()
+    near, far = socket.socketpair()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with tools, handed, near, far:
+        loop.add_reader(handed, lambda: None)
+        hand_over(tools, far, "a")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+        try:
+            with pytest.raises(BlockingIOError):
+                handed.accept()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        hand_over(tools, far, "b")
+        connection, call = handed.accept()
+        connection.close()
+
+        assert call == "b"
+        assert loop.remove_reader(handed)
 
 
 def test_what_has_no_room_or_no_taker_is_not_handed_over() -> None:

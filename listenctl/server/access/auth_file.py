@@ -48,17 +48,20 @@ class AuthFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._changed_at = 0
+        self._version = (0, 0)
         self._fault = ""
         self._users: Mapping[str, User] = self._parse()
 
     def read_users(self) -> Mapping[str, User]:
         """Return the users by name, the same object as long as the file has not changed."""
         try:
-            changed_at = self._path.stat().st_mtime_ns
-            if changed_at != self._changed_at:
-                self._changed_at = changed_at
+            status = self._path.stat()
+            # Permissions count, too: without them, the file could not be read before.
+            version = status.st_ino, status.st_ctime_ns
+            if version != self._version:
+                self._version = version
                 self._users = self._parse()
+            self._fault = ""
         except (OSError, UsageError) as exc:
             # While the file is being written or is broken, the users of its last valid version stay.
             if str(exc) != self._fault:

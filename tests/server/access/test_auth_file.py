@@ -106,3 +106,20 @@ def test_users_are_the_same_object_until_the_file_changes(users: Path) -> None:
     set_user(users, "second", hash_token("x"))
     os.utime(users, ns=(1, 1))
     assert sorted(file.read_users()) == ["listen", "second"]
+
+
+def test_a_file_is_read_again_when_anything_about_it_has_changed(
+    users: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file, right = AuthFile(users), users.read_text()
+    for text in ("broken\n", right + f"second:{hash_token('x')}\n", "broken\n"):
+        users.write_text(text)
+        os.utime(users, ns=(1, 1))
+        found = file.read_users()
+        file.read_users()
+
+    assert sorted(found) == ["listen", "second"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{users}, line 1: not user:hash; write entries with `listenctl passwd`; "
+        "the users that it had before may still connect"
+    ] * 2

@@ -108,9 +108,7 @@ def test_users_are_the_same_object_until_the_file_changes(users: Path) -> None:
     assert sorted(file.read_users()) == ["listen", "second"]
 
 
-def test_a_file_is_read_again_when_anything_about_it_has_changed(
-    users: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_file_is_read_again_when_anything_about_it_has_changed(users: Path, caplog: pytest.LogCaptureFixture) -> None:
     file, right = AuthFile(users), users.read_text()
     for text in ("broken\n", right + f"second:{hash_token('x')}\n", "broken\n"):
         users.write_text(text)

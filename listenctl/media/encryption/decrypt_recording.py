@@ -5,12 +5,13 @@ Whatever is whole is kept. What was removed becomes silence, so that the rest st
 is said.
 """
 
+import io
 import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from listenctl.errors import ListenctlError
 from listenctl.json_lines import json_document
@@ -244,9 +245,23 @@ class _Decryption:
             self.problems.append(text)
 
 
-def _open(path: Path) -> BinaryIO:
+class _InputFile(io.BufferedReader):
+    """An encrypted file; raises ListenctlError if it can't be read, so that OSError is of the output."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        super().__init__(io.FileIO(path))
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        try:
+            return super().read(size)
+        except OSError as exc:
+            raise ListenctlError(f"{self._path}: can't be read: {exc.strerror}") from exc
+
+
+def _open(path: Path) -> _InputFile:
     try:
-        return path.open("rb")
+        return _InputFile(path)
     except (OSError, ValueError) as exc:
         raise ListenctlError(f"{path}: can't be read: {exc.strerror if isinstance(exc, OSError) else exc}") from exc
 

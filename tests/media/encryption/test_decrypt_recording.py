@@ -12,7 +12,7 @@ from pyrage import x25519
 from listenctl.errors import ListenctlError
 from listenctl.media.channel_layout import ChannelLayout
 from listenctl.media.encryption.age_keys import AgeIdentities, AgeRecipients, read_recipients
-from listenctl.media.encryption.decrypt_recording import decrypt_recording
+from listenctl.media.encryption.decrypt_recording import decrypt_recording, decrypt_sidecar, is_encrypted_recording
 from listenctl.media.encryption.encrypted_messages import FIRST_LINE, LAST_LINE, MessageReader, frame_message
 from listenctl.media.files.wav_recording import Recording
 from listenctl.protocol.audio import AudioFormat
@@ -59,6 +59,21 @@ def decrypted(path: Path) -> tuple[bytes, Sequence[str]]:
     result = decrypt_recording(path, KEYS, output)
     assert output.stat().st_mode & 0o777 == 0o600
     return output.read_bytes()[80:], [problem for problem in result.problems if "sidecar" not in problem]
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        is_encrypted_recording,
+        lambda path: decrypt_recording(path, KEYS, Path("out.wav")),
+        lambda path: decrypt_sidecar(path, KEYS, Path("out.json")),
+    ],
+    ids=["type", "recording", "sidecar"],
+)
+def test_a_file_that_a_disk_does_not_give_back_is_named(read: Callable[[Path], object]) -> None:
+    # Given a file that opens, and whose first byte is an error.
+    with pytest.raises(ListenctlError, match=r"^/proc/self/mem: can't be read: Input/output error$"):
+        read(Path("/proc/self/mem"))
 
 
 @pytest.mark.parametrize("layout", list(ChannelLayout))

@@ -111,6 +111,12 @@ class _LogRecords(logging.Handler):
         self._traceback = logging.Formatter()
 
     def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._log_record(record)
+        except Exception:  # noqa: BLE001 - as in every handler: who logs something wrong goes on
+            self.handleError(record)
+
+    def _log_record(self, record: logging.LogRecord) -> None:
         raised = record.exc_info and self._traceback.formatException(record.exc_info)
         event = LogEvent(
             level=max((level for level in LogLevel if level <= record.levelno), default=LogLevel.DEBUG).name.lower(),

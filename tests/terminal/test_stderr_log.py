@@ -119,6 +119,15 @@ async def test_a_fault_in_a_call_names_the_call_and_has_its_traceback(capfd: pyt
     assert "ValueError: a bug of ours" in str(line["exception"])
 
 
+async def test_whoever_logs_something_wrong_goes_on(capfd: pytest.CaptureFixture[str]) -> None:
+    async with displayed_events(Reporter(), no_view, drawn=frozenset(), settings=LogSettings(LogFormat.JSON)):
+        logging.getLogger("some.library").error("odd", extra={"about": 3})
+        went_on = True
+
+    assert went_on
+    assert "--- Logging error ---" in capfd.readouterr().err
+
+
 async def test_records_of_other_threads_are_logged_too(capfd: pytest.CaptureFixture[str]) -> None:
     def act(_: Reporter) -> None:
         thread = threading.Thread(target=logging.getLogger("listenctl.writer").error, args=("the disk is on fire",))

@@ -61,7 +61,9 @@ def target_of(
 
     place, base_credentials = split_credentials(base) if base else (None, None)
     if place is None and url.startswith("/"):
-        raise UsageError(f"the url {url} is relative: give the application's URL with --base-url")
+        from listenctl.protocol.privacy.hide_secrets import shown_url
+
+        raise UsageError(f"the url {shown_url(url)} is relative: give the application's URL with --base-url")
     address = resolve_websocket_url(url, parse_websocket_url(place)) if place else parse_websocket_url(url)
     if url.startswith("/"):
         credentials = base_credentials or credentials

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from listenctl.errors import ListenctlError, UsageError
+from listenctl.media.files.recording_names import ENCRYPTED_EXTENSION
 from listenctl.media.files.sidecar import MAX_SIDECAR_BYTES, Sidecar
 
 _FOLDER_MODE = 0o700
@@ -52,7 +53,8 @@ class SpooledRecording:
 
     def suffix_of(self, path: Path) -> str:
         """Return what follows the name of the recording in that of one of its files, such as ``-left.wav``."""
-        return path.name.removeprefix(self.sidecar_path.stem)
+        stem = self.sidecar_path.stem
+        return path.name.removeprefix(stem) if path.name.startswith(stem) else path.suffix
 
     def size(self) -> int:
         return sum(path.stat().st_size for path in self.paths)
@@ -65,7 +67,12 @@ class SpooledRecording:
 
 def find_recordings(folder: Path) -> Iterator[SpooledRecording | ListenctlError]:
     """Return the recordings below a folder, and why others are none, in the order of their names."""
-    for path in sorted(folder.rglob("*.json")):
+    for path in sorted(folder.rglob("*.json*")):
+        if path.name.endswith(f".json{ENCRYPTED_EXTENSION}"):
+            yield ListenctlError(f"{path}: is encrypted, so its call is unknown; copy it with another program")
+            continue
+        if path.suffix != ".json":
+            continue
         try:
             yield SpooledRecording.read(path)
         except ListenctlError as exc:

@@ -12,6 +12,7 @@ def test_recordings_are_found_below_a_folder_and_others_are_explained(tmp_path: 
     made = make_recording(tmp_path / "a", "CS-1")
     make_recording(tmp_path / "b", "CS-2").audio_paths[0].unlink()
     (tmp_path / "c.json").write_text("[1]")
+    (tmp_path / "d.json.age").write_bytes(b"")
 
     found = list(find_recordings(tmp_path))
 
@@ -19,6 +20,7 @@ def test_recordings_are_found_below_a_folder_and_others_are_explained(tmp_path: 
     assert [str(one) for one in found[1:]] == [
         f"{tmp_path}/b/CS-2.wav: the audio of CS-2.json is missing",
         f"{tmp_path}/c.json: is no sidecar of a recording",
+        f"{tmp_path}/d.json.age: is encrypted, so its call is unknown; copy it with another program",
     ]
 
 

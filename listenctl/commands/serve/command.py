@@ -142,6 +142,7 @@ def run_with_options(
                 log=log,
                 title=" ".join(doing),
                 recording=recording,
+                uploads=uploads,
                 telemetry=telemetry_settings(options),
                 hooks=read_hooks(options),
                 retention=retention,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from listenctl.commands.serve.view import ServerView
 from listenctl.errors import ExitStatus, ListenctlError, TimedOutError, signal_status
-from listenctl.events import Reporter, Sink, WarningEvent
+from listenctl.events import CallIdentity, EventFields, Reporter, Sink, WarningEvent
 from listenctl.media.files.recording_names import similar_field
 from listenctl.server.calls.live_call import LevelReporter
 from listenctl.server.dump.call_dumper import dumping
@@ -147,6 +147,7 @@ async def run_server(
                     await wait_for_calls(server, patience)
             reporter.emit(server.totals.describe())
     lost = server.lost_audio or server.totals.programs_lost_audio or (recorder is not None and recorder.lost_audio)
+    lost |= uploading is not None and uploading.left_any
     if lost or output.lost_events or (dumper is not None and dumper.lost_frames):
         return ExitStatus.CHECK_FAILED
     if output.broken or (hooked is not None and hooked.lost_events):
@@ -246,12 +247,16 @@ async def wait_for_calls(server: "ListenServer | WorkerPool", patience: float | 
         raise TimedOutError(f"no call arrived within {patience:g} s")
 
 
-def recording_uploads(settings: "UploadSettings | None", reporter: Reporter) -> "RecordingUploads | None":
+def recording_uploads(
+    settings: "UploadSettings | None",
+    reporter: Reporter,
+    report: Callable[[EventFields, CallIdentity], None] | None = None,
+) -> "RecordingUploads | None":
     if settings is None:
         return None
     from listenctl.server.recording.recording_uploads import RecordingUploads
 
-    return RecordingUploads(settings, reporter)
+    return RecordingUploads(settings, reporter, report)
 
 
 def _recorder(

@@ -61,7 +61,7 @@ async def run_worker(
         async with (
             dumping(server, dump) as dumper,
             sending,
-            nullcontext() if uploading is None else uploading.running(),
+            nullcontext() if uploading is None else uploading.running(alone=False),
         ):
             await worker.open_link(server, obeying.obey, obeying.note_orphaned)
             gc.freeze()  # Imported modules stay, so the collector can skip them.
@@ -70,6 +70,7 @@ async def run_worker(
             await server.run()
     await worker.close_link()
     lost = server.lost_audio or server.totals.programs_lost_audio or (recorder is not None and recorder.lost_audio)
+    lost |= uploading is not None and uploading.left_any
     return ExitStatus.CHECK_FAILED if lost or (dumper is not None and dumper.lost_frames) else 0
 
 

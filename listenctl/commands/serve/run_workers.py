@@ -2,12 +2,19 @@
 
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from listenctl.commands.serve.run import Service, give_up_events, leave_at_once, wait_for_calls, warn_of_unknown_fields
+from listenctl.commands.serve.run import (
+    Service,
+    give_up_events,
+    leave_at_once,
+    recording_uploads,
+    wait_for_calls,
+    warn_of_unknown_fields,
+)
 from listenctl.commands.serve.workers_view import WorkersView
 from listenctl.errors import ExitStatus
 from listenctl.events import Reporter
@@ -27,6 +34,7 @@ from listenctl.terminal.stop_signals import has_terminal, stop_at_signals
 
 if TYPE_CHECKING:
     from listenctl.commands.serve.options.server_options import ServerOptions
+    from listenctl.server.recording.recording_uploads import UploadSettings
     from listenctl.server.retention.delete_recordings import RetentionSettings
 
 _WORKER = "listenctl.commands.serve.worker_process_main"
@@ -39,6 +47,7 @@ async def run_workers(
     log: LogSettings,
     title: str,
     recording: RecordSettings | None,
+    uploads: "UploadSettings | None",
     telemetry: TelemetrySettings,
     retention: "RetentionSettings | None",
     hooks: HookSettings | None,
@@ -59,6 +68,9 @@ async def run_workers(
             module=_WORKER,
             recording=recording is not None,
         )
+        # What the workers record they upload themselves, as long as they live.
+        uploading = recording_uploads(uploads, reporter, pool.report_upload)
+        pool.deliver = None if uploading is None else uploading.take_saved
         output = EventOutput(reporter, partial(give_up_events, pool), closing, problem_writer(log.format))
         output.open(stdout=options.json, file=options.events)
         display = displayed_events(
@@ -99,10 +111,11 @@ async def run_workers(
             async with (
                 sending_statsd(pool.collect_metrics, reporter, telemetry.statsd),
                 deleting_recordings(reporter, retention),
+                nullcontext() if uploading is None else uploading.running(),
             ):
                 await wait_for_calls(pool, options.timeout)
         reporter.emit(pool.totals.describe())
-    if pool.lost_audio or output.lost_events:
+    if pool.lost_audio or output.lost_events or (uploading is not None and uploading.left_any):
         return ExitStatus.CHECK_FAILED
     lost_events = output.broken or (running is not None and running.lost_events)
     return ExitStatus.FAILED if lost_events else ExitStatus.DONE

@@ -1,5 +1,6 @@
 """``listenctl upload``: upload the recordings that are left in a spool."""
 
+import asyncio
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -58,8 +59,9 @@ command = with_options(UploadOptions, upload)
 
 async def _upload_folder(folder: Path, destination: "StorageDestination", store: "ObjectStore") -> None:
     """Upload all recordings below ``folder``; raises ListenctlError if one stays there."""
-    from listenctl.object_storage.recording_spool import SpoolLock, find_recordings
+    from listenctl.object_storage.recording_spool import SpoolLock
     from listenctl.object_storage.upload_queue import Upload, UploadQueue
+    from listenctl.server.recording.recording_uploads import find_left
 
     lock = SpoolLock(folder)
     problems: list[str] = []
@@ -67,18 +69,17 @@ async def _upload_folder(folder: Path, destination: "StorageDestination", store:
         if not lock.lock_alone():
             raise UsageError(f"{folder}: a server uses it, and uploads what is in it by itself")
         queue = UploadQueue([(destination, store)], max_tries=TRIES)
-        found = list(find_recordings(folder))
-        problems += [str(one) for one in found if isinstance(one, ListenctlError)]
+        left = await asyncio.to_thread(find_left, folder)
+        problems += left.problems
         async with queue.running(patience=0):
-            for one in found:
-                if not isinstance(one, ListenctlError):
-                    queue.add(Upload(one, one.size(), partial(_print_stored, one), partial(_note, one, problems)))
+            for one, _ in left.recordings:
+                queue.add(Upload(one, one.size(), partial(_print_stored, one), partial(_note, one, problems)))
             await queue.wait_until_idle()
     finally:
         lock.release()
     if problems:
-        left = "1 recording stays" if len(problems) == 1 else f"{len(problems)} recordings stay"
-        raise ListenctlError(f"{left} in {folder}: {'; '.join(dict.fromkeys(problems))}")
+        count = "1 recording stays" if len(problems) == 1 else f"{len(problems)} recordings stay"
+        raise ListenctlError(f"{count} in {folder}: {'; '.join(dict.fromkeys(problems))}")
 
 
 def _print_stored(recording: "SpooledRecording", stored: "UploadedRecording") -> None:

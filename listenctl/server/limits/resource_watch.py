@@ -60,7 +60,8 @@ class ResourceWatch:
             return full_server(
                 "min-free",
                 f"only {format_size(self._space.free)} are free for recordings, "
-                f"and --min-free wants {format_size(self._disk.wanted)}",
+                f"and --min-free is {format_size(self._disk.min_free)}: calls are accepted again from "
+                f"{format_size(self._disk.wanted)} on",
                 "the server has no space for more recordings",
             )
         most = self._max_memory
@@ -89,7 +90,7 @@ class ResourceWatch:
         self._memory = read_memory_use() or 0
         if most is not None and before <= most < self._memory:
             detail = f"the server has {format_size(self._memory)}, and --max-memory is {format_size(most)}"
-            self._warn("memory-high", f"{detail}: no new calls are accepted")
+            self._warn("memory-high", f"{detail}: no new calls are accepted beside live ones")
 
     def _take_space(self, folder: Path, space: DiskSpace) -> None:
         disk, chosen, known = self._disk, self._server.limits.min_free, self._space

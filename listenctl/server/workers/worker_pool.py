@@ -73,6 +73,7 @@ LASTING = 10.0
 PAUSES = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 """Seconds before a worker is started again that didn't last, once, twice and so on."""
 
+_NO_WORKER = -1
 _SAID_FOR_ALL = frozenset(("calls-cut", "draining", "reloaded", "self-signed"))
 """Warnings of a worker that the parent reports for all of them."""
 _LOSSES = frozenset(
@@ -126,6 +127,8 @@ class WorkerPool:
         self._all_ready = asyncio.Event()
         self._failure: ListenctlError | None = None
         self._without_control: WarningEvent | None = None
+        self.deliver: Callable[[RecordingSavedEvent, CallIdentity], None] | None = None
+        """Gets the recordings of dead workers, and reports them later; None to report them at once."""
         self._admin = AdminPort(HttpEndpoints(self), [])
 
     @property
@@ -320,8 +323,15 @@ class WorkerPool:
         self._failure.exit_status = status if status > 0 else ExitStatus.FAILED
         self.shutdown.stop()
 
+    def report_upload(self, event: EventFields, about: CallIdentity) -> None:
+        """Report how the upload of a recording has ended whose worker is dead."""
+        self._report(event, self._unix_clock(), about, _NO_WORKER)
+
     def _report_for(self, call: PoolCall, event: EventFields) -> None:
         """Report an event of a call whose worker is dead."""
+        if isinstance(event, RecordingSavedEvent) and self.deliver is not None:
+            self.deliver(event, call.about)
+            return
         self._report(event, self._unix_clock(), call.about, call.worker)
 
     def _report(self, event: EventFields, at: float, about: CallIdentity, worker: int) -> None:

@@ -119,7 +119,10 @@ async def test_a_server_with_too_much_memory_takes_no_new_calls_while_it_has_liv
         # What is free again may not have returned to the system.
         empty = await run.ask(READYZ)
 
-    assert high["detail"] == "the server has 150.0 MB, and --max-memory is 100.0 MB: no new calls are accepted"
+    assert (
+        high["detail"]
+        == "the server has 150.0 MB, and --max-memory is 100.0 MB: no new calls are accepted beside live ones"
+    )
     assert refused == (b"HTTP/1.1 503 Service Unavailable", b"HTTP/1.1 503 Service Unavailable", "max-memory")
     assert unlimited.startswith(b"HTTP/1.1 200 ")
     assert empty.startswith(b"HTTP/1.1 200 ")

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -59,6 +61,10 @@ async def warning(server: Service, rule: str) -> Event:
     return event
 
 
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def audio_at(s3: S3Server, url: str) -> bytes:
     return s3.read(url.removeprefix("s3://calls/"))[80:]
 
@@ -108,12 +114,39 @@ async def test_an_outage_across_a_restart_costs_nothing(tmp_path: Path, s3: S3Se
     killed = (tmp_path / "spool" / "CS-2.wav").read_bytes()[80:]
     s3.start()
     async with service(*record(tmp_path, s3), home=tmp_path, env=s3.environ) as server:
-        await server.started()
-        urls = await saved(server, 2)
+        events = [await server.next("recording-saved") for _ in range(2)]
         await server.end()
 
-    assert audio_at(s3, urls["CS-1"]) == AUDIO
-    assert audio_at(s3, urls["CS-2"]) == killed == AUDIO[: len(killed)]
+    found = {event["call_sid"]: event for event in events}
+    assert audio_at(s3, found["CS-1"]["url"]) == AUDIO
+    assert audio_at(s3, found["CS-2"]["url"]) == killed == AUDIO[: len(killed)]
+    assert [found[name]["complete"] for name in ("CS-1", "CS-2")] == [True, False]
+    assert found["CS-2"]["samples"] == len(killed) // 2
+    sidecar = json.loads(s3.read(found["CS-2"]["sidecar_url"].removeprefix("s3://calls/")))
+    assert (sidecar["finished"], sidecar["complete"]) == (True, False)
+    assert sidecar["audio"]["samples"] == len(killed) // 2
+    assert not list((tmp_path / "spool").iterdir())
+
+
+async def test_the_recording_of_a_dead_worker_is_uploaded_by_its_parent(tmp_path: Path, s3: S3Server) -> None:
+    async with service(*record(tmp_path, s3, "--workers", "2"), home=tmp_path, env=s3.environ) as server:
+        port = (await server.started())["port"]
+        live = await place_call(port, "CS-1", ends=False)
+        await server.next("call-started")
+        wav = tmp_path / "spool" / "CS-1.wav"
+        await until(lambda: wav.exists() and wav.stat().st_size > 80)
+        # What a worker says comes in order: with this, the parent knows the files.
+        await live.send(text('{"event":"dtmf","dtmf":"1"}'))
+        await server.next("dtmf")
+        for child in children_of(server.process.pid):
+            os.kill(child, signal.SIGKILL)
+        event = await server.next("recording-saved")
+        await live.close()
+        status, _ = await server.end()
+
+    assert status == 3
+    assert event["complete"] is False
+    assert audio_at(s3, event["url"]) == AUDIO[: event["samples"] * 2]
     assert not list((tmp_path / "spool").iterdir())
 
 
@@ -125,8 +158,9 @@ async def test_what_is_not_uploaded_at_the_end_is_reported_with_its_place(tmp_pa
         await warning(server, "upload-delayed")
         server.process.terminate()
         failed = await server.next("recording-failed")
-        await server.status()
+        status, _ = await server.status()
 
+    assert status == 3
     assert failed["path"] == str(tmp_path / "spool" / "CS-1.wav")
     assert failed["reason"].startswith("it is not in object storage: s3://calls: ")
     assert (tmp_path / "spool" / "CS-1.wav").read_bytes()[80:] == AUDIO

@@ -248,8 +248,7 @@ class WorkerPool:
     async def _keep_worker(self, number: int) -> None:
         """Run a worker, and another one when it dies, until the server ends."""
         failed_starts = short_lives = 0
-        while True:
-            worker = await WorkerProcess.start(self._start_of(number), self._module, self._take)
+        while (worker := await self._start_worker(number)) is not None:
             self._workers[number] = worker
             worker.link.send(self.limits)
             if self.shutdown.order is not None:
@@ -260,11 +259,27 @@ class WorkerPool:
             self.metrics.note_death(number)
             failed_starts = 0 if worker.was_ready else failed_starts + 1
             if failed_starts == MAX_FAILED_STARTS or (failed_starts and not self._all_ready.is_set()):
-                self._fail(worker, status)
+                self._fail(number, f"it {describe_status(status)}", status)
             self._take_end(worker, status)
             short_lives = 0 if worker.age >= LASTING else short_lives + 1
-            if await self.shutdown.begins_within(PAUSES[min(short_lives, len(PAUSES) - 1)]):
-                return
+            await self.shutdown.wait_for_begin(PAUSES[min(short_lives, len(PAUSES) - 1)])
+
+    async def _start_worker(self, number: int) -> WorkerProcess | None:
+        """Start a worker, as soon as the machine has what that takes; return None if the server ends before."""
+        has_failed = False
+        while not self.shutdown.ends:
+            try:
+                return await WorkerProcess.start(self._start_of(number), self._module, self._take)
+            except OSError as exc:
+                reason = exc.strerror or str(exc)
+            if not self._all_ready.is_set():
+                self._fail(number, reason)
+            elif not has_failed:
+                has_failed = True
+                detail = f"worker {number + 1} can't be started: {reason}; this is tried again"
+                self.reporter.emit(WarningEvent(rule="worker-missing", detail=detail))
+            await self.shutdown.wait_for_begin(PAUSES[-1])
+        return None
 
     def _take_end(self, worker: WorkerProcess, status: int) -> None:
         """Report what a worker leaves that has ended, in order or not."""
@@ -318,8 +333,8 @@ class WorkerPool:
     async def _answer_metrics(self, worker: WorkerProcess, number: int) -> None:
         worker.link.send(MetricsAnswer(number, await self.collect_metrics()))
 
-    def _fail(self, worker: WorkerProcess, status: int) -> None:
-        self._failure = WorkerFailedError(f"worker {worker.number + 1} can't start: it {describe_status(status)}")
+    def _fail(self, number: int, reason: str, status: int = 0) -> None:
+        self._failure = WorkerFailedError(f"worker {number + 1} can't start: {reason}")
         self._failure.exit_status = status if status > 0 else ExitStatus.FAILED
         self.shutdown.stop()
 
@@ -411,12 +426,11 @@ class PoolShutdown:
         """End the workers at once, because this process is about to exit."""
         self._pool.give_order(Order.LEAVE)
 
-    async def begins_within(self, seconds: float) -> bool:
-        """Wait until the end begins, for so long; return whether it has begun."""
+    async def wait_for_begin(self, seconds: float) -> None:
+        """Wait until the end begins, for so long at most."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._began.wait()
-        return self.ends
 
     def _tell(self, order: Order) -> None:
         self.order = order

@@ -7,6 +7,7 @@ import socket
 import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 
 from listenctl.server.workers.handed_tools import hand_over
@@ -34,25 +35,27 @@ class WorkerProcess:
     async def start(
         cls, start: WorkerStart, module: str, take: Callable[["WorkerProcess", LinkMessage], None]
     ) -> "WorkerProcess":
-        """Start a process that calls ``run_worker_process`` of ``module``."""
-        link, far_link = socket.socketpair()
-        tools, far_tools = socket.socketpair()
-        with far_link, far_tools:
-            passed = [far_link.fileno(), far_tools.fileno(), start.counts, *start.listening]
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-c",
-                _PROGRAM.format(module=module, threshold=gc.get_threshold()[0]),
-                f"worker-{start.number + 1}",
-                str(far_link.fileno()),
-                *sys.path,
-                pass_fds=passed,
-                stdin=DEVNULL,
-                stdout=DEVNULL,
-                # A Ctrl-C is for the parent, which tells the workers.
-                process_group=0,
-            )
-            link.sendall(pack_message(replace(start, tools=far_tools.fileno())))
+        """Start a process that calls ``run_worker_process`` of ``module``; raises OSError if the machine can't."""
+        with ExitStack() as opened:
+            link, far_link = map(opened.enter_context, socket.socketpair())
+            tools, far_tools = map(opened.enter_context, socket.socketpair())
+            with far_link, far_tools:
+                passed = [far_link.fileno(), far_tools.fileno(), start.counts, *start.listening]
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-c",
+                    _PROGRAM.format(module=module, threshold=gc.get_threshold()[0]),
+                    f"worker-{start.number + 1}",
+                    str(far_link.fileno()),
+                    *sys.path,
+                    pass_fds=passed,
+                    stdin=DEVNULL,
+                    stdout=DEVNULL,
+                    # A Ctrl-C is for the parent, which tells the workers.
+                    process_group=0,
+                )
+                link.sendall(pack_message(replace(start, tools=far_tools.fileno())))
+            opened.pop_all()
         tools.setblocking(False)
         self = cls(start.number, process, tools)
         self.link = await WorkerLink.open(link, lambda message: self._take(take, message), self._link_ended.set)

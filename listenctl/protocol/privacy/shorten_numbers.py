@@ -18,7 +18,8 @@ _FIELD = re.compile(
 )
 # Or a host, which is left as it is.
 _NUMBER = re.compile(r"@[^\s>;,\"]*|\d(?:[ ().\-/]{0,2}\d){2,}")
-_PLUS_NUMBER = re.compile(r"(?<![\w+/=-])\+\d{7,15}(?!\w)")
+# In Base64, + and digits can follow anything; as a whole part of a path they are a number.
+_PLUS_NUMBER = re.compile(r"(?<![\w+/=-])\+\d{7,15}(?!\w)|(?<=/)\+\d{7,15}(?=[/?#]|$)")
 _URI_USER = re.compile(r"(?i)\b(?:sips?:[^@\s<>\"]{1,100}(?=@)|tel:[+\d().-]{1,40})")
 _PARAMETER = re.compile(r"([?&;])([^?&;=]*)=([^?&;]*)")
 

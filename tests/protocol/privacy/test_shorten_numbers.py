@@ -69,6 +69,9 @@ def test_fields_with_numbers_are_shortened_wherever_they_are_and_others_are_not(
         ("/calls?from=15083084809&id=15083084809", "/calls?from=xxxxxxxx809&id=15083084809"),
         ("/calls?a=1&caller=%2B15083084809", "/calls?a=1&caller=%2Bxxxxxxxx809"),
         ("/calls/15083084809", "/calls/15083084809"),
+        ("/+4917712345678/x", "/+xxxxxxxxx5678/x"),
+        ("/calls/+4917712345678?a=1", "/calls/+xxxxxxxxx5678?a=1"),
+        ("/calls/aGk/+1234567aGk=", "/calls/aGk/+1234567aGk="),
     ],
 )
 def test_parameters_of_a_query_are_fields_too(target: str, shortened: str) -> None:

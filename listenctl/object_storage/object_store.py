@@ -9,7 +9,6 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -20,6 +19,7 @@ from weakref import WeakValueDictionary
 
 from listenctl.background_task import in_daemon_thread
 from listenctl.errors import ListenctlError, UsageError
+from listenctl.media.files.new_files import FILE_MODE, make_private_folder
 
 if TYPE_CHECKING:
     from obstore import Attributes
@@ -31,8 +31,6 @@ PARTS_AT_ONCE = 2
 CONNECT_TIMEOUT = 10.0
 REQUEST_TIMEOUT = 300.0
 """Seconds for one part on a slow line."""
-FOLDER_MODE = 0o700
-FILE_MODE = 0o600
 
 _DIGEST = "sha256"
 """The name of the metadata in which an object has the SHA-256 of its content."""
@@ -113,7 +111,8 @@ class ObjectStore:
         attributes |= {name: quote(value, safe=" +-=.:/@") for name, value in metadata.items()}
         attributes[_DIGEST] = digests.sha256
         if self._folder is not None:
-            await asyncio.to_thread(_make_private_folder, self._folder, key)
+            # The library would create it for everyone.
+            await asyncio.to_thread(make_private_folder, (self._folder / key).parent)
         try:
             await obstore.put_async(
                 self._store,
@@ -154,7 +153,9 @@ def _open(url: str, folder: Path | None) -> "Store":
     from obstore.store import LocalStore, S3Store, from_url
 
     if folder is not None:
-        folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        make_private_folder(folder)
+        if not folder.is_dir():
+            raise NotADirectoryError("it is no folder")
         return LocalStore(folder)
     client: ClientConfig = {
         # An http:// endpoint is the user's own choice; credentials sign requests, and are not sent.
@@ -227,10 +228,3 @@ def _content_type(path: Path) -> str:
 
 def _as_tags(tags: Mapping[str, str]) -> dict[str, str]:
     return {name: _NOT_FOR_TAGS.sub("_", value)[:_MAX_TAG] for name, value in tags.items()}
-
-
-def _make_private_folder(root: Path, key: str) -> None:
-    """Create the folders of a key, for our user alone, as the library would for everyone."""
-    for folder in reversed([*(root / key).relative_to(root).parents][:-1]):
-        with suppress(FileExistsError):
-            (root / folder).mkdir(mode=FOLDER_MODE)

@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from listenctl.errors import ListenctlError, UsageError
+from listenctl.media.files.new_files import make_private_folder
 from listenctl.media.files.recording_names import ENCRYPTED_EXTENSION
 from listenctl.media.files.sidecar import MAX_SIDECAR_BYTES, Sidecar
-
-_FOLDER_MODE = 0o700
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ class SpoolLock:
 
     def __init__(self, folder: Path) -> None:
         try:
-            folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+            make_private_folder(folder)
             self._descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as exc:
             raise UsageError(f"{folder}: can't be used as a spool: {exc.strerror or exc}") from exc

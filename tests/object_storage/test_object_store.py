@@ -95,14 +95,26 @@ async def test_a_server_that_is_not_there_is_a_failure_that_may_pass(
     assert "secret-value" not in str(failed.value)
 
 
+def test_a_file_is_no_store(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(UsageError, match="file: can't be used: it is no folder"):
+        ObjectStore(f"file://{tmp_path}/file")
+
+
 async def test_a_folder_as_a_store_is_private(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(b"ab")
 
-    await ObjectStore(f"file://{tmp_path}/stored").put_file(path, "x/y.wav", FileDigests.of(path), metadata={}, tags={})
+    await ObjectStore(f"file://{tmp_path}/above/stored").put_file(
+        path, "x/y.wav", FileDigests.of(path), metadata={}, tags={}
+    )
 
-    modes = [stat.S_IMODE((tmp_path / "stored" / name).stat().st_mode) for name in (".", "x", "x/y.wav")]
-    assert modes == [0o700, 0o700, 0o600]
+    modes = [
+        stat.S_IMODE((tmp_path / "above" / name).stat().st_mode)
+        for name in (".", "stored", "stored/x", "stored/x/y.wav")
+    ]
+    assert modes == [0o700, 0o700, 0o700, 0o600]
 
 
 def test_without_the_library_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import pytest
 from listenctl.errors import ListenctlError, UsageError
 from listenctl.object_storage.recording_spool import SpooledRecording, SpoolLock, find_recordings
 from tests.helpers.object_storage import make_recording
+from tests.helpers.server import mode_of
 
 
 def test_recordings_are_found_below_a_folder_and_others_are_explained(tmp_path: Path) -> None:
@@ -54,6 +55,12 @@ def test_only_one_has_a_spool_alone(tmp_path: Path) -> None:
     first.release()
     second.release()
     assert SpoolLock(tmp_path / "spool").lock_alone()
+
+
+def test_a_spool_and_the_folders_above_it_are_created_for_their_owner_only(tmp_path: Path) -> None:
+    SpoolLock(tmp_path / "state" / "spool").release()
+
+    assert [mode_of(tmp_path / name) for name in ("state", "state/spool")] == [0o700, 0o700]
 
 
 def test_a_file_is_no_spool(tmp_path: Path) -> None:

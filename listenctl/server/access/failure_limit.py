@@ -7,8 +7,10 @@ and its media server may have others whose credentials are right.
 
 import asyncio
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
 from math import ceil
+
+from listenctl.server.access.networks import parse_address
 
 MAX_FAILURES = 20
 WINDOW = 60.0
@@ -23,13 +25,11 @@ _NETWORK_BITS = 64
 def client_network(host: str) -> str:
     """Return what stands for an address of a client: of IPv6 its network, as each client has a whole one."""
     try:
-        address = ip_address(host.partition("%")[0])
+        address = parse_address(host)
     except ValueError:
         return host
     if not isinstance(address, IPv6Address):
-        return host
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
+        return str(address)
     return str(IPv6Address(int(address) >> _NETWORK_BITS << _NETWORK_BITS))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from listenctl.protocol.privacy.hide_secrets import shown_target
+from listenctl.server.access.client_addresses import host_of
 from listenctl.server.access.failure_limit import client_network
 from listenctl.server.handshake_refusal import NO_MORE_CALLS, RETRY_AFTER, HandshakeRefusal, full_server
 from listenctl.server.limits.handshake_rates import HandshakeRates
@@ -103,4 +104,4 @@ def _too_many(limit: str, reason: str, retry_after: int = RETRY_AFTER) -> Handsh
 
 
 def _client(remote: str) -> str:
-    return client_network(remote.rpartition(":")[0])
+    return client_network(host_of(remote))

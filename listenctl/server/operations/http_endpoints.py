@@ -10,7 +10,6 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
-from ipaddress import ip_address
 from typing import Protocol
 
 from websockets.datastructures import Headers
@@ -18,6 +17,8 @@ from websockets.http11 import Response
 
 from listenctl import __version__
 from listenctl.background_task import log_failure
+from listenctl.server.access.client_addresses import host_of
+from listenctl.server.access.networks import parse_address
 from listenctl.server.operations.metric_families import MetricFamily
 from listenctl.server.operations.prometheus_text import CONTENT_TYPE, prometheus_text
 
@@ -42,11 +43,8 @@ def is_probe(target: str, head: bytes, remote: str) -> bool:
     """Return whether a request on the port of the calls asks for an endpoint, from this machine itself."""
     if target.partition("?")[0] not in PATHS or _NOT_FOR_US.search(head):
         return False
-    host = remote.rpartition(":")[0].partition("%")[0]
     with suppress(ValueError):
-        address = ip_address(host)
-        mapped = getattr(address, "ipv4_mapped", None)
-        return (mapped or address).is_loopback
+        return parse_address(host_of(remote)).is_loopback
     return False
 
 

@@ -1,6 +1,7 @@
 """Recordings that wait for object storage: a few go at once, and what a store doesn't take is tried again for hours."""
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -14,6 +15,8 @@ from listenctl.object_storage.object_store import ObjectStore, StorageError
 from listenctl.object_storage.recording_spool import SpooledRecording
 from listenctl.object_storage.storage_destination import StorageDestination
 from listenctl.object_storage.upload_recording import UploadedRecording, upload_recording
+
+logger = logging.getLogger(__name__)
 
 UPLOADS_AT_ONCE = 4
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0
@@ -114,7 +117,6 @@ class UploadQueue:
         upload.tries += 1
         try:
             stored = await self._put(upload)
-            await asyncio.to_thread(upload.recording.delete)
         except (ListenctlError, OSError) as exc:
             self.failures += 1
             upload.problem = str(exc)
@@ -130,6 +132,12 @@ class UploadQueue:
             self._failing = False
             self._on_problem(None)
         self.uploaded += 1
+        try:
+            await asyncio.to_thread(upload.recording.delete)
+        except OSError as exc:
+            logger.warning(
+                "%s: is stored, and can't be deleted: %s", upload.recording.sidecar_path, exc.strerror or exc
+            )
         self._end(upload)
         upload.on_stored(stored)
 

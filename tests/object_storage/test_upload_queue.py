@@ -156,6 +156,24 @@ async def test_a_recording_that_somebody_deleted_is_given_up(tmp_path: Path) -> 
     assert "No such file" in outcome.given_up[0]
 
 
+async def test_a_recording_that_can_not_be_deleted_is_stored_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, outcome = MemoryStore(), Outcome()
+    recording = make_recording(tmp_path)
+
+    def fail(_: SpooledRecording) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(SpooledRecording, "delete", fail)
+    queue = UploadQueue([(DEST, store)], outcome.problems.append)
+    async with queue.running(patience=10):
+        queue.add(outcome.upload(recording))
+
+    assert len(outcome.stored) == 1
+    assert (outcome.given_up, outcome.problems) == ([], [])
+
+
 async def test_tries_can_be_limited(tmp_path: Path) -> None:
     store, outcome = MemoryStore(), Outcome()
     store.problem = "down"

@@ -16,12 +16,6 @@ WINDOW = 10.0
 """Seconds."""
 MAX_REPORTS = 100
 MAX_REPORTS_OF_CLIENT = 10
-_OF_STRANGERS = (
-    HTTPStatus.UNAUTHORIZED,
-    HTTPStatus.FORBIDDEN,
-    HTTPStatus.REQUEST_TIMEOUT,
-    HTTPStatus.TOO_MANY_REQUESTS,
-)
 _LIMITS_OF_STRANGERS = (TOO_MANY.limit, TOO_MANY_PASSWORDS.limit)
 
 
@@ -34,7 +28,8 @@ class RefusalReports:
         self._unreported: Counter[int] = Counter()  # in this window, by status
 
     def report_refusal(self, event: ConnectionRefusedEvent) -> None:
-        if event.status not in _OF_STRANGERS and event.limit not in _LIMITS_OF_STRANGERS:
+        # What the server can't do concerns calls that could have been; anyone can cause the other statuses.
+        if event.status >= HTTPStatus.INTERNAL_SERVER_ERROR and event.limit not in _LIMITS_OF_STRANGERS:
             self._reporter.emit(event)
             return
         self._window = self._window or self._loop.call_later(WINDOW, self.end_window)

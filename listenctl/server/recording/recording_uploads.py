@@ -149,7 +149,7 @@ def find_left(spool: Path) -> LeftRecordings:
 def _finish(recording: SpooledRecording) -> RecordingSavedEvent:
     call = AbandonedCall(
         ended_at=max(path.stat().st_mtime for path in recording.audio_paths),
-        reason="the server that had the call was killed",
+        reason="the server that had the call did not finish its recording",
         gaps=(),
         lost_samples=0,
         paused_samples=0,

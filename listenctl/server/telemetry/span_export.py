@@ -87,7 +87,7 @@ class SpanExport:
 
     def describe(self) -> Iterable[MetricFamily]:
         results = {"sent": self._exporter.sent, "failed": self._exporter.failed, "dropped": self._dropped}
-        yield LabelledTotal("spans", "Spans of ended calls, by what became of them", "result", results)
+        yield LabelledTotal("spans", "Spans of ended calls, by result", "result", results)
 
     async def close(self) -> int:
         """Send what waits, for a few seconds; return how many spans are left."""

@@ -40,7 +40,7 @@ class Exporting:
         return dict(total.values)
 
     async def send(self, *spans: CallSpan) -> None:
-        """Send spans, and wait until it is known what became of them."""
+        """Send spans, and wait for their results."""
         for span in spans:
             self.export.send_span(span)
         await until(lambda: not self.export.waiting)

@@ -85,12 +85,12 @@ async def test_a_level_hides_what_is_below_it(
 
 async def test_records_of_libraries_are_lines_of_the_same_format(capfd: pytest.CaptureFixture[str]) -> None:
     def act(_: Reporter) -> None:
-        logging.getLogger("some.library").warning("odd: %s", "a\nb")
-        logging.getLogger("some.library").info("nobody asked")
+        logging.getLogger("some.package").warning("odd: %s", "a\nb")
+        logging.getLogger("some.package").info("nobody asked")
 
     (line,) = await logged(capfd, LogSettings(LogFormat.JSON), act)
 
-    assert (line["event"], line["level"], line["logger"]) == ("log", "warning", "some.library")
+    assert (line["event"], line["level"], line["logger"]) == ("log", "warning", "some.package")
     assert (line["detail"], line["exception"], line["call"]) == ("odd: a\nb", None, None)
 
 
@@ -99,7 +99,7 @@ async def test_a_record_has_the_level_that_its_own_reaches(
     number: int, level: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (line,) = await logged(
-        capfd, LogSettings(LogFormat.JSON), lambda _: logging.getLogger("some.library").log(number, "odd")
+        capfd, LogSettings(LogFormat.JSON), lambda _: logging.getLogger("some.package").log(number, "odd")
     )
 
     assert line["level"] == level
@@ -121,7 +121,7 @@ async def test_a_fault_in_a_call_names_the_call_and_has_its_traceback(capfd: pyt
 
 async def test_whoever_logs_something_wrong_goes_on(capfd: pytest.CaptureFixture[str]) -> None:
     async with displayed_events(Reporter(), no_view, drawn=frozenset(), settings=LogSettings(LogFormat.JSON)):
-        logging.getLogger("some.library").error("odd", extra={"about": 3})
+        logging.getLogger("some.package").error("odd", extra={"about": 3})
         went_on = True
 
     assert went_on

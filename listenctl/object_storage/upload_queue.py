@@ -152,6 +152,8 @@ class UploadQueue:
         return await upload_recording(upload.recording, destination, store)
 
     def _retry(self, upload: Upload) -> None:
+        if upload not in self._unfinished:  # It has ended, and what failed was to tell somebody.
+            return
         delay = min(LAST_RETRY, FIRST_RETRY * 2 ** min(upload.tries - 1, 10))
         # Those that failed together don't come back together.
         asyncio.get_running_loop().call_later(delay * random.uniform(0.5, 1.0), self._ready.put_nowait, upload)

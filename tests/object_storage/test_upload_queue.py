@@ -174,6 +174,23 @@ async def test_a_recording_that_can_not_be_deleted_is_stored_all_the_same(
     assert (outcome.given_up, outcome.problems) == ([], [])
 
 
+async def test_an_upload_whose_end_can_not_be_told_is_not_tried_again(tmp_path: Path) -> None:
+    store, told = MemoryStore(), list[UploadedRecording]()
+    recording = make_recording(tmp_path)
+
+    def fail(stored: UploadedRecording) -> None:
+        told.append(stored)
+        raise RuntimeError
+
+    queue = UploadQueue([(DEST, store)])
+    async with queue.running(patience=10):
+        queue.add(Upload(recording, 1, fail, lambda _: None))
+        await queue.wait_until_idle()
+        await asyncio.sleep(LAST_RETRY)
+
+    assert (len(told), queue.uploaded, queue.failures) == (1, 1, 0)
+
+
 async def test_tries_can_be_limited(tmp_path: Path) -> None:
     store, outcome = MemoryStore(), Outcome()
     store.problem = "down"
